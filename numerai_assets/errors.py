@@ -1,0 +1,57 @@
+"""Every error a user can cause or meet, in one small tree.
+
+Each message says what happened, where, what was expected and found, and what to do.
+The command line prints the message alone: a user never sees a traceback for one of these.
+"""
+
+
+class NumeraiAssetsError(Exception):
+    """Root of all errors this project raises on purpose."""
+
+
+class SettingsError(NumeraiAssetsError):
+    """A setting is unknown, missing or has a value that cannot be used."""
+
+
+class CalendarError(NumeraiAssetsError):
+    """An era, date or horizon lies outside the calendar."""
+
+
+class WallError(NumeraiAssetsError):
+    """Something would have seen data that was not known at its vintage."""
+
+
+class StoreError(NumeraiAssetsError):
+    """A file of the store is absent, damaged or not what the catalogue says."""
+
+
+class ReleaseError(NumeraiAssetsError):
+    """A release file does not hold what Numerai's data contract promises."""
+
+
+class DownloadError(NumeraiAssetsError):
+    """A file could not be fetched whole."""
+
+
+class TournamentError(NumeraiAssetsError):
+    """The tournament refused a request or could not be reached."""
+
+
+class AuthenticationError(TournamentError):
+    """API keys are missing or refused."""
+
+
+class RoundClosedError(TournamentError):
+    """No round accepts submissions now."""
+
+
+class SubmissionError(NumeraiAssetsError):
+    """A submission is invalid or could not be proven."""
+
+
+class MethodError(NumeraiAssetsError):
+    """A method was given input that it cannot fit or predict."""
+
+
+class SandboxError(NumeraiAssetsError):
+    """The local tournament cannot do what was asked."""

@@ -1,0 +1,51 @@
+"""What the sandbox needs to know of a stock market, whatever stands behind it."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The cross-section at the close of one weekday.
+
+    stocks: (n,) int64, ascending, persistent: the same number is the same stock at every date. Never served.
+    characteristics: (n, d) float32, NaN where a stock has no value; an all-NaN column is a characteristic that does
+        not exist yet. Columns as in `Market.characteristics`.
+    exposures: (n, k) float32, finite: risk exposures that targets are neutralised on. Columns as in
+        `Market.exposure_groups`.
+    """
+
+    stocks: NDArray[np.int64]
+    characteristics: NDArray[np.float32]
+    exposures: NDArray[np.float32]
+
+
+class Market(Protocol):
+    """A market of persistent stocks that can be looked at on any weekday."""
+
+    characteristics: tuple[str, ...]
+    """(d,) names of the characteristics."""
+    groups: tuple[str, ...]
+    """(d,) group of each characteristic."""
+    exposure_groups: tuple[str, ...]
+    """(k,) group that each risk exposure belongs to."""
+    first_era: int
+    """First era that has a snapshot."""
+    last_era: int
+    """Last era that has a snapshot and 60 weekdays of returns after it."""
+
+    def snapshot(self, day: dt.date) -> Snapshot:
+        """Stocks as known at the close of `day`; nothing in it depends on later days."""
+
+    def forward_returns(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> NDArray[np.float32]:
+        """(n,) total return of each stock over `weekdays` weekdays that begin after skipping two weekdays after `day`.
+
+        NaN for a stock without a price. Raises SandboxError past the end of the market.
+        """
+
+    def oracle(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> NDArray[np.float32] | None:
+        """(n,) expected specific return over the same window given all that a participant could know; None if unknown."""
