@@ -1,0 +1,86 @@
+"""Vintages: each method fitted on what was known at one past moment, the live model being simply the newest."""
+
+from dataclasses import asdict
+
+import dagster as dg
+
+from numerai_assets.assets.features import cleaned_features
+from numerai_assets.assets.partitions import vintage_of_partition, vintages
+from numerai_assets.assets.release import asset_key
+from numerai_assets.assets.reporting import measured, result, table
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.eras import Wall, horizon_of
+from numerai_assets.errors import MethodError
+from numerai_assets.store.vintages import seal
+from numerai_assets.tournament.release import FEATURES
+
+
+def model_key(method: str) -> dg.AssetKey:
+    return dg.AssetKey(["models", f"{method}_model"])
+
+
+def model_asset(method: str) -> dg.AssetsDefinition:
+    """The asset of a method's fitted vintages."""
+
+    @dg.asset(
+        key=model_key(method),
+        partitions_def=vintages,
+        group_name="models",
+        description=f"`{method}`, fitted only on eras whose target had resolved at the vintage, less the purge.",
+        pool="training",
+        deps=[
+            dg.AssetDep(cleaned_features, partition_mapping=dg.AllPartitionMapping()),
+            dg.AssetDep(asset_key(FEATURES)),
+        ],
+    )
+    def _model(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        from numerai_assets.methods.registry import create_method
+
+        vintage = vintage_of_partition(context.partition_key)
+        settings = workspace.settings.methods[method]
+        estimator = create_method(method, settings)
+        wall = Wall(vintage, horizon_of(settings.target))
+        if wall.horizon not in estimator.horizons:
+            raise MethodError(
+                f"{method}: cannot be fitted on {settings.target}; it serves horizons {estimator.horizons}"
+            )
+        with measured() as cost, workspace.vintages.writing(method, vintage) as folder:
+            panel = workspace.store.fit_panel(
+                wall,
+                target=settings.target,
+                every=estimator.every_eras,
+                features=feature_set(workspace, settings.feature_set),
+            )
+            wall.check_fit(panel.eras)
+            context.log.info(
+                f"{method} {context.partition_key}: {panel.rows:,} rows x {len(panel.feature_names):,} features"
+            )
+            estimator.fit(panel, target=settings.target, seed=settings.seed).save(folder)
+            facts = seal(
+                folder,
+                method=method,
+                vintage=vintage,
+                target=settings.target,
+                first_fit_era=panel.eras[0],
+                last_fit_era=panel.eras[-1],
+                fit_eras=len(panel.eras),
+                rows=panel.rows,
+                features=len(panel.feature_names),
+                parameters=estimator.get_params(),
+                seed=settings.seed,
+            )
+            # What an earlier fit of this vintage predicted is no longer what the vintage predicts.
+            workspace.predictions.forget(method, vintage)
+            importance = estimator.explain(panel).head(20)
+        shown = {k: v for k, v in asdict(facts).items() if k not in ("files", "parameters")}
+        return result(shown | {"parameters": facts.parameters, "most_important": table(importance)}, cost)
+
+    return _model
+
+
+def feature_set(workspace: Workspace, name: str) -> list[str]:
+    """Features of one set of features.json. Raises MethodError, listing the sets, for an unknown one."""
+    sets = workspace.release.features()
+    if name not in sets:
+        raise MethodError(f"feature set {name!r} is not in features.json; it has {', '.join(sorted(sets))}")
+    return sets[name]

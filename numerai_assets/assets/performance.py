@@ -1,0 +1,45 @@
+"""What past submissions have scored so far, as the tournament says."""
+
+import dagster as dg
+import pandas as pd
+
+from numerai_assets.assets.reporting import result, table
+from numerai_assets.assets.submissions import submission_key
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.store.atomic import replacing_file
+from numerai_assets.tournament.scores import COLUMNS, fetch_scores, latest_scores
+
+
+def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
+    """The asset of all slots' live scores."""
+
+    @dg.asset(
+        key=["performance", "live_scores"],
+        group_name="performance",
+        description="Scores of every submission and day, read from the tournament.",
+        kinds={"parquet"},
+        pool="network",
+        deps=[dg.AssetDep(submission_key(slot), partition_mapping=dg.AllPartitionMapping()) for slot in slots],
+    )
+    def live_scores(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        scores = fetch_scores(workspace.tournament, slots)
+        with replacing_file(workspace.scores_path) as aside:
+            scores.to_parquet(aside, index=False)
+        newest = latest_scores(scores).reset_index() if len(scores) else scores
+        return result(
+            {
+                "scores": len(scores),
+                "rounds": int(scores["round_number"].nunique()),
+                "newest": table(newest.tail(64)),
+                "dagster/uri": dg.MetadataValue.path(str(workspace.scores_path)),
+            }
+        )
+
+    return live_scores
+
+
+def read_live_scores(workspace: Workspace) -> pd.DataFrame:
+    """Live scores as last fetched; empty before the first time."""
+    if not workspace.scores_path.is_file():
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.read_parquet(workspace.scores_path)

@@ -1,0 +1,112 @@
+"""Release files: the once-a-week files of the data version, and the files that are new at every round."""
+
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from numerai_assets.assets.partitions import rounds
+from numerai_assets.assets.reporting import ByteProgress, column_schema, measured, result
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.tournament.release import FEATURES, ROUND_FILES, WEEKLY_FILES, Manifest, Release
+
+_RETRY = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+# A schema of thousands of features says nothing to a reader; the columns around them do.
+_COLUMNS_SHOWN = 60
+
+
+def asset_key(file: str) -> dg.AssetKey:
+    """Key of the asset of one release file, e.g. release/validation."""
+    return dg.AssetKey(["release", file.rsplit(".", 1)[0]])
+
+
+def weekly_file(file: str) -> dg.AssetsDefinition:
+    """The asset of a file that changes once a week."""
+
+    @dg.asset(
+        key=asset_key(file),
+        deps=[] if file == FEATURES else [asset_key(FEATURES)],
+        group_name="release",
+        description=f"`{file}` of the data version, verified: length, footer, row groups, columns, eras.",
+        kinds={"parquet" if file.endswith(".parquet") else "json"},
+        pool="network",
+        retry_policy=_RETRY,
+    )
+    def _file(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        current = workspace.tournament.current_round()
+        return _fetch(context, workspace, workspace.release, file, current.number if current else 0)
+
+    return _file
+
+
+def round_file(file: str) -> dg.AssetsDefinition:
+    """The asset of a file that is new at every round."""
+
+    @dg.asset(
+        key=asset_key(file),
+        deps=[asset_key(FEATURES)],
+        group_name="release",
+        description=f"`{file}` of each round, verified and kept with the round.",
+        kinds={"parquet"},
+        partitions_def=rounds,
+        pool="network",
+        retry_policy=_RETRY,
+    )
+    def _file(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        number = int(context.partition_key)
+        release = workspace.round_release(number)
+        if release.manifest(file) is not None:
+            return result({"note": "already on disk; a round's files do not change"})
+        # The server serves the open round only; an older one must be on disk already.
+        _check_is_current(workspace, number, file)
+        release.fetch(workspace.tournament, FEATURES, round_number=number, now=workspace.tournament.now())
+        return _fetch(context, workspace, release, file, number)
+
+    return _file
+
+
+def _check_is_current(workspace: Workspace, number: int, file: str) -> None:
+    current = workspace.tournament.current_round()
+    if current is None or current.number != number:
+        state = "no round is open" if current is None else f"round {current.number} is open"
+        raise dg.Failure(
+            f"round {number}: {file} was never fetched and is no longer served ({state})", allow_retries=False
+        )
+    workspace.remember_round(current)
+
+
+def _fetch(
+    context: dg.AssetExecutionContext, workspace: Workspace, release: Release, file: str, round_number: int
+) -> dg.MaterializeResult:
+    with measured() as cost:
+        manifest, is_new = release.fetch(
+            workspace.tournament,
+            file,
+            round_number=round_number,
+            now=workspace.tournament.now(),
+            progress=ByteProgress(context, file),
+        )
+    context.log.info(f"{file}: {'fetched' if is_new else 'unchanged'}, {manifest.size:,} bytes")
+    return result(_describe(manifest, release) | {"was_fetched": is_new}, cost, data_version=manifest.sha256)
+
+
+def _describe(manifest: Manifest, release: Release) -> dict[str, Any]:
+    path = release.path(manifest.name)
+    shown: dict[str, Any] = {
+        "dagster/uri": dg.MetadataValue.path(str(path)),
+        "bytes": manifest.size,
+        "sha256": manifest.sha256,
+        "columns": manifest.columns,
+    }
+    if manifest.rows:
+        shown |= {"dagster/row_count": manifest.rows, "row_groups": manifest.row_groups, "eras": len(manifest.eras)}
+        schema = pq.read_schema(path)
+        around = [f for f in schema if not f.name.startswith("feature_")][:_COLUMNS_SHOWN]
+        shown["dagster/column_schema"] = column_schema({f.name: str(f.type) for f in around})
+    if manifest.eras:
+        shown |= {"first_era": manifest.eras[0], "last_era": manifest.eras[-1]}
+    return shown
+
+
+weekly_files = [weekly_file(file) for file in WEEKLY_FILES]
+round_files = [round_file(file) for file in ROUND_FILES]

@@ -1,0 +1,89 @@
+"""Everything that belongs to one tournament, in one object: its folders and the door to its server."""
+
+import datetime as dt
+import json
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+from numerai_assets.errors import TournamentError
+from numerai_assets.settings import Settings
+from numerai_assets.store.atomic import write_json
+from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.predictions import PredictionStore
+from numerai_assets.store.vintages import VintageStore
+from numerai_assets.tournament.client import Round, Tournament
+from numerai_assets.tournament.release import Release
+from numerai_assets.tournament.submission import SubmissionDesk
+
+
+class Workspace:
+    """The folders under `settings.workspace` and the tournament the settings name. Holds no secret."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = settings.workspace
+
+    @cached_property
+    def tournament(self) -> Tournament:
+        return Tournament(self.settings)
+
+    @property
+    def release(self) -> Release:
+        return Release(self.folder / "release" / self.settings.data_version)
+
+    def round_release(self, round_number: int) -> Release:
+        """The files that were new at one round; kept, so that any live prediction can be made again."""
+        return Release(self.rounds_folder / str(round_number) / self.settings.data_version)
+
+    @property
+    def rounds_folder(self) -> Path:
+        return self.folder / "rounds"
+
+    def remember_round(self, current: Round) -> None:
+        """Keeps what the tournament said of a round, for when it no longer does."""
+        path = self._round_path(current.number)
+        if not path.is_file():
+            write_json(path, {name: value.isoformat() for name, value in asdict(current).items() if name != "number"})
+
+    def round(self, number: int) -> Round:
+        """A round seen before. Raises TournamentError for one that was not."""
+        path = self._round_path(number)
+        if not path.is_file():
+            raise TournamentError(
+                f"round {number}: never seen open here; only the open round and earlier ones can be used"
+            )
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return Round(
+            number=number,
+            opens=dt.datetime.fromisoformat(known["opens"]),
+            closes=dt.datetime.fromisoformat(known["closes"]),
+            data_day=dt.date.fromisoformat(known["data_day"]),
+        )
+
+    def _round_path(self, number: int) -> Path:
+        return self.rounds_folder / str(number) / "round.json"
+
+    @cached_property
+    def store(self) -> EraStore:
+        return EraStore(self.folder / "store")
+
+    @cached_property
+    def predictions(self) -> PredictionStore:
+        return PredictionStore(self.folder / "predictions")
+
+    @cached_property
+    def vintages(self) -> VintageStore:
+        return VintageStore(self.folder / "vintages")
+
+    @cached_property
+    def desk(self) -> SubmissionDesk:
+        return SubmissionDesk(self.rounds_folder)
+
+    @property
+    def scores_path(self) -> Path:
+        return self.folder / "scores.parquet"
+
+    def diagnostics_path(self, method: str) -> Path:
+        """Per-era scores of a method, as Parquet."""
+        return self.folder / "diagnostics" / f"{method}.parquet"

@@ -1,0 +1,81 @@
+"""The jobs, one a partition key, and how a step of the plan becomes a run of one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from numerai_assets.assets.diagnostics import diagnostics_key
+from numerai_assets.assets.models import model_key
+from numerai_assets.assets.partitions import era_partition
+from numerai_assets.assets.predictions import live_predictions_key, out_of_sample_key
+from numerai_assets.assets.release import asset_key
+from numerai_assets.assets.submissions import submission_key
+from numerai_assets.automation.plan import Step
+from numerai_assets.eras import parse_era
+from numerai_assets.settings import Settings
+from numerai_assets.tournament.release import ROUND_FILES, WEEKLY_FILES
+
+STEP_TAG = "numerai/step"
+WHY_TAG = "numerai/why"
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def build_jobs(settings: Settings) -> Sequence[Any]:
+    """All jobs of the pipeline for the methods and slots of the settings (Dagster does not export their type)."""
+    methods = settings.active_methods
+    selections = {
+        "release": [asset_key(file) for file in WEEKLY_FILES],
+        "eras": [dg.AssetKey(["store", "era_store"]), dg.AssetKey(["features", "cleaned_features"])],
+        "vintage": [key(m) for m in methods for key in (model_key, out_of_sample_key)],
+        "out_of_sample": [out_of_sample_key(m) for m in methods],
+        "diagnostics": [diagnostics_key(m) for m in methods],
+        "round": [
+            *(asset_key(file) for file in ROUND_FILES),
+            dg.AssetKey(["features", "live_features"]),
+            *(live_predictions_key(m) for m in methods),
+            *(submission_key(slot) for slot in settings.slots),
+        ],
+        "performance": [dg.AssetKey(["performance", "live_scores"])],
+    }
+    descriptions = {
+        "release": "Fetch the files of the data version that changed.",
+        "eras": "Write eras that are new, or whose targets have resolved, into the store and clean them.",
+        "vintage": "Fit every method for one vintage and predict the eras it is judged on.",
+        "out_of_sample": "Predict eras that came after a vintage was fitted.",
+        "diagnostics": "Score the out-of-sample predictions of all vintages.",
+        "round": "Predict a round's live rows and submit them.",
+        "performance": "Read the scores of past submissions.",
+    }
+    # Steps are small and the libraries heavy: one process a run, not one a step.
+    return [
+        dg.define_asset_job(
+            name, dg.AssetSelection.assets(*keys), description=descriptions[name], executor_def=dg.in_process_executor
+        )
+        for name, keys in selections.items()
+        if keys
+    ]
+
+
+@dataclass(frozen=True)
+class RunOf:
+    """What Dagster needs to run a step: its partition key (None without one, or for a range), tags, dynamic partition."""
+
+    partition_key: str | None
+    tags: dict[str, str]
+    adds_partition: tuple[str, str] | None
+
+
+def run_of(step: Step) -> RunOf:
+    """The run that a step of the plan stands for."""
+    tags = {STEP_TAG: "/".join((step.job, *step.partitions)), WHY_TAG: step.why}
+    if step.job == "eras":
+        first, last = (era_partition(parse_era(label)) for label in step.partitions)
+        if first == last:
+            return RunOf(first, tags, None)
+        return RunOf(None, tags | {_RANGE_START: first, _RANGE_END: last}, None)
+    if step.partitions:
+        (key,) = step.partitions
+        return RunOf(key, tags, ("rounds" if step.job == "round" else "vintages", key))
+    return RunOf(None, tags, None)

@@ -1,0 +1,97 @@
+"""The weekly schedule and the round sensor: both follow the plan, one run at a time.
+
+Both are stopped until the operator starts them in Dagster's UI, so that importing the project submits nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.automation.jobs import STEP_TAG, run_of
+from numerai_assets.automation.plan import Step, next_steps
+from numerai_assets.errors import TournamentError
+
+_MAX_FAILURES = 3
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+# Weekend rounds open on Saturday at 12:00 UTC, when the vendor's data is there, and close on Sunday at 14:00.
+WEEKEND_POLL = ["*/5 12-23 * * SAT", "*/5 0-13 * * SUN"]
+
+
+def next_run(
+    instance: dg.DagsterInstance, workspace: Workspace, *, weekend: bool | None
+) -> dg.RunRequest | dg.SkipReason:
+    """The request for the next run of the plan, or why there is none. `weekend` limits it to rounds of that kind."""
+    active = instance.get_runs(dg.RunsFilter(statuses=_ACTIVE, tags={"numerai/planned": "yes"}), limit=1)
+    if active:
+        return dg.SkipReason(f"run {active[0].run_id[:8]} ({active[0].tags[STEP_TAG]}) is still going")
+    try:
+        current = workspace.tournament.current_round()
+    except TournamentError as error:
+        return dg.SkipReason(str(error))
+    if current is None:
+        return dg.SkipReason("no round is open")
+    if weekend is not None and current.is_weekend != weekend:
+        return dg.SkipReason(f"round {current.number} is not a {'weekend' if weekend else 'weekday'} round")
+    workspace.remember_round(current)
+    steps = next_steps(workspace, current)
+    if not steps:
+        return dg.SkipReason(f"round {current.number}: everything is done")
+    return _request(instance, steps[0], current.number)
+
+
+def _request(instance: dg.DagsterInstance, step: Step, round_number: int) -> dg.RunRequest | dg.SkipReason:
+    run = run_of(step)
+    tags = run.tags | {"numerai/planned": "yes", "numerai/round": str(round_number)}
+    same = {STEP_TAG: tags[STEP_TAG], "numerai/round": str(round_number)}
+    failures = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=same))
+    if failures >= _MAX_FAILURES:
+        return dg.SkipReason(
+            f"{tags[STEP_TAG]} failed {failures} times in round {round_number}; mend it and run it by hand"
+        )
+    if run.adds_partition is not None:
+        definition, key = run.adds_partition
+        instance.add_dynamic_partitions(definition, [key])
+    return dg.RunRequest(job_name=step.job, partition_key=run.partition_key, tags=tags)
+
+
+def build_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:
+    """The sensor that serves whatever round is open and goes on with a chain that the schedule began."""
+
+    @dg.sensor(name="round", jobs=jobs, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.STOPPED)
+    def _round(
+        context: dg.SensorEvaluationContext, workspace: dg.ResourceParam[Workspace]
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        """Refresh and submit when a round is open; retrain and validate at weekends."""
+        yield next_run(context.instance, workspace, weekend=None)
+
+    return _round
+
+
+def build_schedule(job: Any) -> dg.ScheduleDefinition:
+    """The schedule that polls for the opening of the weekend round and begins its chain with the release."""
+
+    @dg.schedule(
+        name="weekly",
+        job=job,
+        cron_schedule=WEEKEND_POLL,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+    def _weekly(
+        context: dg.ScheduleEvaluationContext, workspace: dg.ResourceParam[Workspace]
+    ) -> dg.RunRequest | dg.SkipReason:
+        """Fetch the new week's release once the weekend round is open; the round sensor goes on from there."""
+        request = next_run(context.instance, workspace, weekend=True)
+        if isinstance(request, dg.RunRequest) and request.job_name != job.name:
+            return dg.SkipReason(f"{request.job_name} is next: the round sensor runs it")
+        return request
+
+    return _weekly

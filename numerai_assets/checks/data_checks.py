@@ -1,0 +1,104 @@
+"""Checks of the release and the store: the calendar agrees, nothing was lost or added unseen, every era is whole."""
+
+from typing import Any
+
+import dagster as dg
+
+from numerai_assets.assets.features import cleaned_features, era_store
+from numerai_assets.assets.release import asset_key
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.eras import PAYOUT_TARGET, era_label, friday_of, live_key
+from numerai_assets.tournament.release import FEATURES, LIVE, VALIDATION
+
+
+@dg.asset_check(asset=asset_key(FEATURES), blocking=True)
+def features_are_those_of_the_store(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """Features and targets of the release are the ones the store was begun with; a change is reported, never absorbed."""
+    store, release = workspace.store, workspace.release
+    if not store.eras():
+        return dg.AssetCheckResult(passed=True, metadata={"note": "the store is empty"})
+    known, now = set(store.feature_names), set(release.features()["all"])
+    known_targets, targets = set(store.target_names), set(release.targets())
+    return dg.AssetCheckResult(
+        passed=known == now and known_targets == targets,
+        metadata={
+            "features_lost": sorted(known - now)[:20],
+            "features_new": sorted(now - known)[:20],
+            "targets_lost": sorted(known_targets - targets),
+            "targets_new": sorted(targets - known_targets),
+        },
+    )
+
+
+@dg.asset_check(asset=asset_key(VALIDATION), blocking=True)
+def calendar_agrees(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """The newest era of the release is the Friday that the open round's data says, or the one before."""
+    manifest = workspace.release.manifest(VALIDATION)
+    assert manifest is not None  # the check runs on the materialized file
+    current = workspace.tournament.current_round()
+    metadata = {"newest_era": era_label(manifest.newest_era), "its_friday": friday_of(manifest.newest_era).isoformat()}
+    if current is None:
+        return dg.AssetCheckResult(passed=True, metadata=metadata | {"note": "no round is open to compare with"})
+    return dg.AssetCheckResult(
+        passed=manifest.newest_era in (current.era, current.era - 1),
+        metadata=metadata | {"round": current.number, "data_of": current.data_day.isoformat()},
+    )
+
+
+@dg.asset_check(asset=asset_key(VALIDATION), blocking=True)
+def payout_target_is_there(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """The targets that methods are fitted on are in the release under their full names."""
+    wanted = {PAYOUT_TARGET} | {method.target for method in workspace.settings.methods.values()}
+    absent = sorted(wanted - set(workspace.release.targets()))
+    return dg.AssetCheckResult(passed=not absent, metadata={"absent": absent})
+
+
+@dg.asset_check(asset=era_store, blocking=True)
+def eras_are_contiguous(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """No era between the first and the last one stored is absent."""
+    eras = workspace.store.eras()
+    gaps = sorted(set(range(eras[0], eras[-1] + 1)) - set(eras)) if eras else []
+    return dg.AssetCheckResult(passed=not gaps, metadata={"eras": len(eras), "absent": gaps[:20]})
+
+
+@dg.asset_check(asset=cleaned_features, blocking=True)
+def every_era_is_cleaned(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """Every stored era was cleaned, all with the strategy of the settings."""
+    strategy = workspace.settings.cleaning.missing
+    records = [record for record in workspace.store.records().values() if record.key.isdigit()]
+    other = [record.key for record in records if record.cleaned_by != strategy]
+    return dg.AssetCheckResult(
+        passed=not other,
+        metadata={"strategy": strategy, "not_cleaned_so": other[:20], "eras": len(records)},
+    )
+
+
+@dg.asset_check(asset=asset_key(LIVE), blocking=True)
+def live_features_are_those_of_the_store(
+    context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
+) -> dg.AssetCheckResult:
+    """The live file has the features and the number of rows that the newest eras led one to expect."""
+    number = int(context.op_execution_context.partition_key)
+    release, store = workspace.round_release(number), workspace.store
+    manifest = release.manifest(LIVE)
+    assert manifest is not None  # the check runs on the materialized file
+    lost = sorted(set(store.feature_names) - set(release.features()["all"]))
+    usual = store.record(era_label(store.newest_era())).rows
+    enough = manifest.rows >= 0.8 * usual
+    metadata: dict[str, Any] = {
+        "key": live_key(number),
+        "rows": manifest.rows,
+        "rows_of_newest_era": usual,
+        "features_lost": lost[:20],
+    }
+    return dg.AssetCheckResult(passed=enough and not lost, metadata=metadata)
+
+
+CHECKS = [
+    features_are_those_of_the_store,
+    calendar_agrees,
+    payout_target_is_there,
+    eras_are_contiguous,
+    every_era_is_cleaned,
+    live_features_are_those_of_the_store,
+]

@@ -1,0 +1,45 @@
+"""The Dagster entry point: assets, checks, jobs, schedules, sensors and resources put together, nothing else."""
+
+import dagster as dg
+
+from numerai_assets.assets.diagnostics import diagnostics_asset
+from numerai_assets.assets.features import cleaned_features, era_store, live_features
+from numerai_assets.assets.models import model_asset
+from numerai_assets.assets.performance import scores_asset
+from numerai_assets.assets.predictions import live_predictions_asset, out_of_sample_asset
+from numerai_assets.assets.release import round_files, weekly_files
+from numerai_assets.assets.submissions import submission_asset
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.automation.jobs import build_jobs
+from numerai_assets.automation.triggers import build_schedule, build_sensor
+from numerai_assets.checks.data_checks import CHECKS
+from numerai_assets.checks.model_checks import checks_of
+from numerai_assets.settings import Settings, load_settings
+
+_STAGES_OF_A_METHOD = (model_asset, out_of_sample_asset, diagnostics_asset, live_predictions_asset)
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """All definitions for the methods and slots of the settings."""
+    methods = settings.active_methods
+    jobs = build_jobs(settings)
+    return dg.Definitions(
+        assets=[
+            *weekly_files,
+            *round_files,
+            era_store,
+            cleaned_features,
+            live_features,
+            *(stage(method) for method in methods for stage in _STAGES_OF_A_METHOD),
+            *(submission_asset(slot, method) for slot, method in settings.slots.items()),
+            scores_asset(list(settings.slots)),
+        ],
+        asset_checks=[*CHECKS, *(check for method in methods for check in checks_of(method))],
+        jobs=jobs,
+        schedules=[build_schedule(next(job for job in jobs if job.name == "release"))],
+        sensors=[build_sensor(jobs)],
+        resources={"workspace": Workspace(settings)},
+    )
+
+
+defs = build_definitions(load_settings())

@@ -1,0 +1,77 @@
+"""Per-era scores of out-of-sample predictions and the validation table made of them."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from numerai_assets.eras import HORIZONS
+from numerai_assets.evaluation.metrics import contribution, corr, max_drawdown, payout, sharpe
+from numerai_assets.evaluation.uncertainty import standard_error
+
+TARGETS = {20: "target_ender_20", 60: "target_ender_60"}
+SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr", "mmc", "bmc"))
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows of one era to be scored, each array (n,) float64: prediction, the two targets, and the two references.
+
+    NaN stands for a target not resolved and for a reference that does not exist in this era.
+    """
+
+    era: int
+    vintage: int
+    prediction: NDArray[np.float64]
+    targets: dict[int, NDArray[np.float64]]
+    meta_model: NDArray[np.float64]
+    benchmark: dict[int, NDArray[np.float64]]
+
+
+def era_scores(rows: Iterable[ScoredRows]) -> pd.DataFrame:
+    """Scores by era (index): vintage, CORR, MMC and BMC on ender_60 and ender_20, and the payout of the round.
+
+    A score that cannot be had yet (target unresolved, reference absent) is NaN.
+    """
+    table = [_score(item) for item in rows]
+    frame = pd.DataFrame(table, columns=["era", "vintage", *SCORES])
+    frame["payout"] = payout(frame["corr60"].to_numpy(float), frame["mmc60"].to_numpy(float))
+    return frame.set_index("era").sort_index()
+
+
+def _score(rows: ScoredRows) -> dict[str, float]:
+    scores: dict[str, float] = {"era": rows.era, "vintage": rows.vintage} | dict.fromkeys(SCORES, math.nan)
+    ours = rows.prediction[:, None]
+    for horizon in HORIZONS:
+        target = rows.targets[horizon]
+        if np.isnan(target).all():
+            continue
+        scores[f"corr{horizon}"] = corr(ours, target)[0]
+        for name, reference in (("mmc", rows.meta_model), ("bmc", rows.benchmark[horizon])):
+            if not np.isnan(reference).any():
+                scores[f"{name}{horizon}"] = contribution(ours, reference, target)[0]
+    return scores
+
+
+def validation_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row a score: eras, mean, se (Newey-West), std, Sharpe, max drawdown; scores without an era are left out."""
+    rows = []
+    for name in [*SCORES, "payout"]:
+        values = scores[name].dropna().to_numpy(float)
+        if len(values):
+            horizon = 20 if name.endswith("20") else 60
+            rows.append(
+                {
+                    "score": name,
+                    "eras": len(values),
+                    "mean": float(values.mean()),
+                    "se": standard_error(values, horizon=horizon),
+                    "std": float(values.std()),
+                    "sharpe": sharpe(values),
+                    "max_drawdown": max_drawdown(values),
+                }
+            )
+    return pd.DataFrame(rows, columns=["score", "eras", "mean", "se", "std", "sharpe", "max_drawdown"])

@@ -1,0 +1,53 @@
+"""What every method is: a scikit-learn style estimator over era panels."""
+
+import itertools
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from numerai_assets.store.panel import EraPanel
+
+Profile = Literal["quick", "full"]
+
+
+class Method(Protocol):
+    """A method of prediction. Constructor keyword arguments are its hyperparameters; nothing is computed there."""
+
+    name: ClassVar[str]
+    horizons: ClassVar[tuple[int, ...]]
+    """Horizons, in weekdays, of the targets it can be fitted on."""
+    every_eras: int
+    """Fit on each so many-th era before the wall, counted back from the newest."""
+
+    @classmethod
+    def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
+        """An unfitted estimator with the profile's hyperparameters, `parameters` replacing some of them."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+    def fit(self, panel: EraPanel, *, target: str, seed: int) -> Self:
+        """Fits on the panel's rows whose `target` is known. Raises MethodError when there are none."""
+
+    def predict(self, panel: EraPanel) -> NDArray[np.float32]:
+        """(n,) float32 in (0, 1), ranked within each era."""
+
+    def save(self, folder: Path) -> None:
+        """Writes the fitted estimator into an empty folder; nothing in it is a pickle."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The estimator that `save` wrote."""
+
+    def explain(self, panel: EraPanel) -> pd.DataFrame:
+        """One row a feature: `feature` and at least one importance column, most important first."""
+
+
+def rank_within_eras(raw: NDArray[np.floating], rows_of_era: list[int]) -> NDArray[np.float32]:
+    """(n,) float32 of raw scores (n,) as (rank - 0.5) / rows of the era; ties share their average rank."""
+    edges = np.cumsum([0, *rows_of_era])
+    ranked = [(rankdata(raw[start:stop]) - 0.5) / (stop - start) for start, stop in itertools.pairwise(edges)]
+    return np.concatenate(ranked).astype(np.float32)

@@ -1,0 +1,26 @@
+"""The methods there are. Adding one is a module and a line here."""
+
+import importlib
+
+from numerai_assets.errors import MethodError
+from numerai_assets.methods.contract import Method
+from numerai_assets.settings import MethodSettings
+
+# Named, not imported: the definitions of the assets load without LightGBM or PyTorch.
+METHODS: dict[str, str] = {
+    "benchmark": "numerai_assets.methods.benchmark:Benchmark",
+}
+
+
+def method_class(name: str) -> type[Method]:
+    """Raises MethodError, listing what there is, for an unknown method."""
+    if name not in METHODS:
+        raise MethodError(f"method {name!r} is unknown; there are {', '.join(sorted(METHODS))}")
+    module, _, attribute = METHODS[name].partition(":")
+    found: type[Method] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def create_method(name: str, settings: MethodSettings) -> Method:
+    """An unfitted estimator as the settings ask for it."""
+    return method_class(name).of_profile(settings.profile, **settings.parameters)

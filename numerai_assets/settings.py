@@ -1,0 +1,209 @@
+"""One typed settings tree: `numerai.toml`, overridden by NUMERAI_* environment variables.
+
+Secrets are not settings. API keys are read from the environment by the client at the moment of use (`tournament/`)
+and appear in no object here, so that settings may be logged and shown.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from numerai_assets.eras import PAYOUT_TARGET, horizon_of
+from numerai_assets.errors import CalendarError, SettingsError
+
+SETTINGS_FILE_VARIABLE = "NUMERAI_SETTINGS"
+DEFAULT_SETTINGS_FILE = "numerai.toml"
+# Read by numerapi or by us at the moment of use; never part of the tree.
+_ENVIRONMENT_ONLY = frozenset(
+    {
+        "NUMERAI_PUBLIC_ID",
+        "NUMERAI_SECRET_KEY",
+        "NUMERAI_COMPUTE_ID",
+        "NUMERAI_ASSETS_SHARED_DATA",
+        SETTINGS_FILE_VARIABLE,
+    }
+)
+
+# Tables whose keys are the user's own, checked by what they name.
+_TABLES_OF_NAMES = ("NUMERAI_SLOTS__", "NUMERAI_METHODS__")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetrainPolicy(_Section):
+    every_eras: int = Field(4, ge=1)
+    history_every_eras: int = Field(52, ge=1)
+
+    @model_validator(mode="after")
+    def _history_lies_on_the_live_grid(self) -> "RetrainPolicy":
+        if self.history_every_eras % self.every_eras:
+            raise ValueError(
+                f"history_every_eras ({self.history_every_eras}) must be a multiple of every_eras ({self.every_eras}), "
+                "so that a vintage of history is one that the live process would have trained"
+            )
+        return self
+
+
+class Cleaning(_Section):
+    missing: Literal["median", "mean", "mode", "knn", "keep"] = "median"
+
+
+class MethodSettings(_Section):
+    profile: Literal["quick", "full"] = "quick"
+    target: str = PAYOUT_TARGET
+    feature_set: str = "all"
+    seed: int = Field(0, ge=0)
+    # Hyperparameters that replace those of the profile: keyword arguments of the method's constructor.
+    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
+
+    @field_validator("target")
+    @classmethod
+    def _named_in_full(cls, target: str) -> str:
+        try:
+            horizon_of(target)
+        except CalendarError as error:
+            raise ValueError(str(error)) from None
+        return target
+
+
+class Network(_Section):
+    timeout_seconds: float = Field(60.0, gt=0)
+    attempts: int = Field(4, ge=1)
+    api_url: str | None = None
+
+
+class SandboxSettings(_Section):
+    market: Literal["synthetic", "prices"] = "synthetic"
+    size: Literal["tiny", "default"] = "default"
+    seed: int = Field(0, ge=0)
+    port: int = Field(8765, ge=1, le=65535)
+    prices: Path | None = None
+    features_json: Path | None = None
+
+    @model_validator(mode="after")
+    def _prices_need_a_panel(self) -> "SandboxSettings":
+        if self.market == "prices" and self.prices is None:
+            raise ValueError("market 'prices' needs the path of a daily price panel: set sandbox.prices")
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+class Settings(BaseSettings):
+    """The whole tree. `tournament` decides who is talked to; everything else holds for both."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NUMERAI_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    tournament: Literal["sandbox", "numerai"] = "sandbox"
+    home: Path = Path("data")
+    data_version: str = "v5.3"
+    slots: dict[str, str] = Field(default_factory=dict)
+    retrain: RetrainPolicy = RetrainPolicy()
+    cleaning: Cleaning = Cleaning()
+    methods: dict[str, MethodSettings] = Field(default_factory=lambda: {"benchmark": MethodSettings()})
+    network: Network = Network()
+    sandbox: SandboxSettings = SandboxSettings()
+
+    @model_validator(mode="after")
+    def _slots_name_known_methods(self) -> "Settings":
+        known = sorted(self.methods)
+        for slot, method in self.slots.items():
+            if method not in known:
+                raise ValueError(f"slots.{slot}: no [methods.{method}] in the settings{_suggestion(method, known)}")
+        return self
+
+    @property
+    def workspace(self) -> Path:
+        """Folder of everything that belongs to the tournament talked to; a rehearsal never shares one with the real."""
+        if self.tournament == "numerai":
+            return self.home / "numerai"
+        return self.home / f"sandbox-{self.sandbox.market}-{self.sandbox.size}"
+
+    @property
+    def active_methods(self) -> list[str]:
+        """Methods that some slot submits, in the order of the slots."""
+        return list(dict.fromkeys(self.slots.values()))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = settings_file()
+        if file is None:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+
+def settings_file() -> Path | None:
+    """The settings file in force: NUMERAI_SETTINGS, else numerai.toml in the working folder, else none."""
+    named = os.environ.get(SETTINGS_FILE_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise SettingsError(f"{SETTINGS_FILE_VARIABLE}={named}: no such file")
+        return Path(named)
+    default = Path(DEFAULT_SETTINGS_FILE)
+    return default if default.is_file() else None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the file and the environment; `overrides` win. Raises SettingsError naming the key at fault."""
+    source = settings_file()
+    _check_environment(os.environ)
+    try:
+        return Settings(**overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{source}: not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(problem, source) for problem in error.errors())) from None
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    known = [f"NUMERAI_{'__'.join(path).upper()}" for path in _paths(Settings)]
+    for name in sorted(environment):
+        if not name.startswith("NUMERAI_") or name in _ENVIRONMENT_ONLY or name.startswith(_TABLES_OF_NAMES):
+            continue
+        if name not in known:
+            raise SettingsError(f"environment variable {name} is no setting{_suggestion(name, known)}")
+
+
+def _explain(problem: Any, source: Path | None) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    where = ".".join(path) or "settings"
+    if problem["type"] == "extra_forbidden":
+        siblings = [known[-1] for known in _paths(Settings) if known[:-1] == path[:-1]]
+        if "secret" in where or "public_id" in where:
+            return f"{source}: {where}: API keys belong in the environment (NUMERAI_PUBLIC_ID, NUMERAI_SECRET_KEY)"
+        return f"{source or 'settings'}: {where} is no setting{_suggestion(path[-1], siblings)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{source or 'settings'}: {where}: {message} (found {problem.get('input')!r})" if path else message
+
+
+def _paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, field in model.model_fields.items():
+        found.append((*prefix, name))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += _paths(field.annotation, (*prefix, name))
+    return found
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; expected one of {', '.join(known)}"

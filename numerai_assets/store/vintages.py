@@ -1,0 +1,89 @@
+"""Fitted models on disk, one folder a method and vintage, each with the facts of its fit.
+
+Layout: <folder>/<method>/<vintage>/vintage.json and the method's own files. No file is a pickle: the folder is what
+`Method.save` wrote, and its checksums are compared before it is loaded.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from numerai_assets.eras import era_label
+from numerai_assets.errors import StoreError
+from numerai_assets.store.atomic import replacing_folder, sha256_of, write_json
+
+_FACTS = "vintage.json"
+
+
+@dataclass(frozen=True)
+class Vintage:
+    """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files."""
+
+    method: str
+    vintage: int
+    target: str
+    first_fit_era: int
+    last_fit_era: int
+    fit_eras: int
+    rows: int
+    features: int
+    parameters: dict[str, Any]
+    seed: int
+    files: dict[str, str]
+
+
+class VintageStore:
+    """Vintages of all methods under `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def vintages(self, method: str) -> list[int]:
+        """Vintages held of a method, ascending."""
+        return sorted(int(path.parent.name) for path in self.folder.glob(f"{method}/[0-9]*/{_FACTS}"))
+
+    def newest_before(self, method: str, era: int) -> int | None:
+        """The vintage that predicts `era`: the newest one fitted when `era` was still to come."""
+        return max((v for v in self.vintages(method) if v < era), default=None)
+
+    def facts(self, method: str, vintage: int) -> Vintage:
+        """Raises StoreError when the vintage is not held."""
+        path = self._place(method, vintage) / _FACTS
+        if not path.is_file():
+            raise StoreError(f"{method}: no vintage {era_label(vintage)}; materialize {method}_model for it")
+        return Vintage(**json.loads(path.read_text(encoding="utf-8")))
+
+    def verified(self, method: str, vintage: int) -> Path:
+        """Folder of a vintage whose files are what they were when it was fitted. Raises StoreError otherwise."""
+        facts, place = self.facts(method, vintage), self._place(method, vintage)
+        for name, digest in facts.files.items():
+            if not (place / name).is_file() or sha256_of(place / name) != digest:
+                raise StoreError(
+                    f"{method} vintage {era_label(vintage)}: {name} is absent or was changed; train it again"
+                )
+        return place
+
+    @contextmanager
+    def writing(self, method: str, vintage: int) -> Iterator[Path]:
+        """Yields an empty folder for the method's files; on leaving without an error it becomes the vintage.
+
+        The caller writes the model and then calls `seal` on the folder.
+        """
+        with replacing_folder(self._place(method, vintage)) as aside:
+            yield aside
+            if not (aside / _FACTS).is_file():
+                raise StoreError(f"{method} vintage {era_label(vintage)}: was not sealed with its facts")
+
+    def _place(self, method: str, vintage: int) -> Path:
+        return self.folder / method / era_label(vintage)
+
+
+def seal(folder: Path, **facts: Any) -> Vintage:
+    """Writes the facts of a fit, with the checksums of all files in `folder`, into it."""
+    files = {str(p.relative_to(folder)): sha256_of(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    vintage = Vintage(files=files, **facts)
+    write_json(folder / _FACTS, asdict(vintage))
+    return vintage

@@ -1,0 +1,169 @@
+"""A download that is whole or absent.
+
+numerapi's resume appends whatever the server sends to whatever lies on disk, with TLS checks off. Here a partial file
+is bound to the ETag and length of the answer it began with, a continuation must be a 206 of that very range and ETag,
+the length must come out, the content must pass the caller's own verification, and only then does it take its name.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import requests
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from numerai_assets.errors import DownloadError
+from numerai_assets.store.atomic import sha256_of
+
+_CHUNK_BYTES = 1 << 20
+_HEADERS = {"Accept-Encoding": "identity"}
+
+Progress = Callable[[int, int], None]
+
+
+class Interrupted(DownloadError):
+    """The transfer broke off; what came is kept and another try continues it."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A complete file: its length in bytes, SHA-256 and the server's ETag (None if it sends none)."""
+
+    size: int
+    sha256: str
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class _Binding:
+    etag: str | None
+    size: int
+
+
+def fetch(
+    address: Callable[[], str],
+    destination: Path,
+    *,
+    verify: Callable[[Path], None],
+    known: Fetched | None = None,
+    timeout_seconds: float,
+    attempts: int,
+    progress: Progress = lambda done, total: None,
+) -> Fetched | None:
+    """Fetches one file to `destination`; returns None when the server says it still is the `known` one.
+
+    address: gives a fresh URL for every try, since signed ones expire. verify: raises an error of this project when the
+    content is wrong; the file is then dropped and not resumed. progress: called with bytes so far and bytes in all.
+    Raises DownloadError after `attempts` tries; a broken transfer stays beside the destination for the next run.
+    """
+    for attempt in Retrying(
+        stop=stop_after_attempt(attempts),
+        wait=wait_exponential_jitter(initial=0.5, max=20),
+        retry=retry_if_exception_type(Interrupted),
+        reraise=True,
+    ):
+        with attempt:
+            return _fetch_once(address(), destination, verify, known, timeout_seconds, progress)
+    raise AssertionError("unreachable: Retrying re-raises")
+
+
+def _fetch_once(
+    url: str,
+    destination: Path,
+    verify: Callable[[Path], None],
+    known: Fetched | None,
+    timeout_seconds: float,
+    progress: Progress,
+) -> Fetched | None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = destination.with_name(destination.name + ".part")
+    note = destination.with_name(destination.name + ".part.json")
+    bound, have = _resumable(part, note)
+    headers = dict(_HEADERS)
+    if have and bound is not None and bound.etag is not None:
+        headers |= {"Range": f"bytes={have}-", "If-Range": bound.etag}
+    elif known is not None and known.etag is not None and destination.is_file():
+        headers["If-None-Match"] = known.etag
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=(timeout_seconds, timeout_seconds)) as answer:
+            if answer.status_code == 304:
+                return None
+            if answer.status_code == 206 and bound is not None and _continues(answer, bound, have):
+                mode = "ab"
+            elif answer.status_code == 200:
+                mode, have = "wb", 0
+                bound = _Binding(answer.headers.get("ETag"), _length(answer, destination))
+                note.write_text(json.dumps(asdict(bound)), encoding="utf-8")
+            else:
+                _drop(part, note)
+                raise Interrupted(f"{destination.name}: the server answered {answer.status_code} {answer.reason}")
+            with part.open(mode) as file:
+                for chunk in _chunks(answer):
+                    file.write(chunk)
+                    have += len(chunk)
+                    progress(have, bound.size)
+                file.flush()
+                os.fsync(file.fileno())
+    except requests.RequestException as error:
+        raise Interrupted(
+            f"{destination.name}: the transfer broke off ({type(error).__name__}); run again to continue"
+        ) from None
+    if part.stat().st_size < bound.size:
+        raise Interrupted(
+            f"{destination.name}: {part.stat().st_size:,} of {bound.size:,} bytes came; run again to continue"
+        )
+    if part.stat().st_size > bound.size:
+        size = part.stat().st_size
+        _drop(part, note)
+        raise Interrupted(f"{destination.name}: {size:,} bytes came, {bound.size:,} were announced; dropped")
+    try:
+        verify(part)
+    except BaseException:
+        _drop(part, note)
+        raise
+    fetched = Fetched(size=bound.size, sha256=sha256_of(part), etag=bound.etag)
+    part.replace(destination)
+    note.unlink(missing_ok=True)
+    return fetched
+
+
+def _resumable(part: Path, note: Path) -> tuple[_Binding | None, int]:
+    """What a partial file is bound to and how much of it there is; (None, 0) when it cannot be continued."""
+    if not part.is_file() or not note.is_file():
+        return None, 0
+    try:
+        bound = _Binding(**json.loads(note.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return None, 0
+    have = part.stat().st_size
+    return (bound, have) if bound.etag and have < bound.size else (None, 0)
+
+
+def _continues(answer: requests.Response, bound: _Binding, have: int) -> bool:
+    """True when a 206 is the rest of the very file the partial one began with."""
+    expected = f"bytes {have}-{bound.size - 1}/{bound.size}"
+    return answer.headers.get("ETag") == bound.etag and answer.headers.get("Content-Range") == expected
+
+
+def _length(answer: requests.Response, destination: Path) -> int:
+    length = answer.headers.get("Content-Length")
+    if length is None or not length.isdigit():
+        raise DownloadError(f"{destination.name}: the server does not say how long the file is; it cannot be verified")
+    return int(length)
+
+
+def _chunks(answer: requests.Response) -> Iterator[bytes]:
+    yield from (chunk for chunk in answer.iter_content(_CHUNK_BYTES) if chunk)
+
+
+def _drop(part: Path, note: Path) -> None:
+    part.unlink(missing_ok=True)
+    note.unlink(missing_ok=True)
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """Hex SHA-256 of bytes in memory."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,341 @@
+"""The files of one data version on disk, what each must hold, and reading them era by era.
+
+Source: Numerai docs, "Data"; columns, dtypes and index as measured on v5.3: `id` index, string `era` and `data_type`,
+int8 features, float32 targets, live era "X" with every target NaN.
+"""
+
+import datetime as dt
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from numerai_assets.eras import parse_era
+from numerai_assets.errors import CalendarError, ReleaseError
+from numerai_assets.store.atomic import write_json
+from numerai_assets.tournament.client import Tournament
+from numerai_assets.tournament.download import Fetched, Progress, fetch
+
+FEATURES = "features.json"
+TRAIN, VALIDATION, LIVE = "train.parquet", "validation.parquet", "live.parquet"
+META_MODEL = "meta_model.parquet"
+TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS = "train_benchmark_models.parquet", "validation_benchmark_models.parquet"
+LIVE_BENCHMARKS = "live_benchmark_models.parquet"
+VALIDATION_EXAMPLE, LIVE_EXAMPLE = "validation_example_preds.parquet", "live_example_preds.parquet"
+
+# What changes once a week, and what is new at every round; train files never change but are checked like the others.
+WEEKLY_FILES = (FEATURES, TRAIN, VALIDATION, META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, VALIDATION_EXAMPLE)
+ROUND_FILES = (LIVE, LIVE_BENCHMARKS, LIVE_EXAMPLE)
+LIVE_ERA = "X"
+_ROW_FILES = {TRAIN: {"train"}, VALIDATION: {"validation", "test"}, LIVE: {"live"}}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was fetched and what it holds. Empty eras and zero rows for a file that is no table."""
+
+    name: str
+    data_version: str
+    round_number: int
+    fetched_at: str
+    size: int
+    sha256: str
+    etag: str | None
+    rows: int
+    columns: int
+    row_groups: int
+    eras: tuple[str, ...]
+
+    @property
+    def newest_era(self) -> int:
+        """Number of the last era in the file. Raises ReleaseError where it has none."""
+        numbers = [parse_era(label) for label in self.eras if label != LIVE_ERA]
+        if not numbers:
+            raise ReleaseError(f"{self.name}: holds no numbered era")
+        return max(numbers)
+
+
+class Release:
+    """Files of one data version under `folder`, each with its manifest beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def manifest(self, name: str) -> Manifest | None:
+        """Manifest of a fetched file, None when it is not there. Raises ReleaseError when the file was cut or replaced."""
+        note = self.folder / f"{name}.manifest.json"
+        if not note.is_file() or not self.path(name).is_file():
+            return None
+        content = json.loads(note.read_text(encoding="utf-8"))
+        manifest = Manifest(**content | {"eras": tuple(content["eras"])})
+        size = self.path(name).stat().st_size
+        if size != manifest.size:
+            raise ReleaseError(
+                f"{self.path(name)}: {size:,} bytes, its manifest says {manifest.size:,}; remove it and run again"
+            )
+        return manifest
+
+    def features(self) -> dict[str, list[str]]:
+        """Feature sets of features.json, name -> features."""
+        sets: dict[str, list[str]] = self._features_json()["feature_sets"]
+        return sets
+
+    def targets(self) -> list[str]:
+        """Targets of features.json, the alias `target` included."""
+        return list(self._features_json()["targets"])
+
+    def _features_json(self) -> dict[str, dict[str, list[str]]]:
+        content: dict[str, dict[str, list[str]]] = json.loads(self.path(FEATURES).read_text(encoding="utf-8"))
+        return content
+
+    def fetch(
+        self,
+        tournament: Tournament,
+        name: str,
+        *,
+        round_number: int,
+        now: dt.datetime,
+        progress: Progress = lambda done, total: None,
+    ) -> tuple[Manifest, bool]:
+        """Fetches one file unless it is unchanged; returns its manifest and whether bytes came.
+
+        Raises DownloadError when it cannot be had whole, ReleaseError when it does not hold what it should.
+        """
+        old = self.manifest(name)
+        facts: dict[str, Table] = {}
+
+        def verify(path: Path) -> None:
+            facts["table"] = inspect(path, name, features_json=self.path(FEATURES))
+
+        fetched = fetch(
+            lambda: tournament.dataset_url(name),
+            self.path(name),
+            verify=verify,
+            known=Fetched(old.size, old.sha256, old.etag) if old else None,
+            timeout_seconds=tournament.timeout_seconds,
+            attempts=tournament.attempts,
+            progress=progress,
+        )
+        if fetched is None and old is not None:
+            manifest = Manifest(**asdict(old) | {"round_number": round_number, "eras": old.eras})
+        else:
+            assert fetched is not None  # 304 is only asked for where there is an old manifest
+            manifest = Manifest(
+                name=name,
+                data_version=tournament.data_version,
+                round_number=round_number,
+                fetched_at=now.isoformat(timespec="seconds"),
+                **asdict(fetched),
+                **asdict(facts["table"]) | {"eras": facts["table"].eras},
+            )
+        write_json(self.folder / f"{name}.manifest.json", asdict(manifest))
+        return manifest, fetched is not None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Shape of a file's table and the eras in it, in order of appearance."""
+
+    rows: int
+    columns: int
+    row_groups: int
+    eras: tuple[str, ...]
+
+
+def inspect(path: Path, name: str, *, features_json: Path) -> Table:
+    """Checks one release file, still under its partial name, against the contract and tells its shape.
+
+    Raises ReleaseError naming the file and the column, era or value at fault.
+    """
+    if name == FEATURES:
+        return _inspect_features_json(path)
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(file.schema_arrow, name, features_json)
+            eras = _eras_in_order(file, name) if "era" in file.schema_arrow.names else ()
+            meta = file.metadata
+            ends = [meta.row_group(g).column(c) for g in range(meta.num_row_groups) for c in range(meta.num_columns)]
+            if any(_end(chunk) > path.stat().st_size for chunk in ends):
+                raise ReleaseError(f"{name}: a row group lies beyond the end of the file")
+            rows, columns, groups = meta.num_rows, meta.num_columns, meta.num_row_groups
+    except (OSError, pa.ArrowException) as error:
+        raise ReleaseError(f"{name}: is no readable Parquet file ({error})") from None
+    if rows == 0:
+        raise ReleaseError(f"{name}: holds no rows")
+    return Table(rows, columns, groups, eras)
+
+
+def _end(chunk: pq.ColumnChunkMetaData) -> int:
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    return int(min(start, chunk.data_page_offset) + chunk.total_compressed_size)
+
+
+def _inspect_features_json(path: Path) -> Table:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        sets, targets = content["feature_sets"], content["targets"]
+        everything = sets["all"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"{FEATURES}: expected feature_sets (with 'all') and targets; {error!r}") from None
+    if len(set(everything)) != len(everything):
+        raise ReleaseError(f"{FEATURES}: feature set 'all' names a feature twice")
+    stray = {name: set(names) - set(everything) for name, names in sets.items()}
+    for name, names in stray.items():
+        if names:
+            raise ReleaseError(f"{FEATURES}: set {name!r} holds {sorted(names)[0]!r}, which is not in 'all'")
+    return Table(rows=0, columns=len(everything) + len(targets), row_groups=0, eras=())
+
+
+def _check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
+    if "id" not in schema.names:
+        raise ReleaseError(f"{name}: has no id column")
+    if name not in _ROW_FILES:
+        return
+    content = json.loads(features_json.read_text(encoding="utf-8"))
+    features, targets = content["feature_sets"]["all"], content["targets"]
+    expected = {"id", "era", "data_type", *features, *targets}
+    lost, extra = expected - set(schema.names), set(schema.names) - expected
+    if lost or extra:
+        raise ReleaseError(f"{name}: columns differ from {FEATURES}: lost {_some(lost)}, unexpected {_some(extra)}")
+    for feature in features:
+        if not (pa.types.is_integer(schema.field(feature).type) or pa.types.is_floating(schema.field(feature).type)):
+            raise ReleaseError(f"{name}: {feature} is {schema.field(feature).type}, expected int8")
+    for target in targets:
+        if not pa.types.is_floating(schema.field(target).type):
+            raise ReleaseError(f"{name}: {target} is {schema.field(target).type}, expected float32")
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return f"{len(listed)} ({', '.join(listed[:3])}{', ...' if len(listed) > 3 else ''})" if listed else "none"
+
+
+def _eras_in_order(file: pq.ParquetFile, name: str) -> tuple[str, ...]:
+    seen: list[str] = []
+    kinds: set[str] = set()
+    columns = ["era", "data_type"] if name in _ROW_FILES else ["era"]
+    for group in range(file.metadata.num_row_groups):
+        table = file.read_row_group(group, columns=columns)
+        for label in _runs(table["era"]):
+            if not seen or seen[-1] != label:
+                seen.append(label)
+        if name in _ROW_FILES:
+            kinds |= set(pc.unique(table["data_type"]).to_pylist())
+    if len(set(seen)) != len(seen):
+        raise ReleaseError(f"{name}: rows of an era are not contiguous")
+    if name in _ROW_FILES:
+        if kinds - _ROW_FILES[name]:
+            raise ReleaseError(f"{name}: data_type {sorted(kinds)}, expected {sorted(_ROW_FILES[name])}")
+        _check_eras(seen, name)
+    return tuple(seen)
+
+
+def _check_eras(labels: Sequence[str], name: str) -> None:
+    if name == LIVE:
+        if list(labels) != [LIVE_ERA]:
+            raise ReleaseError(f"{name}: eras {list(labels)[:3]}, expected only {LIVE_ERA!r}")
+        return
+    try:
+        numbers = [parse_era(label) for label in labels]
+    except CalendarError as error:
+        raise ReleaseError(f"{name}: {error}") from None
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        gap = next(a for a, b in itertools.pairwise(numbers) if b != a + 1)
+        raise ReleaseError(f"{name}: eras are not contiguous after {gap:04d}")
+
+
+def _runs(column: pa.ChunkedArray) -> list[str]:
+    values = column.to_numpy(zero_copy_only=False).astype(object)
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    labels: list[str] = values[starts].tolist()
+    return labels
+
+
+@dataclass(frozen=True)
+class ReleasedEra:
+    """Rows of one era as released: features (n, d) int8 with -1 for no value, targets (n rows, one column each)."""
+
+    label: str
+    ids: list[str]
+    features: NDArray[np.int8]
+    targets: pd.DataFrame
+
+
+def read_eras(
+    path: Path, *, features: Sequence[str], targets: Sequence[str], wanted: Callable[[str], bool]
+) -> Iterator[ReleasedEra]:
+    """The wanted eras of a row file in file order, holding no more than an era and a row group in memory.
+
+    Raises ReleaseError for a feature value outside 0..4, a NaN target in a partly resolved main target, or ids that are
+    absent or repeated within the era.
+    """
+    with pq.ParquetFile(path) as file:
+        pending: list[pa.Table] = []
+        label: str | None = None
+        for group in range(file.metadata.num_row_groups):
+            eras = file.read_row_group(group, columns=["era"])["era"].to_numpy(zero_copy_only=False).astype(object)
+            starts = np.flatnonzero(np.r_[True, eras[1:] != eras[:-1]])
+            stops = np.r_[starts[1:], len(eras)]
+            table: pa.Table | None = None
+            for start, stop in zip(starts, stops, strict=True):
+                if eras[start] != label:
+                    if pending and label is not None:
+                        yield _released_era(path.name, label, pending, features, targets)
+                    pending, label = [], str(eras[start])
+                if wanted(str(eras[start])):
+                    if table is None:
+                        table = file.read_row_group(group, columns=["id", *features, *targets])
+                    pending.append(table.slice(start, stop - start))
+        if pending and label is not None:
+            yield _released_era(path.name, label, pending, features, targets)
+
+
+def _released_era(
+    name: str, label: str, pieces: list[pa.Table], features: Sequence[str], targets: Sequence[str]
+) -> ReleasedEra:
+    table = pa.concat_tables(pieces)
+    ids = table["id"].to_pylist()
+    if any(i is None for i in ids) or len(set(ids)) != len(ids):
+        raise ReleaseError(f"{name}: era {label}: ids are missing or repeated")
+    matrix = np.empty((len(features), len(ids)), np.int8)
+    for row, feature in enumerate(features):
+        matrix[row] = _five_levels(table[feature], f"{name}: era {label}: {feature}")
+    frame = pd.DataFrame({target: table[target].to_numpy().astype(np.float32) for target in targets})
+    return ReleasedEra(label, ids, matrix.T, frame)
+
+
+def _five_levels(column: pa.ChunkedArray, where: str) -> NDArray[np.int8]:
+    if column.null_count == 0 and column.type == pa.int8():
+        values: NDArray[np.int8] = column.to_numpy()
+        allowed = (values >= 0) & (values <= 4)
+    else:
+        numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        whole = np.where(np.isnan(numbers), -1, numbers)
+        values = np.clip(whole, -1, 5).astype(np.int8)
+        allowed = np.isnan(numbers) | ((whole == values) & (values >= 0) & (values <= 4))
+    if not allowed.all():
+        raise ReleaseError(f"{where}: holds {values[~allowed][0]}, expected 0..4 or no value")
+    return values
+
+
+def alias_of(targets: pd.DataFrame, alias: str = "target") -> str | None:
+    """Name of the target that the bare alias equals in these rows, NaN pattern included; None when none does."""
+    if alias not in targets.columns or targets[alias].isna().all():
+        return None
+    same = [
+        name
+        for name in targets.columns
+        if name != alias and np.array_equal(targets[name].to_numpy(), targets[alias].to_numpy(), equal_nan=True)
+    ]
+    return same[0] if same else None
