@@ -1,10 +1,14 @@
 """The three partition keys: eras (weekly windows, keyed by their Friday), vintages and rounds (grown as they come)."""
 
 import datetime as dt
+import warnings
 
 import dagster as dg
 
 from numerai_assets.eras import FIRST_FRIDAY, era_label, era_on, friday_of, parse_era
+
+# Dagster calls parameters beta that it has kept unchanged for years; told once a process, it says nothing new.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 # The window that began last Friday is the newest era although it has not ended.
 eras = dg.WeeklyPartitionsDefinition(start_date=FIRST_FRIDAY.isoformat(), day_offset=5, end_offset=1)

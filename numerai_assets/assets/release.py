@@ -10,7 +10,6 @@ from numerai_assets.assets.reporting import ByteProgress, column_schema, measure
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.tournament.release import FEATURES, ROUND_FILES, WEEKLY_FILES, Manifest, Release
 
-_RETRY = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 # A schema of thousands of features says nothing to a reader; the columns around them do.
 _COLUMNS_SHOWN = 60
 
@@ -30,7 +29,6 @@ def weekly_file(file: str) -> dg.AssetsDefinition:
         description=f"`{file}` of the data version, verified: length, footer, row groups, columns, eras.",
         kinds={"parquet" if file.endswith(".parquet") else "json"},
         pool="network",
-        retry_policy=_RETRY,
     )
     def _file(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         current = workspace.tournament.current_round()
@@ -50,7 +48,6 @@ def round_file(file: str) -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=rounds,
         pool="network",
-        retry_policy=_RETRY,
     )
     def _file(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         number = int(context.partition_key)

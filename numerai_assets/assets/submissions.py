@@ -23,7 +23,6 @@ def submission_asset(slot: str, method: str) -> dg.AssetsDefinition:
         group_name="submissions",
         description=f"`{method}` submitted to slot `{slot}`: validated, uploaded, registered, read back byte for byte.",
         pool="network",
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=10, jitter=dg.Jitter.PLUS_MINUS),
         deps=[live_predictions_key(method)],
     )
     def _submission(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:

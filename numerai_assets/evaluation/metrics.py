@@ -73,4 +73,4 @@ def sharpe(scores: Array) -> float:
 def _pearson(left: Array, right: Array) -> Array:
     a, b = left - left.mean(axis=0), right - right.mean()
     norm = np.sqrt((a * a).sum(axis=0) * (b @ b))
-    return np.divide(b @ a, norm, out=np.full(a.shape[1], np.nan), where=norm > 0)
+    return np.asarray(np.divide(b @ a, norm, out=np.full(a.shape[1], np.nan), where=norm > 0))

@@ -1,0 +1,50 @@
+# make weekly   the whole weekly job against the local tournament (or, by one setting, Numerai)
+# make ui       Dagster's UI and daemon with the local tournament beside them
+# make test     lint, format, types, definitions, tests
+# make weekly MARKET=prices PRICES=panel.parquet   the same on a price panel of your own
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+ifdef MARKET
+export NUMERAI_SANDBOX__MARKET := $(MARKET)
+endif
+ifdef PRICES
+export NUMERAI_SANDBOX__PRICES := $(abspath $(PRICES))
+endif
+ifdef SIZE
+export NUMERAI_SANDBOX__SIZE := $(SIZE)
+endif
+
+.PHONY: weekly ui test browser clean
+
+weekly: .venv/installed
+	$(BIN)/numerai weekly --with-sandbox
+
+ui: .venv/installed
+	$(BIN)/numerai ui
+
+test: .venv/installed-test browser
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dagster definitions validate
+	$(BIN)/pytest
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP_INSTALL) -e .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(PIP_INSTALL) -e '.[test]'
+	touch $@
+
+# The tests of the UI drive a real Chromium; on a build machine it is installed, elsewhere they skip without one.
+browser:
+	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
+
+clean:
+	rm -rf .venv data build *.egg-info

@@ -1,0 +1,97 @@
+"""The plan carried out here and now, in one process: what the command line does instead of the daemon."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster import DagsterEventType
+
+import numerai_assets.errors as errors
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.automation.jobs import run_of
+from numerai_assets.automation.plan import Step, next_steps
+from numerai_assets.errors import NumeraiAssetsError
+from numerai_assets.tournament.client import Round
+
+
+class RunFailed(NumeraiAssetsError):
+    """A run of the plan failed; the message is that of the step at fault."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A step that was carried out and the Dagster run it was."""
+
+    step: Step
+    run_id: str
+
+
+def conduct(
+    definitions: dg.Definitions,
+    workspace: Workspace,
+    instance: dg.DagsterInstance,
+    *,
+    announce: Callable[[Step], None] = lambda step: None,
+) -> tuple[Round | None, list[Done]]:
+    """Runs step after step until nothing is stale; returns the open round, if any, and what was done.
+
+    Raises RunFailed with the failing step's own message, or when a step has to be repeated without having helped.
+    """
+    current = workspace.tournament.current_round()
+    if current is not None:
+        workspace.remember_round(current)
+    done: list[Done] = []
+    while steps := next_steps(workspace, current):
+        step = steps[0]
+        if any(step == earlier.step for earlier in done):
+            raise RunFailed(f"{step.job} {' '.join(step.partitions)}: ran and is still due ({step.why})")
+        announce(step)
+        done.append(Done(step, execute(definitions, instance, step)))
+    return current, done
+
+
+def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Step) -> str:
+    """Runs one step in this process and returns the run's id. Raises RunFailed with the failing step's message."""
+    run = run_of(step)
+    if run.adds_partition is not None:
+        definition, key = run.adds_partition
+        instance.add_dynamic_partitions(definition, [key])
+    result = definitions.resolve_job_def(step.job).execute_in_process(
+        instance=instance,
+        partition_key=run.partition_key,
+        tags=run.tags,
+        # The events are in Dagster; the terminal shows progress and, should it come to that, one line of error.
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise RunFailed(_reason(result))
+    return result.run_id
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.filter_events(lambda e: e.event_type == DagsterEventType.STEP_FAILURE):
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return _one_line(error.cls_name or "", error.message.strip(), result.run_id)
+    failed = [
+        f"{evaluation.check_name} of {evaluation.asset_key.to_user_string()} does not hold: "
+        + ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed
+    ]
+    return "; ".join(failed) or f"run {result.run_id} failed; see it in Dagster's UI"
+
+
+def _one_line(kind: str, message: str, run_id: str) -> str:
+    text = message.removeprefix(f"numerai_assets.errors.{kind}: ").removeprefix(
+        f"dagster._core.definitions.events.{kind}: "
+    )
+    text = text.split(": ", 1)[1] if text.startswith("numerai_assets.") and ": " in text else text
+    if hasattr(errors, kind) or kind in {"Failure", "Unreachable", "Interrupted"}:
+        return text
+    return (
+        f"{kind}: {text.splitlines()[0]} (an error of this program; the traceback is in run {run_id} in Dagster's UI)"
+    )

@@ -1,0 +1,329 @@
+"""`numerai`: the weekly job, status, doctor, report, backfill, store and sandbox at a terminal."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from numerai_assets.errors import NumeraiAssetsError, SettingsError
+from numerai_assets.settings import Settings, load_settings
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns this project's errors into one line on stderr and exit status 1."""
+
+    @wraps(command)
+    def _command(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except NumeraiAssetsError as error:
+            click.echo(f"numerai: {error}", err=True)
+            sys.exit(1)
+
+    return _command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="numerai-assets")
+def main() -> None:
+    """Numerai's weekly tournament, from the release to the proven submission.
+
+    Settings come from numerai.toml and NUMERAI_* variables; API keys from NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY.
+    """
+
+
+@main.command()
+@click.option("--with-sandbox", is_flag=True, help="Start the local tournament first if the settings use it.")
+@guarded
+def weekly(with_sandbox: bool) -> None:
+    """Fetch, store, train what is due, validate, predict the open round and submit it, proven."""
+    from numerai_assets import terminal
+    from numerai_assets.automation.conductor import conduct, execute
+    from numerai_assets.automation.plan import Step
+
+    settings = load_settings()
+    if with_sandbox:
+        _ensure_sandbox(settings)
+    definitions, workspace, instance = _pipeline(settings)
+    say = terminal.console.print
+    current, done = conduct(
+        definitions,
+        workspace,
+        instance,
+        announce=lambda step: say(f"[bold]{step.job}[/] {' '.join(step.partitions)} [dim]{step.why}[/]"),
+    )
+    if workspace.desk.receipts():
+        execute(definitions, instance, Step("performance", (), "scores of past submissions"))
+    for method in settings.active_methods:
+        _show_validation(workspace, method)
+    if current is None:
+        upcoming = workspace.tournament.next_round()
+        say("No round is open." + (f" The next opens {upcoming.opens:%a %Y-%m-%d %H:%M} UTC." if upcoming else ""))
+    else:
+        say(f"Submitted to {terminal.describe_round(current)}" + ("" if done else " before; nothing was due"))
+        terminal.show_receipts([r for r in workspace.desk.receipts() if r.round_number == current.number])
+    if settings.tournament == "sandbox":
+        say(
+            "Next: [bold]numerai sandbox advance --to next-round[/] and [bold]numerai weekly[/] again, or [bold]make ui[/]"
+        )
+    else:
+        say("Next: [bold]make ui[/] and switch on the schedule `weekly` and the sensor `round`")
+
+
+@main.command()
+@guarded
+def status() -> None:
+    """What is open, what is on disk, what was submitted, what it scored."""
+    from numerai_assets import terminal
+    from numerai_assets.assets.performance import read_live_scores
+    from numerai_assets.tournament.scores import latest_scores
+
+    settings = load_settings()
+    workspace = _workspace(settings)
+    current = workspace.tournament.current_round()
+    say = terminal.console.print
+    say(terminal.describe_round(current) if current else "no round is open")
+    eras = workspace.store.eras()
+    say(f"store: {len(eras)} eras" + (f", {eras[0]:04d}-{eras[-1]:04d}" if eras else ""))
+    for method in settings.active_methods:
+        vintages = workspace.vintages.vintages(method)
+        say(f"{method}: vintages {', '.join(f'{v:04d}' for v in vintages) or 'none'}")
+        _show_validation(workspace, method)
+    if receipts := workspace.desk.receipts():
+        terminal.show_receipts(receipts[-10:])
+    scores = read_live_scores(workspace)
+    if len(scores):
+        terminal.show_scores(latest_scores(scores).tail(10))
+
+
+@main.command()
+@guarded
+def doctor() -> None:
+    """Say what would happen, before anything does: keys, slots, disk, memory, next round, what is stale."""
+    from numerai_assets import terminal
+    from numerai_assets.doctor import examine
+
+    findings = examine(_workspace(load_settings()))
+    for finding in findings:
+        mark = "[green]ok  [/]" if finding.is_well else "[red]bad [/]"
+        terminal.console.print(f"{mark} {finding.subject}: {finding.text}")
+    if not all(finding.is_well for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--eras", help="Eras to store and clean again, e.g. 0600-0620.")
+@click.option("--vintages", help="Vintages to fit and predict with, e.g. 0574,0626.")
+@guarded
+def backfill(eras: str | None, vintages: str | None) -> None:
+    """Materialize historical eras (one run) or vintages (one run each) with the code of the live process."""
+    from numerai_assets import terminal
+    from numerai_assets.automation.conductor import execute
+    from numerai_assets.automation.plan import Step
+    from numerai_assets.eras import era_label, parse_era
+
+    if not eras and not vintages:
+        raise SettingsError("backfill: name --eras 0600-0620 or --vintages 0574,0626")
+    definitions, _, instance = _pipeline(load_settings())
+    steps = []
+    if eras:
+        first, _, last = eras.partition("-")
+        labels = (era_label(parse_era(first)), era_label(parse_era(last or first)))
+        steps.append(Step("eras", labels, "backfill"))
+    named = [label.strip() for label in (vintages or "").split(",") if label]
+    steps += [Step("vintage", (era_label(parse_era(label)),), "backfill") for label in named]
+    for step in steps:
+        terminal.console.print(f"[bold]{step.job}[/] {' '.join(step.partitions)}")
+        execute(definitions, instance, step)
+
+
+@main.command()
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Where to write the page."
+)
+@guarded
+def report(output: Path | None) -> None:
+    """Write one HTML page: validation, submissions, live scores."""
+    from numerai_assets.assets.summary import write_report
+
+    workspace = _workspace(load_settings())
+    path = output or workspace.folder / "report.html"
+    write_report(workspace, path)
+    click.echo(f"wrote {path}")
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True)
+@guarded
+def ui(port: int) -> None:
+    """Dagster's UI and daemon, with the sandbox beside them if the settings use it."""
+    settings = load_settings()
+    _ensure_sandbox(settings)
+    _point_dagster(settings)
+    click.echo(f"Dagster on http://127.0.0.1:{port}; Ctrl-C stops it. Switch on `weekly` and `round` under Automation.")
+    dagster = Path(sys.executable).with_name("dagster")
+    os.execv(dagster, [str(dagster), "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"])
+
+
+@main.group()
+def store() -> None:
+    """The era store."""
+
+
+@store.command()
+@click.option(
+    "--repair", is_flag=True, help="Drop damaged eras; the next weekly run writes them anew from the release."
+)
+@guarded
+def verify(repair: bool) -> None:
+    """Compare every file of the store with its checksum."""
+    from numerai_assets.errors import StoreError
+
+    workspace = _workspace(load_settings())
+    bad = workspace.store.verify()
+    if not bad:
+        click.echo(f"{len(workspace.store.records())} eras, all as recorded")
+        return
+    if not repair:
+        raise StoreError(f"{len(bad)} damaged: {', '.join(bad[:10])}; add --repair to drop them and fetch them again")
+    for key in bad:
+        workspace.store.forget(key)
+    click.echo(f"dropped {', '.join(bad)}; `numerai weekly` writes them again")
+
+
+@main.group()
+def sandbox() -> None:
+    """A whole Numerai on loopback, to rehearse anything."""
+
+
+@sandbox.command("start")
+@guarded
+def sandbox_start() -> None:
+    """Start the local tournament; make its world first if there is none."""
+    _ensure_sandbox(load_settings(tournament="sandbox"))
+
+
+@sandbox.command("advance")
+@click.option("--to", "to", default="next-round", show_default=True, help="next-round, +3d, +12h or a date.")
+@guarded
+def sandbox_advance(to: str) -> None:
+    """Move the sandbox's time on: rounds open and close, eras are added, targets resolve, scores arrive."""
+    from numerai_assets.sandbox import process
+
+    _show_sandbox(process.advance(_world(load_settings(tournament="sandbox")), to))
+
+
+@sandbox.command("status")
+@guarded
+def sandbox_status() -> None:
+    """The sandbox's time, open round and submissions."""
+    from numerai_assets.sandbox import process
+
+    _show_sandbox(process.status(_world(load_settings(tournament="sandbox"))))
+
+
+@sandbox.command("stop")
+@guarded
+def sandbox_stop() -> None:
+    """Stop the server; the world stays on disk."""
+    from numerai_assets.sandbox import process
+
+    process.stop(_world(load_settings(tournament="sandbox")))
+    click.echo("sandbox stopped")
+
+
+def _world(settings: Settings) -> Path:
+    return settings.workspace / "world"
+
+
+def _ensure_sandbox(settings: Settings) -> None:
+    if settings.tournament != "sandbox":
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from numerai_assets import terminal
+    from numerai_assets.sandbox import process
+
+    options = settings.sandbox
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=terminal.console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(f"sandbox: {stage}", total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        process.start(
+            _world(settings),
+            port=options.port,
+            market=options.market,
+            size=options.size,
+            seed=options.seed,
+            prices=options.prices,
+            features_json=options.features_json,
+            progress=progress,
+        )
+    _show_sandbox(process.status(_world(settings)))
+
+
+def _show_sandbox(found: Any) -> None:
+    from numerai_assets import terminal
+
+    if found.now is None:
+        terminal.console.print("sandbox: never started")
+        return
+    opening = f"next round opens {found.next_opening:%a %Y-%m-%d %H:%M} UTC"
+    terminal.console.print(
+        f"sandbox ({found.url if found.running else 'stopped'}): {found.now:%a %Y-%m-%d %H:%M} UTC, "
+        f"era {found.newest_era:04d}, {f'round {found.open_round} is open' if found.open_round else opening}, "
+        f"{found.submissions} submissions"
+    )
+
+
+def _workspace(settings: Settings) -> Any:
+    from numerai_assets.assets.workspace import Workspace
+
+    return Workspace(settings)
+
+
+def _pipeline(settings: Settings) -> tuple[Any, Any, Any]:
+    import dagster as dg
+
+    from numerai_assets.definitions import build_definitions
+
+    if not settings.slots:
+        raise SettingsError("no [slots] in the settings: name a model slot of your account and the method it submits")
+    _point_dagster(settings)
+    return build_definitions(settings), _workspace(settings), dg.DagsterInstance.get()
+
+
+def _point_dagster(settings: Settings) -> None:
+    """Tells Dagster where its configuration and, for this tournament, its history are."""
+    if "DAGSTER_HOME" not in os.environ:
+        if not Path("dagster.yaml").is_file():
+            raise SettingsError(f"no dagster.yaml in {Path.cwd()}: run in the project's folder or set DAGSTER_HOME")
+        os.environ["DAGSTER_HOME"] = str(Path.cwd())
+    storage = (settings.workspace / "dagster").resolve()
+    storage.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("DAGSTER_STORAGE_DIR", str(storage))
+
+
+def _show_validation(workspace: Any, method: str) -> None:
+    from numerai_assets import terminal
+    from numerai_assets.assets.diagnostics import read_scores
+    from numerai_assets.evaluation.diagnostics import validation_table
+
+    scores = read_scores(workspace, method)
+    if len(scores):
+        terminal.show_validation(
+            method,
+            validation_table(scores),
+            first_era=int(scores.index[0]),
+            last_era=int(scores.index[-1]),
+            vintages=int(scores["vintage"].nunique()),
+        )

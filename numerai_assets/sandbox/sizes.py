@@ -1,0 +1,86 @@
+"""How big a sandbox world is, and when its rivals are fitted."""
+
+from dataclasses import dataclass, replace
+
+FIRST_VALIDATION_ERA = 575
+"""Training ends the era before, whatever the size: as in Numerai's own files."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Extent of a world.
+
+    stocks, stocks_per_era: stocks in the first era, and how many more each later era has (synthetic market only).
+    newest_era: newest era when the world is created.
+    chunk, first_benchmark_era: rivals are fitted when era `first_benchmark_era + i * chunk` begins, and predict
+        until the next fit; there are no benchmark predictions before.
+    every: rivals are fitted on every n-th era.
+    meta_model_from: first era that has a meta model.
+    """
+
+    name: str
+    characteristics: int
+    stocks: int
+    stocks_per_era: float
+    first_era: int
+    newest_era: int
+    chunk: int
+    first_benchmark_era: int
+    every: int
+    meta_model_from: int
+    trees: int
+    learning_rate: float
+
+
+SIZES: dict[str, Size] = {
+    "tiny": Size(
+        name="tiny",
+        characteristics=60,
+        stocks=80,
+        stocks_per_era=0.25,
+        first_era=531,
+        newest_era=640,
+        chunk=32,
+        first_benchmark_era=563,
+        every=2,
+        meta_model_from=606,
+        trees=60,
+        learning_rate=0.05,
+    ),
+    "default": Size(
+        name="default",
+        characteristics=310,
+        stocks=500,
+        stocks_per_era=0.5,
+        first_era=451,
+        newest_era=730,
+        chunk=60,
+        first_benchmark_era=515,
+        every=4,
+        meta_model_from=670,
+        trees=400,
+        learning_rate=0.03,
+    ),
+}
+
+
+def fit_to_prices(size: Size, first_era: int, last_era: int) -> Size:
+    """The same size over a market of real prices with snapshots in eras [first_era, last_era].
+
+    Tiny takes the last 60 training eras and 56 of validation. Default takes every era there is, and leaves 60 to come.
+    """
+    if size.name == "tiny":
+        first, newest = max(515, first_era), min(630, last_era)
+        return replace(size, first_era=first, newest_era=newest, first_benchmark_era=first + 44)
+    newest = max(min(700, last_era - 60), FIRST_VALIDATION_ERA)
+    # The first fit needs the purge of 16 eras and a fair number of eras before it; then fits every three years.
+    chunk = 156
+    first_benchmark = first_era + 97 + (FIRST_VALIDATION_ERA - first_era - 97) % chunk
+    return replace(
+        size,
+        first_era=first_era,
+        newest_era=newest,
+        chunk=chunk,
+        first_benchmark_era=first_benchmark,
+        meta_model_from=newest - 60,
+    )

@@ -1,0 +1,482 @@
+"""A market's history, encoded the way Numerai publishes it, on disk in one folder.
+
+    world.json          what the world is, and its newest era; written last
+    features.json       names, sets, targets
+    market/             what the synthetic market continues from
+    eras/<era>/         features, rows (ids, stocks, exposures, oracle), targets_20, targets_60, predictions
+    rounds/<round>/     the same of live rows
+    models/<era>/       the rivals fitted when that era began
+    published/          finished files that several releases share
+
+Stocks and oracle never leave the folder: a release holds only what Numerai would publish.
+"""
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from numerai_assets.eras import HORIZONS, era_label, era_on, friday_of, live_key, resolve_lag, resolved_through
+from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox import encoder, names, release_writer
+from numerai_assets.sandbox.era_files import EraFiles
+from numerai_assets.sandbox.files import link_or_copy, whole_folder, write_text
+from numerai_assets.sandbox.market import Market
+from numerai_assets.sandbox.release_writer import Rows, Scores
+from numerai_assets.sandbox.rivals import BENCHMARK_NAMES, EXAMPLE, META_MODEL, Rivals, meta_model
+from numerai_assets.sandbox.sizes import FIRST_VALIDATION_ERA, SIZES, Size, fit_to_prices
+from numerai_assets.sandbox.synthetic import SyntheticMarket
+
+MARKETS = ("synthetic", "prices")
+FORMAT = 1
+
+Progress = Callable[[str, int, int], None]
+
+ROUNDS_PER_ERA = 5
+_TEST_ERAS = resolve_lag(60)
+_PREDICTIONS = (META_MODEL, *BENCHMARK_NAMES)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What a world is made of; with the newest era, all that world.json holds."""
+
+    market: str
+    size: Size
+    seed: int
+    prices: str | None
+    feature_names: tuple[str, ...]
+    columns: tuple[int, ...]
+
+
+class World:
+    """A market's history, encoded the way Numerai publishes it, on disk in one folder.
+
+    All of it follows from its seed. One process at a time may change a world; any number may read it.
+    """
+
+    def __init__(self, directory: Path, recipe: _Recipe, newest_era: int, market: Market | None = None) -> None:
+        self.directory = directory
+        self.newest_era = newest_era
+        self._recipe = recipe
+        self._opened_market = market
+
+    @property
+    def seed(self) -> int:
+        return self._recipe.seed
+
+    @property
+    def market_name(self) -> str:
+        return self._recipe.market
+
+    @property
+    def size_name(self) -> str:
+        return self._recipe.size.name
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return self._recipe.feature_names
+
+    @property
+    def first_era(self) -> int:
+        """First era of the training data."""
+        return self._recipe.size.first_era
+
+    @property
+    def last_era(self) -> int:
+        """The last era that `advance_era` can reach."""
+        return self._market.last_era
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        *,
+        market: str = "synthetic",
+        size: str = "default",
+        seed: int = 0,
+        prices: Path | None = None,
+        features_json: Path | None = None,
+        progress: Progress | None = None,
+    ) -> "World":
+        """Make a world in `directory`, which must not exist or be empty; whole or not at all.
+
+        prices: the daily price panel of market "prices". features_json: a real features.json to take names from.
+        progress is called with (stage, done, total). SandboxError for an unknown market or size, or unusable input.
+        """
+        if directory.exists() and any(directory.iterdir()):
+            raise SandboxError(f"{directory}: not empty; choose a new folder or open the world that is there")
+        with whole_folder(directory) as aside:
+            cls._begin(aside, market, size, seed, prices, features_json)._fill(progress or _say_nothing)
+        return cls.open(directory)
+
+    @classmethod
+    def open(cls, directory: Path) -> "World":
+        """The world in `directory`. SandboxError if there is none or it is of another format version."""
+        path = directory / "world.json"
+        if not path.exists():
+            raise SandboxError(f"{directory}: there is no sandbox world here; create one first")
+        try:
+            held: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise SandboxError(f"{path}: cannot be read ({error}); create the world anew") from error
+        if held.get("format") != FORMAT:
+            raise SandboxError(f"{path}: format {held.get('format')}, this version reads {FORMAT}; create the world anew")
+        recipe = _Recipe(
+            held["market"],
+            Size(**held["size"]),
+            held["seed"],
+            held["prices"],
+            tuple(held["feature_names"]),
+            tuple(held["columns"]),
+        )
+        return cls(directory, recipe, held["newest_era"])
+
+    def advance_era(self) -> int:
+        """Add the next era's rows, resolve the targets that are due, and return the new newest era.
+
+        SandboxError at the end of the market.
+        """
+        era = self.newest_era + 1
+        if era > self.last_era:
+            raise SandboxError(f"era {era}: the market ends with era {self.last_era}; create a world with more data")
+        self._write_era(era)
+        for horizon in HORIZONS:
+            self._resolve(resolved_through(era, horizon), horizon)
+        self._fit_rivals(era, _say_nothing)
+        self._predict_era(era)
+        self.newest_era = era
+        self._remember()
+        return era
+
+    def open_round(self, round_number: int, data_day: dt.date) -> None:
+        """Draw and keep the live rows at the close of `data_day`: new ids, and the round's predictions of the rivals.
+
+        Idempotent. SandboxError if the day is not of the round's era, or the world has not reached that era.
+        """
+        era = era_of_round(round_number)
+        if era_on(data_day) != era:
+            raise SandboxError(
+                f"round {round_number}: data day {data_day} is of era {era_on(data_day)}, the round is of era {era}"
+            )
+        if era > self.newest_era:
+            raise SandboxError(f"round {round_number}: era {era} has not come, newest is {self.newest_era}; advance first")
+        files = self._round(round_number)
+        if files.exists():
+            return
+        files.write(lambda aside: self._draw(aside, live_key(round_number), data_day, era))
+
+    def write_release(self, directory: Path, *, round_number: int) -> None:
+        """Write the twelve files, with the live rows of an opened round, into directory/"v5.3"; whole or not at all."""
+        live = self._opened(round_number)
+        shared = (*self._fixed_files(), *self._weekly_files())
+        rows, scores = self._live_blocks(live)
+        with whole_folder(directory / release_writer.VERSION) as aside:
+            for path in shared:
+                link_or_copy(path, aside / path.name)
+            release_writer.write_rows(aside / release_writer.LIVE, [rows], self.feature_names)
+            release_writer.write_benchmarks(aside / release_writer.LIVE_BENCHMARK, [scores])
+            release_writer.write_example(aside, release_writer.LIVE_EXAMPLE, [_as_example(scores)])
+
+    def live(self, round_number: int) -> pd.DataFrame:
+        """Predictions of an opened round: index id (str) in the order of live.parquet, columns the meta model and the
+        two benchmarks, float64 in (0, 1)."""
+        files = self._opened(round_number)
+        values = files.predictions()
+        index = pd.Index(files.rows()["ids"].astype(str), name="id")
+        return pd.DataFrame({name: values[:, i] for i, name in enumerate(_PREDICTIONS)}, index=index)
+
+    def live_target(self, round_number: int, target: str, weekdays: int) -> pd.Series:
+        """The target of an opened round as it stands after `weekdays` (1..60) weekdays of returns; never NaN.
+
+        target: a full name or the alias. Index id, values {0, .25, .5, .75, 1} float32.
+        """
+        if not 1 <= weekdays <= 60:
+            raise SandboxError(f"round {round_number}: {weekdays} weekdays of returns asked for, expected 1..60")
+        if target not in encoder.TARGETS:
+            raise SandboxError(f"target {target!r}: expected one of {', '.join(encoder.TARGETS)}")
+        files = self._opened(round_number)
+        rows = files.rows()
+        day = dt.date.fromordinal(int(rows["day"][0]))
+        returns = self._market.forward_returns(day, rows["stocks"], weekdays)
+        name = _short_name(target)
+        values = self._encode(name, returns, rows["exposures"], live_key(round_number), weekdays, fill=True)
+        return pd.Series(values, index=pd.Index(rows["ids"].astype(str), name="id"), name=target)
+
+    # --- creation -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _begin(
+        cls, directory: Path, market: str, size: str, seed: int, prices: Path | None, features_json: Path | None
+    ) -> "World":
+        if market not in MARKETS:
+            raise SandboxError(f"market {market!r}: expected one of {', '.join(MARKETS)}")
+        if size not in SIZES:
+            raise SandboxError(f"size {size!r}: expected one of {', '.join(SIZES)}")
+        if (market == "prices") != (prices is not None):
+            raise SandboxError("market 'prices' needs a price panel, and only that market takes one")
+        extent = SIZES[size]
+        path = None if prices is None else str(prices.resolve())
+        opened = _open_market(market, extent, seed, path, directory)
+        if market == "prices":
+            extent = fit_to_prices(extent, opened.first_era, opened.last_era)
+            if extent.newest_era < FIRST_VALIDATION_ERA or opened.last_era < extent.newest_era:
+                raise SandboxError(
+                    f"{prices}: the panel gives eras {opened.first_era}..{opened.last_era}; "
+                    f"it must reach past era {FIRST_VALIDATION_ERA} ({friday_of(FIRST_VALIDATION_ERA)})"
+                )
+        if features_json is None:
+            columns = names.choose_columns(opened.groups, extent.characteristics)
+            features = names.make_feature_list(opened.groups, columns, seed)
+        else:
+            features = names.adopt_feature_list(features_json, opened.groups, extent.characteristics)
+        write_text(directory / release_writer.FEATURES_JSON, features.to_json())
+        recipe = _Recipe(market, extent, seed, path, features.names, features.columns)
+        return cls(directory, recipe, extent.newest_era, opened)
+
+    def _fill(self, progress: Progress) -> None:
+        eras = range(self.first_era, self.newest_era + 1)
+        for done, era in enumerate(eras, start=1):
+            self._write_era(era)
+            progress("eras", done, len(eras))
+        for done, era in enumerate(eras, start=1):
+            for horizon in HORIZONS:
+                if era <= resolved_through(self.newest_era, horizon):
+                    self._resolve(era, horizon)
+            progress("targets", done, len(eras))
+        self._fit_rivals(self.newest_era, progress)
+        for done, era in enumerate(eras, start=1):
+            self._predict_era(era)
+            progress("predictions", done, len(eras))
+        self._remember()
+
+    def _remember(self) -> None:
+        held = {"format": FORMAT, "newest_era": self.newest_era, **asdict(self._recipe)}
+        write_text(self.directory / "world.json", json.dumps(held))
+
+    # --- one era ------------------------------------------------------------------------------------------------
+
+    def features(self, era: int) -> NDArray[np.int8]:
+        """(n, d) int8 features of a historical era."""
+        return self._era(era).features()
+
+    def target(self, era: int, name: str) -> NDArray[np.float32]:
+        """(n,) float32 target of a historical era by its full name, NaN where unresolved."""
+        return self._targets(era)[:, encoder.TARGETS.index(name)]
+
+    def oracle(self, era: int, horizon: int) -> NDArray[np.float32] | None:
+        """(n,) best possible prediction of the specific return of an era; None where the market does not know it."""
+        return self._era(era).rows().get(f"oracle_{horizon}")
+
+    def _write_era(self, era: int) -> None:
+        files = self._era(era)
+        if not files.exists():
+            files.write(lambda aside: self._draw(aside, era_label(era), friday_of(era), None))
+
+    def _draw(self, files: EraFiles, key: str, day: dt.date, predict_as: int | None) -> None:
+        """Encode the cross-section of `day` under `key`; rows go by id, so that their order tells nothing."""
+        snapshot = self._market.snapshot(day)
+        bins = encoder.bin_features(snapshot.characteristics[:, list(self._recipe.columns)], self._rng("bins", key))
+        ids = encoder.encode_ids(self.seed, key, snapshot.stocks)
+        order = np.argsort(ids)
+        rows: dict[str, NDArray[Any]] = {
+            "ids": ids[order],
+            "stocks": snapshot.stocks[order],
+            "exposures": snapshot.exposures[order],
+            "day": np.array([day.toordinal()]),
+        }
+        for horizon in HORIZONS:
+            oracle = self._market.oracle(day, snapshot.stocks, horizon)
+            if oracle is not None:
+                rows[f"oracle_{horizon}"] = oracle[order]
+        features = bins[order]
+        files.write_rows(features, rows)
+        if predict_as is not None:
+            files.write_predictions(self._predictions(predict_as, features, live=True))
+
+    def _resolve(self, era: int, horizon: int) -> None:
+        """Write the targets of `horizon` of an era, once."""
+        if era < self.first_era or self._era(era).has_targets(horizon):
+            return
+        files = self._era(era)
+        rows = files.rows()
+        returns = self._market.forward_returns(friday_of(era), rows["stocks"], horizon)
+        columns = [
+            self._encode(name, returns, rows["exposures"], era_label(era), horizon, fill=name == encoder.MAIN_NAME)
+            for name in encoder.TARGET_NAMES
+        ]
+        files.write_targets(horizon, np.column_stack(columns))
+
+    def _encode(
+        self,
+        name: str,
+        returns: NDArray[np.float32],
+        exposures: NDArray[np.float32],
+        key: str,
+        weekdays: int,
+        *,
+        fill: bool,
+    ) -> NDArray[np.float32]:
+        rng = self._rng("target", name, key, str(weekdays))
+        return encoder.encode_target(name, returns, exposures, self._market.exposure_groups, rng, fill=fill)
+
+    def _fit_rivals(self, newest: int, progress: Progress) -> None:
+        """Fit what chunks up to era `newest` need and do not have."""
+        size, rivals = self._recipe.size, self._rivals
+        starts = range(size.first_benchmark_era, newest + 1, size.chunk)
+        wanted = [(rival, start) for start in starts for rival in rivals.rivals_of(start)]
+        for done, (rival, start) in enumerate(wanted, start=1):
+            rivals.fit(rival, start, self)
+            progress("rivals", done, len(wanted))
+
+    def _predict_era(self, era: int) -> None:
+        files = self._era(era)
+        if self._rivals.chunk_of(era) is not None and not files.has_predictions():
+            files.write_predictions(self._predictions(era, files.features()))
+
+    def _predictions(self, era: int, features: NDArray[np.int8], *, live: bool = False) -> NDArray[np.float64]:
+        """(n, 3) meta model (NaN before it exists) and benchmarks, by the models of the chunk that `era` is in."""
+        rivals, start = self._rivals, self._rivals.chunk_of(era)
+        if start is None:
+            raise SandboxError(f"era {era}: rivals predict from era {self._recipe.size.first_benchmark_era} on")
+        by_rival = rivals.predict(rivals.rivals_of(start), start, features)
+        has_meta = live or era >= self._recipe.size.meta_model_from
+        meta = meta_model(by_rival) if has_meta else np.full(len(features), np.nan)
+        return np.column_stack([meta, *(by_rival[name] for name in BENCHMARK_NAMES)])
+
+    # --- release ------------------------------------------------------------------------------------------------
+
+    def _fixed_files(self) -> list[Path]:
+        """Files that never change, written once."""
+        folder = self.directory / "published" / "train"
+        if not folder.exists():
+            eras = range(self.first_era, FIRST_VALIDATION_ERA)
+            with whole_folder(folder) as aside:
+                release_writer.write_rows(aside / release_writer.TRAIN, self._row_blocks(eras), self.feature_names)
+                release_writer.write_benchmarks(aside / release_writer.TRAIN_BENCHMARK, self._score_blocks(eras))
+        return [self.directory / release_writer.FEATURES_JSON, *sorted(folder.iterdir())]
+
+    def _weekly_files(self) -> list[Path]:
+        """Files that change with the newest era, written once for it; those of earlier weeks are given up."""
+        folder = self.directory / "published" / f"week_{self.newest_era:04d}"
+        if not folder.exists():
+            eras = range(max(FIRST_VALIDATION_ERA, self.first_era), self.newest_era + 1)
+            with whole_folder(folder) as aside:
+                release_writer.write_rows(aside / release_writer.VALIDATION, self._row_blocks(eras), self.feature_names)
+                scores = list(self._score_blocks(eras))
+                release_writer.write_benchmarks(aside / release_writer.VALIDATION_BENCHMARK, scores)
+                release_writer.write_example(
+                    aside, release_writer.VALIDATION_EXAMPLE, [_as_example(block) for block in scores]
+                )
+                resolved = era_label(resolved_through(self.newest_era, 60))
+                first = era_label(self._recipe.size.meta_model_from)
+                release_writer.write_meta_model(
+                    aside / release_writer.META, [block for block in scores if first <= block.era <= resolved]
+                )
+            for old in folder.parent.glob("week_*"):
+                if old != folder:
+                    shutil.rmtree(old)
+        return sorted(folder.iterdir())
+
+    def _row_blocks(self, eras: range) -> Iterator[Rows]:
+        for era in eras:
+            files = self._era(era)
+            yield Rows(
+                era_label(era), self._data_type(era), files.rows()["ids"], files.features(), self._targets(era)
+            )
+
+    def _score_blocks(self, eras: range) -> Iterator[Scores]:
+        for era in eras:
+            files = self._era(era)
+            if files.has_predictions():
+                values = dict(zip(_PREDICTIONS, files.predictions().T, strict=True))
+                yield Scores(era_label(era), self._data_type(era), files.rows()["ids"], values)
+
+    def _live_blocks(self, files: EraFiles) -> tuple[Rows, Scores]:
+        ids, features = files.rows()["ids"], files.features()
+        unresolved = np.full((len(ids), len(encoder.TARGETS)), np.nan, dtype=np.float32)
+        era, kind = release_writer.LIVE_ERA, release_writer.LIVE_TYPE
+        values = dict(zip(_PREDICTIONS, files.predictions().T, strict=True))
+        return Rows(era, kind, ids, features, unresolved), Scores(era, kind, ids, values)
+
+    def _data_type(self, era: int) -> str:
+        if era < FIRST_VALIDATION_ERA:
+            return "train"
+        return "test" if era > self.newest_era - _TEST_ERAS else "validation"
+
+    def _targets(self, era: int) -> NDArray[np.float32]:
+        """(n, 41) in the order of TARGETS."""
+        files = self._era(era)
+        n = len(files.rows()["ids"])
+        table = np.full((n, len(encoder.TARGETS)), np.nan, dtype=np.float32)
+        for offset, horizon in enumerate(HORIZONS):
+            if files.has_targets(horizon) and era <= resolved_through(self.newest_era, horizon):
+                table[:, offset : len(encoder.TARGETS) - 1 : len(HORIZONS)] = files.targets(horizon)
+        table[:, -1] = table[:, encoder.TARGETS.index(encoder.ALIAS_OF)]
+        return table
+
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _market(self) -> Market:
+        if self._opened_market is not None:
+            return self._opened_market
+        recipe = self._recipe
+        return _open_market(recipe.market, recipe.size, recipe.seed, recipe.prices, self.directory)
+
+    @cached_property
+    def _rivals(self) -> Rivals:
+        groups = [self._market.groups[column] for column in self._recipe.columns]
+        return Rivals(self.directory / "models", self._recipe.size, groups)
+
+    def _era(self, era: int) -> EraFiles:
+        return EraFiles(self.directory / "eras" / era_label(era))
+
+    def _round(self, round_number: int) -> EraFiles:
+        return EraFiles(self.directory / "rounds" / f"{round_number:05d}")
+
+    def _opened(self, round_number: int) -> EraFiles:
+        files = self._round(round_number)
+        if not files.exists():
+            raise SandboxError(f"round {round_number}: not opened yet in {self.directory}; open it first")
+        return files
+
+    def _rng(self, *key: str) -> np.random.Generator:
+        words = np.frombuffer("|".join(key).encode(), dtype=np.uint8).tolist()
+        return np.random.default_rng(np.random.SeedSequence([self.seed, 20, *words]))
+
+
+def era_of_round(round_number: int) -> int:
+    """Era whose week a round belongs to. SandboxError below 1."""
+    if round_number < 1:
+        raise SandboxError(f"round {round_number}: rounds are numbered from 1")
+    return FIRST_VALIDATION_ERA + (round_number - 1) // ROUNDS_PER_ERA
+
+
+def _open_market(market: str, size: Size, seed: int, prices: str | None, directory: Path) -> Market:
+    if prices is None:
+        return SyntheticMarket(size, seed, directory / "market")
+    from numerai_assets.sandbox.prices import PriceMarket
+
+    return PriceMarket(Path(prices))
+
+
+def _short_name(target: str) -> str:
+    full = encoder.ALIAS_OF if target == encoder.ALIAS else target
+    return full.removeprefix("target_").rpartition("_")[0]
+
+
+def _as_example(scores: Scores) -> Scores:
+    return Scores(scores.era, scores.data_type, scores.ids, {"prediction": scores.values[EXAMPLE]})
+
+
+def _say_nothing(stage: str, done: int, total: int) -> None:
+    """The progress callback of those who do not look."""

@@ -1,0 +1,54 @@
+"""What many tests need: the folder of real data, a clean environment, panels made of plain arrays."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numerai_assets.store.panel import EraPanel
+
+SHARED_DATA_VARIABLE = "NUMERAI_ASSETS_SHARED_DATA"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data files; a test that needs it is skipped where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get(SHARED_DATA_VARIABLE, default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: set {SHARED_DATA_VARIABLE} to its folder, or lay it at {default}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting or key of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("NUMERAI_") and name != SHARED_DATA_VARIABLE:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+MakePanel = Callable[..., EraPanel]
+
+
+@pytest.fixture
+def make_panel() -> MakePanel:
+    """Makes a seeded panel: features 0..4, a target that depends on the first feature, ids unique."""
+
+    def make(eras: list[int], rows: int = 50, features: int = 8, seed: int = 0, signal: float = 1.0) -> EraPanel:
+        blocks, ids, targets = [], [], []
+        for era in eras:
+            rng = np.random.default_rng([seed, era])
+            block = rng.integers(0, 5, (features, rows), dtype=np.int8)
+            score = signal * block[0] + rng.normal(size=rows)
+            cuts = np.quantile(score, [0.05, 0.25, 0.75, 0.95])
+            blocks.append(block)
+            ids.append(np.array([f"n{era:04d}{row:011x}" for row in range(rows)], object))
+            targets.append((np.searchsorted(cuts, score) / 4).astype(np.float32))
+        names = tuple(f"feature_{i}" for i in range(features))
+        return EraPanel(tuple(blocks), names, tuple(eras), tuple(ids), {"target_ender_60": tuple(targets)})
+
+    return make

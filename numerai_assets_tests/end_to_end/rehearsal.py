@@ -1,0 +1,40 @@
+"""The pipeline and a sandbox of its own, as the end-to-end tests drive them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.automation.conductor import Done, conduct
+from numerai_assets.sandbox import process
+from numerai_assets.settings import Settings
+from numerai_assets.tournament.client import Round
+
+
+@dataclass
+class Rehearsal:
+    """A workspace with its own sandbox and Dagster history."""
+
+    settings: Settings
+    workspace: Workspace
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    world: Path
+
+    def weekly(self) -> tuple[Round | None, list[Done]]:
+        """What `numerai weekly` does."""
+        return conduct(self.definitions, self.workspace, self.instance)
+
+    def advance(self, to: str = "next-round") -> process.Status:
+        """Moves the sandbox's time on."""
+        return process.advance(self.world, to)
+
+    def to_next_weekend(self) -> None:
+        """Moves on to the opening of the next weekend round, through the weekday rounds between."""
+        while (now := self.advance().now) is None or now.weekday() != 5:
+            continue
+
+
+NewRehearsal = Callable[..., Rehearsal]
