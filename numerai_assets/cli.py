@@ -232,8 +232,8 @@ def sandbox_stop() -> None:
     """Stop the server; the world stays on disk."""
     from numerai_assets.sandbox import process
 
-    process.stop(_world(load_settings(tournament="sandbox")))
-    click.echo("sandbox stopped")
+    stopped = process.stop(_world(load_settings(tournament="sandbox")))
+    click.echo("sandbox stopped" if stopped else "the sandbox was not running")
 
 
 def _world(settings: Settings) -> Path:

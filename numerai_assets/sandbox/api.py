@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ariadne import MutationType, ObjectType, QueryType, graphql_sync, load_schema_from_path, make_executable_schema
-from graphql import GraphQLError, GraphQLResolveInfo
+from ariadne import MutationType, ObjectType, QueryType, graphql_sync, load_schema_from_path
+from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox import rounds, state
@@ -70,10 +70,13 @@ def answer(request: Request, payload: Any) -> Json:
 
 
 @functools.cache
-def _schema() -> Any:
-    return make_executable_schema(
-        load_schema_from_path(str(_SCHEMA_FILE)), query, mutation, model_type, submission_type
-    )
+def _schema() -> GraphQLSchema:
+    # Not make_executable_schema: ariadne 1.1.1 patches enums with a function that graphql-core 3.2.14 calls with one
+    # argument more, and every enum variable is then refused.
+    schema = build_schema(load_schema_from_path(str(_SCHEMA_FILE)))
+    for bindable in (query, mutation, model_type, submission_type):
+        bindable.bind_to_schema(schema)
+    return schema
 
 
 def _cause(error: BaseException | None) -> BaseException | None:

@@ -9,14 +9,16 @@ from numerai_assets.sandbox.names import GROUP_SIZES, GROUPS, shares
 
 NOISE_VOL = 0.02
 """Specific volatility of one weekday."""
-SIGNAL = 0.018
+SIGNAL = 0.038
 """Standard deviation of the expected specific return of a weekday, in units of the noise's."""
 EFFECT_PHI = 0.9
 """Weekly persistence of the premia's drift: half of it is gone after six and a half eras."""
 
-_DRIFT_SIZE = 0.6
+_DRIFT_SIZE = 0.5
 # Shares of the expected return's variance: less than half of it is linear.
 _LINEAR, _QUADRATIC, _PAIRS = 0.40, 0.25, 0.35
+# How many effects there are of each kind, as a share of the characteristics, and the least number.
+_EFFECTS = {"linear": (0.06, 6), "square": (0.03, 3), "pairs": (0.03, 3)}
 _FACTOR_RHO = 0.985
 # Variance of a day's factor return, in units of the noise's variance, summed over a group's factors.
 _STRONG_GROUPS = {"constitution": 0.27, "charisma": 0.27, "sunshine": 0.27, "rain": 0.27}
@@ -99,7 +101,7 @@ def draw_economy(characteristics: int, first_era: int, seed: int) -> Economy:
     rho = _draw_rho(groups, rng)
     loadings = _draw_loadings(groups, exposure_groups, rng)
     variance = np.array([_STRONG_GROUPS.get(g, _WEAK_GROUP) / exposure_groups.count(g) for g in exposure_groups])
-    linear, square, pairs = _draw_effects(groups, rng)
+    linear, square, pairs = _draw_effects(groups, rho, rng)
     rho64 = rho.astype(np.float64)
     effect_rho = np.concatenate([rho64[linear], rho64[square] ** 2, rho64[pairs[:, 0]] * rho64[pairs[:, 1]]])
     common = np.float32(0.22)
@@ -168,16 +170,21 @@ def _loaded_variance(loadings: NDArray[np.float32], common: np.float32) -> NDArr
 
 
 def _draw_effects(
-    groups: tuple[str, ...], rng: np.random.Generator
+    groups: tuple[str, ...], rho: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Characteristics of the effects. Quick ones pay little over weeks: most effects sit on what persists."""
     d = len(groups)
-    linear = np.sort(rng.choice(d, size=max(6, d // 6), replace=False))
-    square = np.sort(rng.choice(d, size=max(4, d // 15), replace=False))
-    pairs = set()
-    while len(pairs) < max(4, d // 12):
-        first = int(rng.integers(d))
+    weight = np.where(rho > 0.8, 1.0, 0.15)
+    weight /= weight.sum()
+    count = {kind: max(least, round(d * share)) for kind, (share, least) in _EFFECTS.items()}
+    linear = np.sort(rng.choice(d, size=count["linear"], replace=False, p=weight))
+    square = np.sort(rng.choice(d, size=count["square"], replace=False, p=weight))
+    pairs: set[tuple[int, int]] = set()
+    while len(pairs) < count["pairs"]:
+        first = int(rng.choice(d, p=weight))
         others = [i for i, group in enumerate(groups) if group == groups[first] and i != first]
-        second = int(rng.choice(others))
+        chance = weight[others] / weight[others].sum()
+        second = int(rng.choice(others, p=chance))
         pairs.add((min(first, second), max(first, second)))
     return linear.astype(np.intp), square.astype(np.intp), np.array(sorted(pairs), dtype=np.intp)
 

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numerai_assets.eras import HORIZONS, era_label, resolved_through
+from numerai_assets.sandbox.encoder import ALIAS, ALIAS_OF, TARGET_NAMES, TARGETS
 from numerai_assets.sandbox.files import load_array, load_arrays, save_array, save_arrays, whole_folder
+from numerai_assets.sandbox.rivals import BENCHMARK_NAMES, META_MODEL
+
+PREDICTIONS = (META_MODEL, *BENCHMARK_NAMES)
+"""Columns of predictions.npy."""
 
 
 class EraFiles:
@@ -44,6 +50,16 @@ class EraFiles:
     def targets(self, horizon: int) -> NDArray[np.float32]:
         return load_array(self._folder / f"targets_{horizon}.npy")
 
+    def all_targets(self, era: int, newest_era: int) -> NDArray[np.float32]:
+        """(n, 41) float32 in the order of TARGETS, as known when `newest_era` is the newest."""
+        table = np.full((len(self.rows()["ids"]), len(TARGETS)), np.nan, dtype=np.float32)
+        for horizon in HORIZONS:
+            if era <= resolved_through(newest_era, horizon):
+                columns = [TARGETS.index(f"target_{name}_{horizon}") for name in TARGET_NAMES]
+                table[:, columns] = self.targets(horizon)
+        table[:, TARGETS.index(ALIAS)] = table[:, TARGETS.index(ALIAS_OF)]
+        return table
+
     def has_predictions(self) -> bool:
         return (self._folder / "predictions.npy").exists()
 
@@ -52,3 +68,13 @@ class EraFiles:
 
     def predictions(self) -> NDArray[np.float64]:
         return load_array(self._folder / "predictions.npy")
+
+
+def era_files(directory: Path, era: int) -> EraFiles:
+    """A historical era of the world in `directory`."""
+    return EraFiles(directory / "eras" / era_label(era))
+
+
+def round_files(directory: Path, round_number: int) -> EraFiles:
+    """The live rows of a round of the world in `directory`."""
+    return EraFiles(directory / "rounds" / f"{round_number:05d}")

@@ -19,7 +19,7 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     aside = path.with_name(path.name + ".partial")
     with aside.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
@@ -28,7 +28,7 @@ def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     aside = path.with_name(path.name + ".partial")
     with aside.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -53,7 +53,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     aside = path.with_name(path.name + ".partial")
     aside.write_text(text)
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 @contextmanager
@@ -70,8 +70,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-    os.replace(aside, folder)
+        folder.replace(old)
+    aside.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 

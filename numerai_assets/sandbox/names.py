@@ -46,23 +46,23 @@ _SIZES = {
     "fncv3_features": 400,
 }
 
-_ADJECTIVES = (
-    "amber arid bashful blunt brisk bronze calm candid coarse coastal crimson curly dapper distant dusky eager earnest "
-    "elastic fabled faint fervid flaxen frosty gentle gilded glassy hasty hazel hollow humble indigo inland ivory "
-    "jagged jaunty jovial keen kindred lanky limpid lofty lucid mellow minute misty modest narrow nimble noble oaken "
-    "oblong olive opaque pallid patient placid plucky quaint quiet ragged remote rustic sable scarlet serene silken "
-    "slender solemn somber sturdy supple tawny tepid thrifty timid tranquil umber upland velvet vivid wary winding "
-    "wistful woolen yearning zesty"
-).split()
-_NOUNS = (
-    "acorn alder anchor anvil arbor badger barley basin beacon bellows bramble brook burrow cairn canopy cedar chalice "
-    "cinder clover cobble compass copper coral cove crane creek cypress dagger dahlia delta dory dune ember falcon "
-    "fathom fern fjord flint foxglove furrow gable garnet gorge grove gull harbor hawthorn hazel heron hinge hollow "
-    "inlet iris juniper kestrel kettle lagoon lantern larch ledge lichen linden lintel loom lupin magpie mallow maple "
-    "marlin marsh meadow mill moor moss nettle oak orchard osprey otter oxbow paddle pebble pine plover pond poplar "
-    "quarry quill raven reed ridge rook rudder sedge shale shore sickle sparrow spruce steppe swallow tarn thicket "
-    "thistle timber torrent trellis tundra valley vane viaduct walnut warbler willow wren yarrow"
-).split()
+_ADJECTIVES = """
+    amber arid bashful blunt brisk bronze calm candid coarse coastal crimson curly dapper distant dusky eager earnest
+    elastic fabled faint fervid flaxen frosty gentle gilded glassy hasty hazel hollow humble indigo inland ivory
+    jagged jaunty jovial keen kindred lanky limpid lofty lucid mellow minute misty modest narrow nimble noble oaken
+    oblong olive opaque pallid patient placid plucky quaint quiet ragged remote rustic sable scarlet serene silken
+    slender solemn somber sturdy supple tawny tepid thrifty timid tranquil umber upland velvet vivid wary winding
+    wistful woolen yearning zesty
+"""
+_NOUNS = """
+    acorn alder anchor anvil arbor badger barley basin beacon bellows bramble brook burrow cairn canopy cedar chalice
+    cinder clover cobble compass copper coral cove crane creek cypress dagger dahlia delta dory dune ember falcon
+    fathom fern fjord flint foxglove furrow gable garnet gorge grove gull harbor hawthorn hazel heron hinge hollow
+    inlet iris juniper kestrel kettle lagoon lantern larch ledge lichen linden lintel loom lupin magpie mallow maple
+    marlin marsh meadow mill moor moss nettle oak orchard osprey otter oxbow paddle pebble pine plover pond poplar
+    quarry quill raven reed ridge rook rudder sedge shale shore sickle sparrow spruce steppe swallow tarn thicket
+    thistle timber torrent trellis tundra valley vane viaduct walnut warbler willow wren yarrow
+"""
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,15 @@ class FeatureList:
 
 def obfuscated_names(count: int, seed: int) -> list[str]:
     """`count` different names feature_<adjective>_<adjective>_<noun>, in no order. SandboxError past what words give."""
-    a, m = len(_ADJECTIVES), len(_NOUNS)
+    adjectives, nouns = _ADJECTIVES.split(), _NOUNS.split()
+    a, m = len(adjectives), len(nouns)
     if count > a * (a - 1) * m // 2:
         raise SandboxError(f"{count} feature names asked for, the word lists give {a * (a - 1) * m // 2}")
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     names: dict[str, None] = {}
     while len(names) < count:
         first, second = rng.choice(a, size=2, replace=False)
-        names.setdefault(f"feature_{_ADJECTIVES[first]}_{_ADJECTIVES[second]}_{_NOUNS[rng.integers(m)]}")
+        names.setdefault(f"feature_{adjectives[first]}_{adjectives[second]}_{nouns[rng.integers(m)]}")
     return list(names)
 
 
@@ -117,7 +118,9 @@ def shares(sizes: Mapping[str, int], count: int, *, least: int = 1) -> dict[str,
         split[grow] += 1
         by_remainder.sort(key=lambda name: split[name] - exact[name])
     while sum(split.values()) > count:
-        split[max(split, key=lambda name: (split[name] - exact[name], split[name]))] -= 1
+        # Who was lifted to the least stays there as long as anybody else can give.
+        givers = [name for name in split if split[name] > least] or list(split)
+        split[max(givers, key=lambda name: (split[name] - exact[name], split[name]))] -= 1
     return split
 
 

@@ -7,11 +7,12 @@ takes (days, n) and gives one row a look-back: (len(spans), n), in the order of 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 YEAR = 252
 DAYS = YEAR + 1
@@ -49,18 +50,21 @@ class Window:
     @cached_property
     def returns(self) -> Array:
         """(DAYS - 1, n) simple returns from close to close."""
-        return self.close[1:] / self.close[:-1] - 1
+        growth: Array = self.close[1:] / self.close[:-1]
+        return growth - 1
 
     @cached_property
     def log_close(self) -> Array:
         """(DAYS, n) log of the close over today's close: centred, so that float32 loses nothing in sums."""
-        return np.log(self.close / self.close[-1])
+        logs: Array = np.log(self.close / self.close[-1])
+        return logs
 
     @cached_property
     def log_volume(self) -> Array:
         """(DAYS, n) log(1 + volume), less its mean over the window."""
-        log_volume = np.log1p(self.volume)
-        return log_volume - log_volume.mean(axis=0)
+        logs: Array = np.log1p(self.volume)
+        centred: Array = logs - logs.mean(axis=0)
+        return centred
 
     @cached_property
     def dollar_volume(self) -> Array:
@@ -70,9 +74,9 @@ class Window:
     @cached_property
     def market(self) -> Array:
         """(DAYS - 1, 1) equal-weight mean of the returns."""
-        votes = np.clip(self.returns, -_LARGEST_MARKET_VOTE, _LARGEST_MARKET_VOTE)
-        count = max(votes.shape[1], 1)
-        return votes.sum(axis=1, keepdims=True) / np.float32(count)
+        votes: Array = np.clip(self.returns, -_LARGEST_MARKET_VOTE, _LARGEST_MARKET_VOTE)
+        mean: Array = votes.sum(axis=1, keepdims=True) / np.float32(max(votes.shape[1], 1))
+        return mean
 
     @cached_property
     def top(self) -> Array:
@@ -125,6 +129,7 @@ class Window:
 def sums(x: Array, spans: Sequence[int]) -> Array:
     """Sum over the last `span` days, for each of the ascending `spans`."""
     days = len(x)
+    assert spans[-1] <= days, f"a look-back of {spans[-1]} days does not fit into {days}"
     edges = (0, *spans)
     parts = [x[days - far : days - near].sum(axis=0) for near, far in zip(edges, spans, strict=False)]
     return np.cumsum(np.stack(parts), axis=0)
@@ -184,9 +189,10 @@ def trends(x: Array, spans: Sequence[int]) -> tuple[Array, Array, Array]:
     for span in spans:
         values = x[-span:] - x[-span:].mean(axis=0)
         time = np.arange(span, dtype=np.float32) - np.float32((span - 1) / 2)
-        slope = (time @ values) / (time @ time)
+        squared_time = (time * time).sum()
+        slope = combine(time[None], values)[0] / squared_time
         total = np.einsum("ij,ij->j", values, values)
-        explained = slope * slope * (time @ time)
+        explained = slope * slope * squared_time
         slopes.append(slope)
         fits.append(np.clip(explained / total, 0, 1))
         errors.append(
@@ -214,7 +220,16 @@ def macd_kernels(days: int, fast: int, slow: int, signal: int) -> Array:
 
 def exponential_means(x: Array, alphas: Sequence[float]) -> Array:
     """Exponentially weighted mean of all days for each alpha; x finite."""
-    return np.stack([exponential_kernel(len(x), alpha) for alpha in alphas]) @ x
+    return combine(np.stack([exponential_kernel(len(x), alpha) for alpha in alphas]), x)
+
+
+def combine(weights: Array, x: Array) -> Array:
+    """(m, n) weighted sums of the days of x; weights: (m, days).
+
+    Not BLAS: at these sizes its threads cost more than they save, and results would depend on their number.
+    """
+    combined: Array = np.einsum("ij,jk->ik", weights, x)
+    return combined
 
 
 def _column(spans: Sequence[int]) -> Array:

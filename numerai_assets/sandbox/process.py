@@ -198,7 +198,7 @@ def _answers(world_dir: Path, port: int) -> bool:
     try:
         found = _request("GET", f"http://{HOST}:{port}/sandbox/status", timeout=_ANSWER_SECONDS)
         return bool(found.ok and found.json()["directory"] == str(world_dir / SERVER_FOLDER))
-    except (requests.RequestException, KeyError):
+    except (requests.RequestException, KeyError, TypeError):
         return False
 
 

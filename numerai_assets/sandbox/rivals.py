@@ -118,7 +118,9 @@ class Rivals:
         else:
             save_arrays(path, weights=_fit_ridge(x, y))
 
-    def predict(self, rivals: Iterable[Rival], start: int, features: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:
+    def predict(
+        self, rivals: Iterable[Rival], start: int, features: NDArray[np.int8]
+    ) -> dict[str, NDArray[np.float64]]:
         """By rival: (n,) float64 ranks in (0, 1) for the (n, d) rows of one era of the chunk from `start`."""
         return {rival.name: rank(self._raw(rival, start, features)) for rival in rivals}
 
@@ -133,13 +135,17 @@ class Rivals:
         path = self._path(rival, start)
         if path not in self._loaded:
             if not path.exists():
-                raise SandboxError(f"{path}: rival {rival.name} has no model for eras from {start}; create the world anew")
+                raise SandboxError(
+                    f"{path}: rival {rival.name} has no model for eras from {start}; create the world anew"
+                )
             self._loaded[path] = (
                 lgb.Booster(model_str=path.read_text()) if rival.trees_share else load_arrays(path)["weights"]
             )
         return self._loaded[path]
 
-    def _training_rows(self, rival: Rival, start: int, history: History) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    def _training_rows(
+        self, rival: Rival, start: int, history: History
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         eras = fit_eras(rival, start, self._size)
         if not eras:
             raise SandboxError(

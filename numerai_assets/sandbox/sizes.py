@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from numerai_assets.eras import friday_of
+from numerai_assets.errors import SandboxError
+
 FIRST_VALIDATION_ERA = 575
 """Training ends the era before, whatever the size: as in Numerai's own files."""
+
+_LEAST_TRAINING_ERAS = 60
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ SIZES: dict[str, Size] = {
         first_benchmark_era=515,
         every=4,
         meta_model_from=670,
-        trees=400,
-        learning_rate=0.03,
+        trees=300,
+        learning_rate=0.02,
     ),
 }
 
@@ -68,19 +73,27 @@ def fit_to_prices(size: Size, first_era: int, last_era: int) -> Size:
     """The same size over a market of real prices with snapshots in eras [first_era, last_era].
 
     Tiny takes the last 60 training eras and 56 of validation. Default takes every era there is, and leaves 60 to come.
+    SandboxError when the market has fewer than 60 training eras, or no validation.
     """
+    latest_start = FIRST_VALIDATION_ERA - _LEAST_TRAINING_ERAS
+    if first_era > latest_start or last_era < FIRST_VALIDATION_ERA:
+        raise SandboxError(
+            f"the price panel gives eras {first_era}..{last_era}; it must reach from era {latest_start} "
+            f"({friday_of(latest_start)}) or before, with a year of history ahead of it, to more than 62 weekdays "
+            f"after era {FIRST_VALIDATION_ERA} ({friday_of(FIRST_VALIDATION_ERA)})"
+        )
     if size.name == "tiny":
-        first, newest = max(515, first_era), min(630, last_era)
-        return replace(size, first_era=first, newest_era=newest, first_benchmark_era=first + 44)
+        newest = min(630, last_era)
+        return replace(size, first_era=latest_start, newest_era=newest, first_benchmark_era=latest_start + 44)
     newest = max(min(700, last_era - 60), FIRST_VALIDATION_ERA)
-    # The first fit needs the purge of 16 eras and a fair number of eras before it; then fits every three years.
     chunk = 156
-    first_benchmark = first_era + 97 + (FIRST_VALIDATION_ERA - first_era - 97) % chunk
+    # A fair number of eras, purge included, before the first fit; and one fit where validation begins.
+    earliest = first_era + min(97, (FIRST_VALIDATION_ERA - first_era) // 2)
     return replace(
         size,
         first_era=first_era,
         newest_era=newest,
         chunk=chunk,
-        first_benchmark_era=first_benchmark,
-        meta_model_from=newest - 60,
+        first_benchmark_era=earliest + (FIRST_VALIDATION_ERA - earliest) % chunk,
+        meta_model_from=max(newest - 60, FIRST_VALIDATION_ERA),
     )

@@ -205,8 +205,8 @@ class SyntheticMarket:
         stocks, x, z = state.stocks[stays], state.x[stays], state.z[stays]
         self._hold_week(state.era, _Week(stocks, self._week_returns(state.era, x, z, state.drift)))
         e, f = _innovations(economy, len(stocks), rng)
-        x = economy.rho * x + np.sqrt(1 - economy.rho**2) * e
-        z = economy.factor_rho * z + np.sqrt(1 - economy.factor_rho**2) * f
+        x = _onward(x, e, economy.rho)
+        z = _onward(z, f, economy.factor_rho)
         entries = max(0, self._stocks_wanted(era) - len(stocks))
         new_x, new_z = _innovations(economy, entries, rng)
         drift = EFFECT_PHI * state.drift + np.sqrt(1 - EFFECT_PHI**2) * rng.standard_normal(len(state.drift))
@@ -284,9 +284,7 @@ def _window(weekday: int, weekdays: int) -> list[tuple[int, NDArray[np.intp]]]:
     return [(int(k), days[days // WEEK == k] % WEEK) for k in np.unique(days // WEEK)]
 
 
-def _innovations(
-    economy: Economy, n: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _innovations(economy: Economy, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Standard normal innovations of (n, d) characteristics and of the (n, k) factors that they share."""
     k = len(economy.factor_vol)
     common = rng.standard_normal((n, 1), dtype=np.float32)
@@ -295,8 +293,19 @@ def _innovations(
     return factors @ economy.loadings + economy.own * own, factors
 
 
+def _onward(
+    state: NDArray[np.float32], innovation: NDArray[np.float32], rho: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The AR(1) one week on."""
+    return np.asarray(rho * state + np.sqrt(1 - rho**2) * innovation, dtype=np.float32)
+
+
 def _between(
-    left: NDArray[np.float32], right: NDArray[np.float32], noise: NDArray[np.float32], rho: NDArray[np.float32], f: float
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    rho: NDArray[np.float32],
+    f: float,
 ) -> NDArray[np.float32]:
     """State at fraction f of the week of an Ornstein-Uhlenbeck process pinned at both Fridays."""
     r = rho.astype(np.float64)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from numerai_tools.submissions import validate_submission_numerai
@@ -25,9 +25,7 @@ from numerai_assets.sandbox import rounds
 from numerai_assets.sandbox.rounds import Round
 from numerai_assets.sandbox.scoring import DayScore, score_day
 from numerai_assets.sandbox.state import TOURNAMENT, Model, Release, ReleaseFile, State, Submission, Upload
-
-if TYPE_CHECKING:
-    from numerai_assets.sandbox.world import World
+from numerai_assets.sandbox.world import World
 
 NOT_OPEN = "Current round not open for submissions"
 URL_LIFETIME = dt.timedelta(hours=1)
@@ -64,7 +62,7 @@ class View:
 class Tournament:
     """Rounds, releases, submissions and scores over one World, remembered under `directory`."""
 
-    def __init__(self, world: "World", directory: Path) -> None:
+    def __init__(self, world: World, directory: Path) -> None:
         self.world = world
         self.directory = directory
         self.state = State(directory / "state.sqlite")
@@ -302,7 +300,7 @@ class Tournament:
 def read_submission(content: bytes) -> pd.DataFrame:
     """The table in a submitted CSV. Raises SandboxError when it is none."""
     try:
-        return pd.read_csv(io.BytesIO(content), dtype={"id": str}, float_precision="round_trip")
+        return pd.read_csv(io.BytesIO(content), dtype={"id": str})
     except (ValueError, pd.errors.ParserError) as error:
         raise SandboxError(f"invalid_submission_file: not a CSV file ({' '.join(str(error).split())})") from None
 

@@ -13,8 +13,7 @@ Stocks and oracle never leave the folder: a release holds only what Numerai woul
 
 import datetime as dt
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,14 +23,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from numerai_assets.eras import HORIZONS, era_label, era_on, friday_of, live_key, resolve_lag, resolved_through
+from numerai_assets.eras import HORIZONS, era_label, era_on, friday_of, live_key, resolved_through
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox import encoder, names, release_writer
-from numerai_assets.sandbox.era_files import EraFiles
-from numerai_assets.sandbox.files import link_or_copy, whole_folder, write_text
+from numerai_assets.sandbox import encoder, names
+from numerai_assets.sandbox.era_files import PREDICTIONS, EraFiles, era_files, round_files
+from numerai_assets.sandbox.files import whole_folder, write_text
 from numerai_assets.sandbox.market import Market
-from numerai_assets.sandbox.release_writer import Rows, Scores
-from numerai_assets.sandbox.rivals import BENCHMARK_NAMES, EXAMPLE, META_MODEL, Rivals, meta_model
+from numerai_assets.sandbox.prices import PriceMarket
+from numerai_assets.sandbox.publisher import Publisher
+from numerai_assets.sandbox.release_writer import FEATURES_JSON
+from numerai_assets.sandbox.rivals import BENCHMARK_NAMES, Rivals, meta_model
 from numerai_assets.sandbox.sizes import FIRST_VALIDATION_ERA, SIZES, Size, fit_to_prices
 from numerai_assets.sandbox.synthetic import SyntheticMarket
 
@@ -41,8 +42,6 @@ FORMAT = 1
 Progress = Callable[[str, int, int], None]
 
 ROUNDS_PER_ERA = 5
-_TEST_ERAS = resolve_lag(60)
-_PREDICTIONS = (META_MODEL, *BENCHMARK_NAMES)
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,9 @@ class World:
         except (OSError, ValueError) as error:
             raise SandboxError(f"{path}: cannot be read ({error}); create the world anew") from error
         if held.get("format") != FORMAT:
-            raise SandboxError(f"{path}: format {held.get('format')}, this version reads {FORMAT}; create the world anew")
+            raise SandboxError(
+                f"{path}: format {held.get('format')}, this version reads {FORMAT}; create the world anew"
+            )
         recipe = _Recipe(
             held["market"],
             Size(**held["size"]),
@@ -168,7 +169,9 @@ class World:
                 f"round {round_number}: data day {data_day} is of era {era_on(data_day)}, the round is of era {era}"
             )
         if era > self.newest_era:
-            raise SandboxError(f"round {round_number}: era {era} has not come, newest is {self.newest_era}; advance first")
+            raise SandboxError(
+                f"round {round_number}: era {era} has not come, newest is {self.newest_era}; advance first"
+            )
         files = self._round(round_number)
         if files.exists():
             return
@@ -177,14 +180,7 @@ class World:
     def write_release(self, directory: Path, *, round_number: int) -> None:
         """Write the twelve files, with the live rows of an opened round, into directory/"v5.3"; whole or not at all."""
         live = self._opened(round_number)
-        shared = (*self._fixed_files(), *self._weekly_files())
-        rows, scores = self._live_blocks(live)
-        with whole_folder(directory / release_writer.VERSION) as aside:
-            for path in shared:
-                link_or_copy(path, aside / path.name)
-            release_writer.write_rows(aside / release_writer.LIVE, [rows], self.feature_names)
-            release_writer.write_benchmarks(aside / release_writer.LIVE_BENCHMARK, [scores])
-            release_writer.write_example(aside, release_writer.LIVE_EXAMPLE, [_as_example(scores)])
+        Publisher(self.directory, self.feature_names, self._recipe.size, self.newest_era).write(directory, live)
 
     def live(self, round_number: int) -> pd.DataFrame:
         """Predictions of an opened round: index id (str) in the order of live.parquet, columns the meta model and the
@@ -192,7 +188,7 @@ class World:
         files = self._opened(round_number)
         values = files.predictions()
         index = pd.Index(files.rows()["ids"].astype(str), name="id")
-        return pd.DataFrame({name: values[:, i] for i, name in enumerate(_PREDICTIONS)}, index=index)
+        return pd.DataFrame({name: values[:, i] for i, name in enumerate(PREDICTIONS)}, index=index)
 
     def live_target(self, round_number: int, target: str, weekdays: int) -> pd.Series:
         """The target of an opened round as it stands after `weekdays` (1..60) weekdays of returns; never NaN.
@@ -228,17 +224,12 @@ class World:
         opened = _open_market(market, extent, seed, path, directory)
         if market == "prices":
             extent = fit_to_prices(extent, opened.first_era, opened.last_era)
-            if extent.newest_era < FIRST_VALIDATION_ERA or opened.last_era < extent.newest_era:
-                raise SandboxError(
-                    f"{prices}: the panel gives eras {opened.first_era}..{opened.last_era}; "
-                    f"it must reach past era {FIRST_VALIDATION_ERA} ({friday_of(FIRST_VALIDATION_ERA)})"
-                )
         if features_json is None:
             columns = names.choose_columns(opened.groups, extent.characteristics)
             features = names.make_feature_list(opened.groups, columns, seed)
         else:
             features = names.adopt_feature_list(features_json, opened.groups, extent.characteristics)
-        write_text(directory / release_writer.FEATURES_JSON, features.to_json())
+        write_text(directory / FEATURES_JSON, features.to_json())
         recipe = _Recipe(market, extent, seed, path, features.names, features.columns)
         return cls(directory, recipe, extent.newest_era, opened)
 
@@ -270,7 +261,7 @@ class World:
 
     def target(self, era: int, name: str) -> NDArray[np.float32]:
         """(n,) float32 target of a historical era by its full name, NaN where unresolved."""
-        return self._targets(era)[:, encoder.TARGETS.index(name)]
+        return self._era(era).all_targets(era, self.newest_era)[:, encoder.TARGETS.index(name)]
 
     def oracle(self, era: int, horizon: int) -> NDArray[np.float32] | None:
         """(n,) best possible prediction of the specific return of an era; None where the market does not know it."""
@@ -352,77 +343,6 @@ class World:
         meta = meta_model(by_rival) if has_meta else np.full(len(features), np.nan)
         return np.column_stack([meta, *(by_rival[name] for name in BENCHMARK_NAMES)])
 
-    # --- release ------------------------------------------------------------------------------------------------
-
-    def _fixed_files(self) -> list[Path]:
-        """Files that never change, written once."""
-        folder = self.directory / "published" / "train"
-        if not folder.exists():
-            eras = range(self.first_era, FIRST_VALIDATION_ERA)
-            with whole_folder(folder) as aside:
-                release_writer.write_rows(aside / release_writer.TRAIN, self._row_blocks(eras), self.feature_names)
-                release_writer.write_benchmarks(aside / release_writer.TRAIN_BENCHMARK, self._score_blocks(eras))
-        return [self.directory / release_writer.FEATURES_JSON, *sorted(folder.iterdir())]
-
-    def _weekly_files(self) -> list[Path]:
-        """Files that change with the newest era, written once for it; those of earlier weeks are given up."""
-        folder = self.directory / "published" / f"week_{self.newest_era:04d}"
-        if not folder.exists():
-            eras = range(max(FIRST_VALIDATION_ERA, self.first_era), self.newest_era + 1)
-            with whole_folder(folder) as aside:
-                release_writer.write_rows(aside / release_writer.VALIDATION, self._row_blocks(eras), self.feature_names)
-                scores = list(self._score_blocks(eras))
-                release_writer.write_benchmarks(aside / release_writer.VALIDATION_BENCHMARK, scores)
-                release_writer.write_example(
-                    aside, release_writer.VALIDATION_EXAMPLE, [_as_example(block) for block in scores]
-                )
-                resolved = era_label(resolved_through(self.newest_era, 60))
-                first = era_label(self._recipe.size.meta_model_from)
-                release_writer.write_meta_model(
-                    aside / release_writer.META, [block for block in scores if first <= block.era <= resolved]
-                )
-            for old in folder.parent.glob("week_*"):
-                if old != folder:
-                    shutil.rmtree(old)
-        return sorted(folder.iterdir())
-
-    def _row_blocks(self, eras: range) -> Iterator[Rows]:
-        for era in eras:
-            files = self._era(era)
-            yield Rows(
-                era_label(era), self._data_type(era), files.rows()["ids"], files.features(), self._targets(era)
-            )
-
-    def _score_blocks(self, eras: range) -> Iterator[Scores]:
-        for era in eras:
-            files = self._era(era)
-            if files.has_predictions():
-                values = dict(zip(_PREDICTIONS, files.predictions().T, strict=True))
-                yield Scores(era_label(era), self._data_type(era), files.rows()["ids"], values)
-
-    def _live_blocks(self, files: EraFiles) -> tuple[Rows, Scores]:
-        ids, features = files.rows()["ids"], files.features()
-        unresolved = np.full((len(ids), len(encoder.TARGETS)), np.nan, dtype=np.float32)
-        era, kind = release_writer.LIVE_ERA, release_writer.LIVE_TYPE
-        values = dict(zip(_PREDICTIONS, files.predictions().T, strict=True))
-        return Rows(era, kind, ids, features, unresolved), Scores(era, kind, ids, values)
-
-    def _data_type(self, era: int) -> str:
-        if era < FIRST_VALIDATION_ERA:
-            return "train"
-        return "test" if era > self.newest_era - _TEST_ERAS else "validation"
-
-    def _targets(self, era: int) -> NDArray[np.float32]:
-        """(n, 41) in the order of TARGETS."""
-        files = self._era(era)
-        n = len(files.rows()["ids"])
-        table = np.full((n, len(encoder.TARGETS)), np.nan, dtype=np.float32)
-        for offset, horizon in enumerate(HORIZONS):
-            if files.has_targets(horizon) and era <= resolved_through(self.newest_era, horizon):
-                table[:, offset : len(encoder.TARGETS) - 1 : len(HORIZONS)] = files.targets(horizon)
-        table[:, -1] = table[:, encoder.TARGETS.index(encoder.ALIAS_OF)]
-        return table
-
     # --- parts --------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -438,10 +358,10 @@ class World:
         return Rivals(self.directory / "models", self._recipe.size, groups)
 
     def _era(self, era: int) -> EraFiles:
-        return EraFiles(self.directory / "eras" / era_label(era))
+        return era_files(self.directory, era)
 
     def _round(self, round_number: int) -> EraFiles:
-        return EraFiles(self.directory / "rounds" / f"{round_number:05d}")
+        return round_files(self.directory, round_number)
 
     def _opened(self, round_number: int) -> EraFiles:
         files = self._round(round_number)
@@ -464,18 +384,12 @@ def era_of_round(round_number: int) -> int:
 def _open_market(market: str, size: Size, seed: int, prices: str | None, directory: Path) -> Market:
     if prices is None:
         return SyntheticMarket(size, seed, directory / "market")
-    from numerai_assets.sandbox.prices import PriceMarket
-
     return PriceMarket(Path(prices))
 
 
 def _short_name(target: str) -> str:
     full = encoder.ALIAS_OF if target == encoder.ALIAS else target
     return full.removeprefix("target_").rpartition("_")[0]
-
-
-def _as_example(scores: Scores) -> Scores:
-    return Scores(scores.era, scores.data_type, scores.ids, {"prediction": scores.values[EXAMPLE]})
 
 
 def _say_nothing(stage: str, done: int, total: int) -> None:

@@ -131,7 +131,7 @@ class Tournament:
         """Answer of a query that may be asked again: outages are retried with backoff and jitter, refusals are not."""
         for attempt in Retrying(
             stop=stop_after_attempt(self.attempts),
-            wait=wait_exponential_jitter(initial=0.5, max=20),
+            wait=wait_exponential_jitter(multiplier=0.5, max=20),
             retry=retry_if_exception_type(Unreachable),
             reraise=True,
         ):

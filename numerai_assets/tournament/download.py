@@ -61,7 +61,7 @@ def fetch(
     """
     for attempt in Retrying(
         stop=stop_after_attempt(attempts),
-        wait=wait_exponential_jitter(initial=0.5, max=20),
+        wait=wait_exponential_jitter(multiplier=0.5, max=20),
         retry=retry_if_exception_type(Interrupted),
         reraise=True,
     ):

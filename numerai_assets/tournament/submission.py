@@ -182,7 +182,7 @@ def check_predictions(predictions: pd.DataFrame, live_ids: Sequence[str], where:
 
 
 def _validated(receipt: Receipt, content: bytes, live_ids: Sequence[str]) -> Receipt:
-    frame = pd.read_csv(io.BytesIO(content), dtype={"id": str}, float_precision="round_trip")
+    frame = pd.read_csv(io.BytesIO(content), dtype={"id": str})
     check_predictions(frame, live_ids, f"round {receipt.round_number}, {receipt.slot}")
     return receipt
 

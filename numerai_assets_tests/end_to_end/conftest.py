@@ -50,31 +50,50 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def open_rehearsal(folder: Path, port: int, home: str, tournament: str, environment: pytest.MonkeyPatch) -> Rehearsal:
+    """A workspace under `folder`/`home` on the world `folder`/world, with settings of its own."""
+    network = f'api_url = "http://127.0.0.1:{port}"' if tournament == "numerai" else ""
+    file = folder / f"{home}.toml"
+    file.write_text(SETTINGS.format(home=folder / home, port=port, tournament=tournament, network=network))
+    environment.setenv("NUMERAI_SETTINGS", str(file))
+    settings = load_settings()
+    instance = dg.DagsterInstance.ephemeral()
+    return Rehearsal(settings, Workspace(settings), build_definitions(settings), instance, folder / "world")
+
+
+@pytest.fixture(scope="session")
+def first_weekend(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny world and the workspace after its first weekly run, to be copied."""
+    folder = tmp_path_factory.mktemp("first_weekend")
+    shutil.copytree(tiny_world, folder / "world")
+    port = free_port()
+    process.start(folder / "world", port=port)
+    with pytest.MonkeyPatch.context() as environment:
+        open_rehearsal(folder, port, "home", "sandbox", environment).weekly()
+    process.stop(folder / "world")
+    return folder
+
+
 @pytest.fixture
 def new_rehearsal(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewRehearsal]:
-    """Starts rehearsals; `beside` makes another workspace on the server of one that runs already."""
-    started: list[Path] = []
+    """Starts a rehearsal from nothing; `beside` makes another workspace on the server of one that runs already."""
 
-    def start(
-        *, beside: Rehearsal | None = None, tournament: str = "sandbox", home: str = "home", serve: bool = True
-    ) -> Rehearsal:
+    def start(*, beside: Rehearsal | None = None, tournament: str = "sandbox", home: str = "home") -> Rehearsal:
+        port = free_port() if beside is None else beside.settings.sandbox.port
         if beside is None:
-            world, port = tmp_path / f"world-{home}", free_port()
-            shutil.copytree(tiny_world, world)
-            if serve:
-                process.start(world, port=port)
-                started.append(world)
-        else:
-            world, port = beside.world, beside.settings.sandbox.port
-        network = f'api_url = "http://127.0.0.1:{port}"' if tournament == "numerai" else ""
-        file = tmp_path / f"{home}.toml"
-        file.write_text(SETTINGS.format(home=tmp_path / home, port=port, tournament=tournament, network=network))
-        monkeypatch.setenv("NUMERAI_SETTINGS", str(file))
-        settings = load_settings()
-        return Rehearsal(
-            settings, Workspace(settings), build_definitions(settings), dg.DagsterInstance.ephemeral(), world
-        )
+            shutil.copytree(tiny_world, tmp_path / "world")
+            process.start(tmp_path / "world", port=port)
+        return open_rehearsal(tmp_path, port, home, tournament, monkeypatch)
 
     yield start
-    for world in started:
-        process.stop(world)
+    process.stop(tmp_path / "world")
+
+
+@pytest.fixture
+def rehearsal(first_weekend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
+    """A rehearsal whose first weekly run is done."""
+    shutil.copytree(first_weekend, tmp_path, dirs_exist_ok=True)
+    port = free_port()
+    process.start(tmp_path / "world", port=port)
+    yield open_rehearsal(tmp_path, port, "home", "sandbox", monkeypatch)
+    process.stop(tmp_path / "world")

@@ -43,9 +43,7 @@ def test_one_weekly_run_goes_from_nothing_to_a_proven_submission(new_rehearsal: 
     assert scores["corr20"].last_valid_index() == current.era - 5
 
 
-def test_running_it_twice_makes_one_submission_and_runs_nothing(new_rehearsal: NewRehearsal) -> None:
-    rehearsal = new_rehearsal()
-    rehearsal.weekly()
+def test_running_it_twice_makes_one_submission_and_runs_nothing(rehearsal: Rehearsal) -> None:
     before = submissions_on_server(rehearsal)
     _, done = rehearsal.weekly()
     assert done == []
@@ -97,20 +95,20 @@ def test_eight_weeks_and_their_backfill(new_rehearsal: NewRehearsal) -> None:
     for vintage in vintages:
         for folder in ("vintages", "predictions"):
             place = f"{folder}/benchmark/{era_label(vintage)}"
-            names = sorted(p.name for p in (replay.workspace.folder / place).iterdir())
+            # The replay's newest vintage may have predicted further than the live one had to.
+            names = sorted(p.name for p in (live.workspace.folder / place).iterdir() if not p.name.startswith("X@"))
             assert names
             for name in names:
                 ours, theirs = (r.workspace.folder / place / name for r in (live, replay))
                 assert ours.read_bytes() == theirs.read_bytes(), f"{place}/{name}"
                 same += 1
-    assert same > 60
+    assert same > 70
 
 
-def test_a_live_prediction_equals_the_out_of_sample_prediction_of_the_same_rows(new_rehearsal: NewRehearsal) -> None:
-    rehearsal = new_rehearsal()
-    current, _ = rehearsal.weekly()
-    assert current is not None
+def test_a_live_prediction_equals_the_out_of_sample_prediction_of_the_same_rows(rehearsal: Rehearsal) -> None:
     workspace = rehearsal.workspace
+    current = workspace.tournament.current_round()
+    assert current is not None
     vintage = workspace.vintages.newest_before("benchmark", current.era)
     assert vintage is not None
     live = workspace.predictions.read("benchmark", vintage, live_key(current.number))
@@ -119,9 +117,7 @@ def test_a_live_prediction_equals_the_out_of_sample_prediction_of_the_same_rows(
     assert sorted(live["prediction"]) == sorted(later["prediction"])
 
 
-def test_every_model_keeps_its_wall(new_rehearsal: NewRehearsal) -> None:
-    rehearsal = new_rehearsal()
-    rehearsal.weekly()
+def test_every_model_keeps_its_wall(rehearsal: Rehearsal) -> None:
     workspace = rehearsal.workspace
     vintages = workspace.vintages.vintages("benchmark")
     assert len(vintages) >= 3
@@ -130,9 +126,7 @@ def test_every_model_keeps_its_wall(new_rehearsal: NewRehearsal) -> None:
         assert min(workspace.predictions.eras("benchmark", vintage)) > vintage
 
 
-def test_a_closed_round_is_said_and_nothing_is_submitted(new_rehearsal: NewRehearsal) -> None:
-    rehearsal = new_rehearsal()
-    rehearsal.weekly()
+def test_a_closed_round_is_said_and_nothing_is_submitted(rehearsal: Rehearsal) -> None:
     rehearsal.advance("+2d")
     before = submissions_on_server(rehearsal)
     current, done = rehearsal.weekly()
@@ -180,16 +174,16 @@ def test_missing_or_wrong_keys_are_one_clear_line(
     assert rehearsal.workspace.desk.is_proven(current.number, SLOT)
 
 
-def test_a_slot_that_is_not_on_the_account_is_named(new_rehearsal: NewRehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_that_is_not_on_the_account_is_named(
+    new_rehearsal: NewRehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NUMERAI_SLOTS__NOBODY", "benchmark")
     rehearsal = new_rehearsal()
     with pytest.raises(RunFailed, match="model slot 'nobody' is not on this account; it has sandbox_one"):
         rehearsal.weekly()
 
 
-def test_a_damaged_store_file_is_named_and_repaired(new_rehearsal: NewRehearsal) -> None:
-    rehearsal = new_rehearsal()
-    rehearsal.weekly()
+def test_a_damaged_store_file_is_named_and_repaired(rehearsal: Rehearsal) -> None:
     store = rehearsal.workspace.store
     victim = store.folder / "cleaned" / "0600.npy"
     victim.unlink()
@@ -204,9 +198,7 @@ def test_a_damaged_store_file_is_named_and_repaired(new_rehearsal: NewRehearsal)
     assert store.verify() == []
 
 
-def test_only_new_eras_and_newly_resolved_targets_are_written(new_rehearsal: NewRehearsal) -> None:
-    rehearsal = new_rehearsal()
-    rehearsal.weekly()
+def test_only_new_eras_and_newly_resolved_targets_are_written(rehearsal: Rehearsal) -> None:
     store = rehearsal.workspace.store
     before = {p: p.stat().st_mtime_ns for kind in ("released", "targets") for p in (store.folder / kind).iterdir()}
     rehearsal.to_next_weekend()
@@ -219,10 +211,7 @@ def test_only_new_eras_and_newly_resolved_targets_are_written(new_rehearsal: New
     assert manifest is not None and manifest.newest_era == newest
 
 
-def test_unusable_predictions_never_reach_the_server(new_rehearsal: NewRehearsal) -> None:
-    rehearsal = new_rehearsal()
-    current, _ = rehearsal.weekly()
-    assert current is not None
+def test_unusable_predictions_never_reach_the_server(rehearsal: Rehearsal) -> None:
     rehearsal.advance()
     tournament, desk = rehearsal.workspace.tournament, rehearsal.workspace.desk
     weekday = tournament.current_round()

@@ -9,9 +9,7 @@ from numerai_assets.sandbox import rounds
 from numerai_assets.sandbox.rounds import RoundStatus, round_by_number
 
 NUMBERS = st.integers(1, 5000)
-MOMENTS = st.datetimes(
-    dt.datetime(2014, 1, 11, 12), dt.datetime(2040, 1, 1), timezones=st.just(dt.UTC)
-)
+MOMENTS = st.datetimes(dt.datetime(2014, 1, 11, 12), dt.datetime(2040, 1, 1), timezones=st.just(dt.UTC))
 DAYS = st.integers(1, 60)
 
 
@@ -116,7 +114,9 @@ def test_destinations_are_understood(to: str, expected: str) -> None:
     assert rounds.destination(to, utc("2014-01-11T12:05")) == utc(expected)
 
 
-@pytest.mark.parametrize("to", ["", "tomorrow", "+3", "-3d", "+1.5d", "2014-13-01", "2014-01-11T12:04", "+99999999999d"])
+@pytest.mark.parametrize(
+    "to", ["", "tomorrow", "+3", "-3d", "+1.5d", "2014-13-01", "2014-01-11T12:04", "+99999999999d"]
+)
 def test_destinations_that_cannot_be_meant_are_refused_in_one_line(to: str) -> None:
     with pytest.raises(SandboxError, match="cannot advance to") as caught:
         rounds.destination(to, utc("2014-01-11T12:05"))

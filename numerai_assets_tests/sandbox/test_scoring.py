@@ -69,7 +69,10 @@ def test_the_meta_model_correlates_with_itself_and_contributes_nothing() -> None
 
 
 def test_twenty_day_scores_end_after_twenty_weekdays_and_sixty_day_ones_after_sixty() -> None:
-    final = {day: {s.display_name for s in score_day(PREDICTIONS, LIVE, target_after, day) if s.is_final} for day in (19, 20, 60)}
+    final = {
+        day: {s.display_name for s in score_day(PREDICTIONS, LIVE, target_after, day) if s.is_final}
+        for day in (19, 20, 60)
+    }
     assert final[19] == set()
     assert final[20] == {"v2_corr20", "mmc", "bmc", "corr_w_meta_model"}
     assert final[60] == {"corr60", "mmc60"}
@@ -93,7 +96,8 @@ def test_a_score_is_not_ranked_against_its_own_yardstick() -> None:
 
 
 @pytest.mark.parametrize(
-    ("corr60", "mmc60", "earned"), [(0.02, 0.01, "0.21"), (0.2, 0.1, "1"), (-0.2, -0.1, "-1"), (0.05, -0.01, "0"), (0.02, None, "0.06")]
+    ("corr60", "mmc60", "earned"),
+    [(0.02, 0.01, "0.21"), (0.2, 0.1, "1"), (-0.2, -0.1, "-1"), (0.05, -0.01, "0"), (0.02, None, "0.06")],
 )
 def test_payout_is_three_corr_plus_fifteen_mmc_clipped(corr60: float, mmc60: float | None, earned: str) -> None:
     parts = payouts({"corr60": corr60, "mmc60": mmc60, "v2_corr20": 5.0}, Decimal(1))

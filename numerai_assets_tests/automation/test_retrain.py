@@ -1,0 +1,97 @@
+"""Which vintages are due: on one grid, each before what it predicts, history never taken back."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numerai_assets.automation.retrain import vintages_due
+from numerai_assets.settings import RetrainPolicy
+
+LAWFUL = settings(deadline=None, max_examples=100)
+POLICIES = st.tuples(st.integers(1, 12), st.integers(1, 15)).map(
+    lambda steps: RetrainPolicy(every_eras=steps[0], history_every_eras=steps[0] * steps[1])
+)
+LAST_TRAIN = st.integers(1, 600)
+ERAS_AFTER = st.integers(0, 700)
+
+
+def history_of(policy: RetrainPolicy, last_train_era: int, newest_era: int) -> set[int]:
+    return set(range(last_train_era, newest_era, policy.history_every_eras))
+
+
+@given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER)
+@LAWFUL
+def test_vintages_ascend_on_a_grid_from_the_last_train_era_and_lie_before_the_newest(
+    policy: RetrainPolicy, last_train: int, after: int
+) -> None:
+    due = vintages_due(policy, last_train_era=last_train, newest_era=last_train + after)
+
+    assert due == sorted(set(due))
+    assert all(last_train <= vintage < last_train + after for vintage in due)
+    assert all((vintage - last_train) % policy.every_eras == 0 for vintage in due)
+
+
+@given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER)
+@LAWFUL
+def test_history_is_replayed_at_its_spacing_and_the_live_grid_adds_its_newest_point_alone(
+    policy: RetrainPolicy, last_train: int, after: int
+) -> None:
+    newest = last_train + after
+
+    due = vintages_due(policy, last_train_era=last_train, newest_era=newest)
+
+    history = history_of(policy, last_train, newest)
+    assert history <= set(due)
+    beside = set(due) - history
+    assert beside <= {max(due, default=None)}
+
+
+@given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER, more=st.integers(1, 100))
+@LAWFUL
+def test_a_newer_era_never_takes_a_vintage_of_history_back(
+    policy: RetrainPolicy, last_train: int, after: int, more: int
+) -> None:
+    before = vintages_due(policy, last_train_era=last_train, newest_era=last_train + after)
+    later = vintages_due(policy, last_train_era=last_train, newest_era=last_train + after + more)
+
+    assert history_of(policy, last_train, last_train + after) & set(before) <= set(later)
+    assert max(before, default=0) <= max(later, default=0)
+
+
+@given(policy=POLICIES, last_train=LAST_TRAIN, after=st.integers(1, 700))
+@LAWFUL
+def test_the_newest_vintage_due_at_an_era_predicts_it_and_is_never_older_than_the_cadence(
+    policy: RetrainPolicy, last_train: int, after: int
+) -> None:
+    newest = last_train + after
+
+    vintage = vintages_due(policy, last_train_era=last_train, newest_era=newest)[-1]
+
+    assert vintage < newest <= vintage + policy.every_eras
+
+
+@given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER)
+@LAWFUL
+def test_every_vintage_of_history_is_one_that_the_live_process_made(
+    policy: RetrainPolicy, last_train: int, after: int
+) -> None:
+    newest = last_train + after
+
+    lived = {
+        v
+        for era in range(last_train, newest + 1)
+        for v in vintages_due(policy, last_train_era=last_train, newest_era=era)[-1:]
+    }
+
+    assert set(vintages_due(policy, last_train_era=last_train, newest_era=newest)) <= lived
+
+
+@pytest.mark.parametrize("newest", [574, 570, 1])
+def test_nothing_is_due_before_there_is_an_era_to_predict(newest: int) -> None:
+    assert vintages_due(RetrainPolicy(), last_train_era=574, newest_era=newest) == []
+
+
+def test_the_default_policy_replays_history_yearly_and_keeps_a_fresh_vintage() -> None:
+    due = vintages_due(RetrainPolicy(), last_train_era=574, newest_era=700)
+
+    assert due == [574, 626, 678, 698]

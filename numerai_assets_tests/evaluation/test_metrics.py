@@ -1,0 +1,235 @@
+"""Scores equal Numerai's own to the last digits that matter, for many predictions at once."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numerai_tools.scoring import correlation_contribution, numerai_corr
+from scipy.stats import norm
+
+from numerai_assets.evaluation.metrics import (
+    contribution,
+    corr,
+    gaussian_ranks,
+    max_drawdown,
+    payout,
+    sharpe,
+    signed_power,
+)
+
+LAWFUL = settings(deadline=None, max_examples=50)
+TOLERANCE = 1e-9
+LEVELS = np.array([0, 0.25, 0.5, 0.75, 1])
+
+SEEDS = st.integers(0, 2**32 - 1)
+ROWS = st.integers(20, 300)
+
+
+def some_predictions(seed: int, rows: int, columns: int, *, distinct: int | None = None) -> np.ndarray:
+    """(rows, columns) in (0, 1); with `distinct`, only that many different values, so that ranks are tied."""
+    rng = np.random.default_rng(seed)
+    values = rng.random((rows, columns))
+    return values if distinct is None else (np.floor(values * distinct) + 0.5) / distinct
+
+
+def some_target(seed: int, rows: int, *, share_nan: float = 0.0) -> np.ndarray:
+    """(rows,) five levels in Numerai's proportions, some of them NaN."""
+    rng = np.random.default_rng([seed, 1])
+    target = rng.choice(LEVELS, rows, p=[0.05, 0.2, 0.5, 0.2, 0.05])
+    target[:2] = [0.25, 0.75]
+    target[rng.permutation(rows)[: int(share_nan * rows)]] = np.nan
+    return target
+
+
+def frames(predictions: np.ndarray, *series: np.ndarray) -> tuple[pd.DataFrame, list[pd.Series]]:
+    index = [f"n{row:05d}" for row in range(len(predictions))]
+    columns = [f"p{column}" for column in range(predictions.shape[1])]
+    return pd.DataFrame(predictions, index, columns), [pd.Series(s, index, name="s") for s in series]
+
+
+def their_corr(predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
+    theirs, (series,) = frames(predictions, target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return numerai_corr(theirs, series).to_numpy()
+
+
+def their_contribution(predictions: np.ndarray, reference: np.ndarray, target: np.ndarray) -> np.ndarray:
+    theirs, (meta, series) = frames(predictions, reference, target)
+    return correlation_contribution(theirs, meta, series).to_numpy()
+
+
+@given(seed=SEEDS, rows=ROWS, columns=st.integers(1, 6), distinct=st.sampled_from([None, 50, 5, 2]))
+@LAWFUL
+def test_corr_equals_that_of_numerai_with_and_without_ties(
+    seed: int, rows: int, columns: int, distinct: int | None
+) -> None:
+    predictions, target = some_predictions(seed, rows, columns, distinct=distinct), some_target(seed, rows)
+
+    np.testing.assert_allclose(corr(predictions, target), their_corr(predictions, target), rtol=0, atol=TOLERANCE)
+
+
+@given(seed=SEEDS, rows=ROWS, columns=st.integers(1, 6), distinct=st.sampled_from([None, 50, 5]))
+@LAWFUL
+def test_contribution_equals_that_of_numerai_with_and_without_ties(
+    seed: int, rows: int, columns: int, distinct: int | None
+) -> None:
+    predictions, target = some_predictions(seed, rows, columns, distinct=distinct), some_target(seed, rows)
+    reference = some_predictions(seed + 1, rows, 1, distinct=distinct)[:, 0]
+    assume(np.ptp(predictions, axis=0).min() > 0 and np.ptp(reference) > 0)
+
+    ours = contribution(predictions, reference, target)
+
+    np.testing.assert_allclose(ours, their_contribution(predictions, reference, target), rtol=0, atol=TOLERANCE)
+
+
+@given(seed=SEEDS, rows=ROWS, share_nan=st.floats(0, 0.19))
+@LAWFUL
+def test_rows_without_a_target_count_for_nothing(seed: int, rows: int, share_nan: float) -> None:
+    predictions, target = some_predictions(seed, rows, 3), some_target(seed, rows, share_nan=share_nan)
+    reference = some_predictions(seed + 1, rows, 1)[:, 0]
+    known = ~np.isnan(target)
+    assume(len(np.unique(target[known])) > 1)
+
+    corrs, mmcs = corr(predictions, target), contribution(predictions, reference, target)
+
+    np.testing.assert_allclose(corrs, their_corr(predictions, target), rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(mmcs, their_contribution(predictions, reference, target), rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(corrs, corr(predictions[known], target[known]), rtol=0, atol=1e-12)
+    dense = contribution(predictions[known], reference[known], target[known])
+    np.testing.assert_allclose(mmcs, dense, rtol=0, atol=1e-12)
+
+
+@given(seed=SEEDS)
+@LAWFUL
+def test_targets_outside_zero_to_one_are_not_scaled(seed: int) -> None:
+    predictions, reference = some_predictions(seed, 100, 3), some_predictions(seed + 1, 100, 1)[:, 0]
+    returns = np.random.default_rng(seed).normal(size=100)
+
+    ours = contribution(predictions, reference, returns)
+
+    np.testing.assert_allclose(ours, their_contribution(predictions, reference, returns), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("value", [0.5, 0.1, 1e-9])
+def test_constant_predictions_have_no_score_and_do_not_disturb_the_others(value: float) -> None:
+    predictions, target = some_predictions(0, 100, 3), some_target(0, 100)
+    reference = some_predictions(1, 100, 1)[:, 0]
+    predictions[:, 1] = value
+
+    corrs, mmcs = corr(predictions, target), contribution(predictions, reference, target)
+
+    assert np.isnan(corrs).tolist() == np.isnan(mmcs).tolist() == [False, True, False]
+    np.testing.assert_allclose(corrs, their_corr(predictions, target), rtol=0, atol=TOLERANCE)
+    others = predictions[:, [0, 2]]
+    np.testing.assert_allclose(corrs[[0, 2]], corr(others, target), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(mmcs[[0, 2]], contribution(others, reference, target), rtol=0, atol=1e-12)
+
+
+@given(seed=SEEDS, rows=ROWS)
+@LAWFUL
+def test_many_columns_score_as_each_does_alone(seed: int, rows: int) -> None:
+    predictions, target = some_predictions(seed, rows, 5, distinct=20), some_target(seed, rows)
+    reference = some_predictions(seed + 1, rows, 1)[:, 0]
+
+    together = corr(predictions, target), contribution(predictions, reference, target)
+
+    alone = [
+        np.concatenate([score(predictions[:, [c]]) for c in range(5)])
+        for score in (lambda p: corr(p, target), lambda p: contribution(p, reference, target))
+    ]
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-12)
+
+
+@given(seed=SEEDS, rows=ROWS)
+@LAWFUL
+def test_a_copy_of_the_meta_model_contributes_nothing(seed: int, rows: int) -> None:
+    meta, target = some_predictions(seed, rows, 1), some_target(seed, rows)
+
+    # A monotone copy ranks alike, so it is a copy too.
+    mmc = contribution(np.hstack([meta, meta**3]), meta[:, 0], target)
+
+    np.testing.assert_allclose(mmc, 0, atol=1e-12)
+
+
+@given(seed=SEEDS, rows=ROWS, transform=st.sampled_from([np.exp, np.sqrt, lambda x: 5 * x - 3, lambda x: x**3]))
+@LAWFUL
+def test_scores_do_not_change_under_a_monotone_transform(seed: int, rows: int, transform: object) -> None:
+    predictions, target = some_predictions(seed, rows, 2, distinct=1000), some_target(seed, rows)
+    reference = some_predictions(seed + 1, rows, 1)[:, 0]
+
+    moved = transform(predictions)  # type: ignore[operator]
+
+    np.testing.assert_allclose(corr(moved, target), corr(predictions, target), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        contribution(moved, reference, target), contribution(predictions, reference, target), rtol=0, atol=1e-12
+    )
+
+
+@given(seed=SEEDS, rows=ROWS)
+@LAWFUL
+def test_scores_of_the_opposite_prediction_are_opposite_and_the_order_of_rows_does_not_matter(
+    seed: int, rows: int
+) -> None:
+    predictions, target = some_predictions(seed, rows, 2), some_target(seed, rows)
+    order = np.random.default_rng(seed).permutation(rows)
+
+    score = corr(predictions, target)
+
+    np.testing.assert_allclose(corr(1 - predictions, target), -score, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(corr(predictions[order], target[order]), score, rtol=0, atol=1e-9)
+    assert (np.abs(score) <= 1).all()
+
+
+def test_the_target_itself_correlates_almost_perfectly() -> None:
+    target = some_target(0, 1000)
+
+    assert corr(target[:, None], target)[0] > 0.95
+
+
+def test_gaussian_ranks_share_ties_and_are_symmetric() -> None:
+    ranks = gaussian_ranks(np.array([[3.0], [1.0], [1.0], [9.0]]))
+
+    np.testing.assert_allclose(ranks[:, 0], norm.ppf([0.625, 0.25, 0.25, 0.875]))
+
+
+def test_signed_power_keeps_the_sign() -> None:
+    np.testing.assert_allclose(signed_power(np.array([-4.0, 0.0, 4.0])), [-8, 0, 8])
+
+
+def test_payout_is_three_corr_and_fifteen_mmc_clipped_at_the_whole_stake() -> None:
+    corr60 = np.array([0.02, -0.02, 0.1, -0.1, np.nan])
+    mmc60 = np.array([0.01, 0.0, 0.06, -0.06, 0.01])
+
+    np.testing.assert_allclose(payout(corr60, mmc60), [0.21, -0.06, 1, -1, np.nan])
+
+
+@given(scores=st.lists(st.floats(-1, 1), min_size=1, max_size=50))
+@LAWFUL
+def test_drawdown_is_the_largest_fall_of_the_sum_from_a_peak_before(scores: list[float]) -> None:
+    total = np.cumsum(scores)
+    falls = [total[i] - total[j] for j in range(len(total)) for i in range(j + 1)]
+
+    drawdown = max_drawdown(np.array(scores))
+
+    assert drawdown == pytest.approx(max(falls), abs=1e-12)
+    assert drawdown >= 0
+
+
+def test_drawdown_of_an_example() -> None:
+    assert max_drawdown(np.array([0.1, -0.2, 0.05, -0.1, 0.4, -0.05])) == pytest.approx(0.25)
+    assert max_drawdown(np.array([0.1, 0.2])) == 0
+    assert np.isnan(max_drawdown(np.array([])))
+
+
+def test_sharpe_is_mean_over_deviation() -> None:
+    assert sharpe(np.array([0.01, 0.03])) == pytest.approx(2.0)
+    assert sharpe(np.array([-0.01, -0.03])) == pytest.approx(-2.0)
+
+
+@pytest.mark.parametrize("scores", [[], [0.02], [0.0, 0.0], [0.1, 0.1, 0.1], [0.02] * 7])
+def test_sharpe_without_variation_is_nan(scores: list[float]) -> None:
+    assert np.isnan(sharpe(np.array(scores)))

@@ -1,0 +1,48 @@
+"""A tiny local tournament, made once and copied for whoever changes it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from numerai_assets.sandbox.app import SERVER_FOLDER
+from numerai_assets.sandbox.tournament import Tournament
+from numerai_assets.sandbox.world import World
+from numerai_assets_tests.sandbox.serving import Served, free_port, served
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny World whose sandbox was started once. Read only: take a copy to change it."""
+    folder = tmp_path_factory.mktemp("worlds") / "tiny"
+    World.create(folder, size="tiny", seed=0)
+    Tournament(World.open(folder), folder / SERVER_FOLDER).start()
+    return folder
+
+
+@pytest.fixture
+def world_dir(tiny_world: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny World to change."""
+    return shutil.copytree(tiny_world, tmp_path / "world")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A served sandbox that the tests of a module share."""
+    folder = shutil.copytree(tiny_world, tmp_path_factory.mktemp("shared") / "world")
+    with served(folder) as found:
+        yield found
+
+
+@pytest.fixture
+def fresh_sandbox(world_dir: Path) -> Iterator[Served]:
+    """A served sandbox of the test's own."""
+    with served(world_dir) as found:
+        yield found
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port that nothing listens on."""
+    return free_port()
