@@ -1,7 +1,7 @@
 """What many tests need: the folder of real data, a clean environment, panels made of plain arrays."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,15 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
     """No setting or key of the machine reaches a test."""
-    for name in list(os.environ):
-        if name.startswith("NUMERAI_") and name != SHARED_DATA_VARIABLE:
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith(("NUMERAI_", "DAGSTER_")) and name != SHARED_DATA_VARIABLE:
+                environment.delenv(name)
+        environment.setenv("NO_PROXY", "127.0.0.1,localhost")
+        yield
 
 
 MakePanel = Callable[..., EraPanel]

@@ -67,7 +67,8 @@ OTHERS = (
     ),
 )
 
-# The example model's shape; the number of trees and the learning rate come with the size of the world.
+# The example model's shape; the number of trees and the learning rate come with the size of the world. One thread:
+# these fits are small, and on a busy machine LightGBM's threads wait for each other far longer than they work.
 _LIGHTGBM = {
     "objective": "regression",
     "max_depth": 5,

@@ -217,6 +217,8 @@ class World:
             raise SandboxError(f"market {market!r}: expected one of {', '.join(MARKETS)}")
         if size not in SIZES:
             raise SandboxError(f"size {size!r}: expected one of {', '.join(SIZES)}")
+        if seed < 0:
+            raise SandboxError(f"seed {seed}: expected a number that is not negative")
         if (market == "prices") != (prices is not None):
             raise SandboxError("market 'prices' needs a price panel, and only that market takes one")
         extent = SIZES[size]

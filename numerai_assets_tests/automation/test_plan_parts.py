@@ -1,5 +1,7 @@
 """The pieces of the plan that are pure."""
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ def test_runs_hold_the_very_eras_and_never_touch(eras: list[int]) -> None:
     runs = contiguous(eras)
 
     assert [era for first, last in runs for era in range(first, last + 1)] == sorted(eras)
-    assert all(before[1] + 1 < after[0] for before, after in zip(runs, runs[1:], strict=False))
+    assert all(before[1] + 1 < after[0] for before, after in itertools.pairwise(runs))
 
 
 def test_runs_of_an_example() -> None:

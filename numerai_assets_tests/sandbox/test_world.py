@@ -336,7 +336,7 @@ def test_a_world_of_another_format_is_refused(tmp_path: Path) -> None:
         World.open(tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [{"market": "moon"}, {"size": "huge"}, {"market": "prices"}])
+@pytest.mark.parametrize("arguments", [{"market": "moon"}, {"size": "huge"}, {"market": "prices"}, {"seed": -1}])
 def test_what_there_is_no_world_of_is_refused_and_leaves_nothing(tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(SandboxError):
         World.create(tmp_path / "world", **arguments)

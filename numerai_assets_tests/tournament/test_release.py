@@ -1,0 +1,492 @@
+"""Release files: what they must hold, and reading them era by era whatever their row groups are."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from numerai_assets.errors import ReleaseError
+from numerai_assets.store.atomic import write_json
+from numerai_assets.tournament.release import (
+    FEATURES,
+    LIVE,
+    META_MODEL,
+    TRAIN,
+    VALIDATION,
+    Manifest,
+    Release,
+    ReleasedEra,
+    Table,
+    alias_of,
+    inspect,
+    read_eras,
+)
+
+NAMES = ("feature_a", "feature_b", "feature_c")
+TARGETS = ("target", "target_ender_20", "target_ender_60")
+
+
+def rows_of(label: str, rows: int = 5, *, data_type: str = "validation", seed: int = 0) -> pd.DataFrame:
+    """Rows of one era as Numerai releases them: id, era, data_type, int8 features, float32 targets."""
+    rng = np.random.default_rng([seed, *label.encode()])
+    frame = pd.DataFrame({"id": [f"n{label}{row}" for row in range(rows)], "era": label, "data_type": data_type})
+    for name in NAMES:
+        frame[name] = rng.integers(0, 5, rows, dtype=np.int8)
+    for name in TARGETS:
+        frame[name] = rng.integers(0, 5, rows).astype(np.float32) / 4
+    frame["target"] = frame["target_ender_60"]
+    return frame
+
+
+def eras_of(labels: Sequence[str], **options: Any) -> pd.DataFrame:
+    return pd.concat([rows_of(label, 4 + i % 3, **options) for i, label in enumerate(labels)], ignore_index=True)
+
+
+def live_rows() -> pd.DataFrame:
+    frame = rows_of("X", data_type="live")
+    frame[list(TARGETS)] = np.float32(np.nan)
+    return frame
+
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def features_json(tmp_path: Path) -> Path:
+    path = tmp_path / FEATURES
+    sets = {"all": list(NAMES), "small": [NAMES[0]], "medium": list(NAMES[:2])}
+    path.write_text(json.dumps({"feature_sets": sets, "targets": list(TARGETS)}))
+    return path
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Writes a frame as Parquet, in row groups of the given size."""
+
+    def write(frame: pd.DataFrame | pa.Table, rows_a_group: int = 1000) -> Path:
+        path = tmp_path / "file.part"
+        table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
+        pq.write_table(table, path, row_group_size=rows_a_group)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def refused(save: Save, features_json: Path) -> Callable[..., str]:
+    """Message with which a frame is refused as the named file."""
+
+    def message(frame: pd.DataFrame | pa.Table, name: str = VALIDATION, **options: Any) -> str:
+        with pytest.raises(ReleaseError) as caught:
+            inspect(save(frame, **options), name, features_json=features_json)
+        return str(caught.value)
+
+    return message
+
+
+def read(path: Path, wanted: Callable[[str], bool] = lambda label: True) -> list[ReleasedEra]:
+    return list(read_eras(path, features=NAMES, targets=TARGETS, wanted=wanted))
+
+
+# What a file must hold.
+
+
+@pytest.mark.parametrize("rows_a_group", [1, 3, 4, 1000])
+def test_a_good_file_tells_its_shape_whatever_its_row_groups(
+    save: Save, features_json: Path, rows_a_group: int
+) -> None:
+    frame = eras_of(["0575", "0576", "0577"])
+    path = save(frame, rows_a_group)
+
+    table = inspect(path, VALIDATION, features_json=features_json)
+
+    groups = -(-len(frame) // rows_a_group)
+    assert table == Table(rows=len(frame), columns=9, row_groups=groups, eras=("0575", "0576", "0577"))
+
+
+@pytest.mark.parametrize("rows_a_group", [2, 1000])
+def test_ids_may_be_the_index_of_the_frame(tmp_path: Path, features_json: Path, rows_a_group: int) -> None:
+    path = tmp_path / "file.part"
+    eras_of(["0575", "0576"]).set_index("id").to_parquet(path, row_group_size=rows_a_group)
+
+    assert inspect(path, VALIDATION, features_json=features_json).eras == ("0575", "0576")
+    assert [era.ids for era in read(path)] == [rows_of("0575", 4)["id"].tolist(), rows_of("0576", 5)["id"].tolist()]
+
+
+def test_validation_and_test_rows_stand_in_one_file(save: Save, features_json: Path) -> None:
+    frame = pd.concat([rows_of("0575"), rows_of("0576", data_type="test")])
+
+    assert inspect(save(frame), VALIDATION, features_json=features_json).eras == ("0575", "0576")
+
+
+def test_the_live_file_has_the_one_era_x(save: Save, features_json: Path) -> None:
+    assert inspect(save(live_rows()), LIVE, features_json=features_json).eras == ("X",)
+
+
+@pytest.mark.parametrize("rows", [["0576"], ["X", "0576"]])
+def test_a_live_file_with_a_numbered_era_is_refused(refused: Callable[..., str], rows: list[str]) -> None:
+    message = refused(eras_of(rows, data_type="live"), LIVE)
+
+    assert message.startswith(f"{LIVE}: eras ")
+    assert "expected only 'X'" in message
+
+
+def test_history_with_the_live_era_is_refused(refused: Callable[..., str]) -> None:
+    assert "era 'X': expected digits" in refused(eras_of(["0575", "X"]))
+
+
+def test_other_files_need_ids_and_may_begin_at_any_era(save: Save, features_json: Path) -> None:
+    meta = pd.DataFrame({"id": ["a", "b"], "era": ["1133", "1134"], "numerai_meta_model": [0.2, 0.8]})
+
+    assert inspect(save(meta), META_MODEL, features_json=features_json).eras == ("1133", "1134")
+    with pytest.raises(ReleaseError, match=rf"{META_MODEL}: has no id column"):
+        inspect(save(meta.drop(columns="id")), META_MODEL, features_json=features_json)
+
+
+@pytest.mark.parametrize("column", ["feature_b", "target_ender_60", "era", "data_type"])
+def test_a_lost_column_is_named(refused: Callable[..., str], column: str) -> None:
+    message = refused(eras_of(["0575"]).drop(columns=column))
+
+    assert f"columns differ from {FEATURES}: lost 1 ({column}), unexpected none" in message
+
+
+def test_an_unexpected_column_is_named(refused: Callable[..., str]) -> None:
+    message = refused(eras_of(["0575"]).assign(feature_new=np.int8(0)))
+
+    assert "lost none, unexpected 1 (feature_new)" in message
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("feature_b", ["0", "1", "2", "3"], "feature_b is"),
+        ("feature_b", [True, False, True, False], "feature_b is bool, expected int8"),
+        ("target_ender_60", [0, 1, 0, 1], "target_ender_60 is int64, expected float32"),
+        ("target", ["0", "1", "0", "1"], "target is"),
+    ],
+)
+def test_a_column_of_another_type_is_named(
+    refused: Callable[..., str], column: str, values: list[object], message: str
+) -> None:
+    assert f"{VALIDATION}: {message}" in refused(eras_of(["0575"]).assign(**{column: values}))
+
+
+def test_eras_that_are_numbers_and_no_labels_are_refused(refused: Callable[..., str]) -> None:
+    frame = eras_of(["0575", "0576"])
+
+    assert VALIDATION in refused(frame.assign(era=frame["era"].astype(int)))
+
+
+@pytest.mark.parametrize("column", ["era", "data_type"])
+def test_rows_without_era_or_data_type_are_refused(refused: Callable[..., str], column: str) -> None:
+    frame = eras_of(["0575", "0576"])
+    frame.loc[len(frame) - 1, column] = None
+
+    assert VALIDATION in refused(frame)
+
+
+def test_a_gap_between_eras_is_named(refused: Callable[..., str]) -> None:
+    assert "eras are not contiguous after 0576" in refused(eras_of(["0575", "0576", "0578"]))
+
+
+def test_eras_out_of_order_are_refused(refused: Callable[..., str]) -> None:
+    assert "eras are not contiguous after 0576" in refused(eras_of(["0576", "0575"]))
+
+
+@pytest.mark.parametrize("rows_a_group", [2, 1000])
+def test_an_era_whose_rows_are_torn_apart_is_refused(refused: Callable[..., str], rows_a_group: int) -> None:
+    frame = pd.concat([rows_of("0575"), rows_of("0576"), rows_of("0575", seed=1)])
+
+    assert "rows of an era are not contiguous" in refused(frame, rows_a_group=rows_a_group)
+
+
+@pytest.mark.parametrize(
+    ("name", "data_type"), [(TRAIN, "validation"), (VALIDATION, "train"), (VALIDATION, "live"), (LIVE, "test")]
+)
+def test_another_data_type_than_the_files_is_refused(refused: Callable[..., str], name: str, data_type: str) -> None:
+    frame = live_rows().assign(data_type=data_type) if name == LIVE else eras_of(["0575"], data_type=data_type)
+
+    assert f"{name}: data_type ['{data_type}'], expected" in refused(frame, name)
+
+
+@pytest.mark.parametrize("name", [VALIDATION, LIVE, META_MODEL])
+def test_a_file_without_rows_is_refused(refused: Callable[..., str], name: str) -> None:
+    assert name in refused(eras_of(["0575"]).iloc[:0].astype({"id": "str", "era": "str", "data_type": "str"}), name)
+
+
+def cut_the_end(content: bytes) -> bytes:
+    return content[:-20]
+
+
+def cut_the_middle(content: bytes) -> bytes:
+    """The footer stands where it should, seen from the end, and tells of bytes that are not there."""
+    return content[:500] + content[1500:]
+
+
+def keep_the_footer_alone(content: bytes) -> bytes:
+    length = int.from_bytes(content[-8:-4], "little") + 8
+    return b"PAR1" + content[-length:]
+
+
+@pytest.mark.parametrize(
+    "damage", [cut_the_end, cut_the_middle, keep_the_footer_alone, lambda content: b"", bytes.lower]
+)
+def test_a_truncated_file_is_refused(save: Save, features_json: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = save(eras_of([f"{era:04d}" for era in range(575, 625)]), 20)
+    path.write_bytes(damage(path.read_bytes()))
+
+    with pytest.raises(ReleaseError, match=VALIDATION):
+        inspect(path, VALIDATION, features_json=features_json)
+
+
+def test_a_page_of_an_error_is_no_release(tmp_path: Path, features_json: Path) -> None:
+    path = tmp_path / "file.part"
+    path.write_text("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>")
+
+    with pytest.raises(ReleaseError, match=f"{VALIDATION}: is no readable Parquet file"):
+        inspect(path, VALIDATION, features_json=features_json)
+
+
+# features.json
+
+
+def test_features_json_tells_the_number_of_columns(features_json: Path) -> None:
+    table = inspect(features_json, FEATURES, features_json=features_json)
+
+    assert table == Table(rows=0, columns=len(NAMES) + len(TARGETS), row_groups=0, eras=())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b"{}",
+        b'{"feature_sets": {"all": ["a"]}}',
+        b'{"targets": ["target"]}',
+        b'{"feature_sets": {"small": ["a"]}, "targets": ["target"]}',
+        b'{"feature_sets": ["all"], "targets": ["target"]}',
+        b'{"feature_sets": {"all": null}, "targets": ["target"]}',
+        b'{"feature_sets": {"all": ["a"], "small": null}, "targets": ["target"]}',
+        b'{"feature_sets": {"all": ["a"]}, "targets": 41}',
+    ],
+)
+def test_features_json_of_another_form_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "features.json.part"
+    path.write_bytes(content)
+
+    with pytest.raises(ReleaseError, match=FEATURES):
+        inspect(path, FEATURES, features_json=path)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ({"all": ["a", "b", "a"]}, "'all' names a feature twice"),
+        ({"all": ["a", "b"], "small": ["a", "z"]}, "set 'small' holds 'z', which is not in 'all'"),
+    ],
+)
+def test_feature_sets_that_contradict_each_other_are_refused(
+    tmp_path: Path, sets: dict[str, list[str]], message: str
+) -> None:
+    path = tmp_path / "features.json.part"
+    path.write_text(json.dumps({"feature_sets": sets, "targets": ["target"]}))
+
+    with pytest.raises(ReleaseError, match=message):
+        inspect(path, FEATURES, features_json=path)
+
+
+def test_a_release_tells_its_feature_sets_and_targets(features_json: Path) -> None:
+    release = Release(features_json.parent)
+
+    assert release.features()["small"] == [NAMES[0]]
+    assert release.targets() == list(TARGETS)
+
+
+# Reading era by era.
+
+
+@pytest.mark.parametrize("rows_a_group", [1, 2, 3, 7, 1000])
+def test_eras_read_back_whatever_the_row_groups_are(save: Save, rows_a_group: int) -> None:
+    labels = ["0575", "0576", "0577", "0578"]
+    frame = eras_of(labels)
+
+    eras = read(save(frame, rows_a_group))
+
+    assert [era.label for era in eras] == labels
+    for era in eras:
+        rows = frame[frame["era"] == era.label]
+        assert era.ids == rows["id"].tolist()
+        assert era.features.dtype == np.int8
+        np.testing.assert_array_equal(era.features, rows[list(NAMES)])
+        assert era.targets.columns.tolist() == list(TARGETS)
+        assert set(era.targets.dtypes.astype(str)) == {"float32"}
+        np.testing.assert_array_equal(era.targets, rows[list(TARGETS)])
+
+
+@pytest.mark.parametrize("rows_a_group", [2, 1000])
+def test_only_the_wanted_eras_are_read(save: Save, rows_a_group: int) -> None:
+    path = save(eras_of(["0575", "0576", "0577", "0578"]), rows_a_group)
+
+    eras = read(path, lambda label: label in ("0576", "0578"))
+
+    assert [era.label for era in eras] == ["0576", "0578"]
+    assert read(path, lambda label: False) == []
+
+
+def test_features_come_in_the_order_asked_for_not_in_that_of_the_file(save: Save) -> None:
+    frame = rows_of("0575")
+    path = save(frame[frame.columns[::-1]])
+
+    (era,) = read_eras(path, features=["feature_c", "feature_a"], targets=["target"], wanted=lambda label: True)
+
+    np.testing.assert_array_equal(era.features, frame[["feature_c", "feature_a"]])
+    assert era.targets.columns.tolist() == ["target"]
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (pa.array([0, 1, 2, 5, 4], pa.int8()), "5"),
+        (pa.array([0, 1, 2, -1, 4], pa.int8()), "-1"),
+        (pa.array([0, 1, 2, 300, 4], pa.int64()), "300"),
+        (pa.array([0, 1, None, 7, 4], pa.int8()), "7"),
+        (pa.array([0, 1, 2, 2.5, 4], pa.float32()), "2.5"),
+        (pa.array([0, 1, 2, float("inf"), 4], pa.float64()), "inf"),
+        (pa.array([0, 1, 2, -1.0, 4], pa.float64()), "-1"),
+    ],
+)
+def test_a_value_outside_the_five_levels_is_refused_with_its_place(save: Save, values: pa.Array, found: str) -> None:
+    table = pa.Table.from_pandas(rows_of("0575"), preserve_index=False)
+    table = table.set_column(table.column_names.index("feature_b"), "feature_b", values)
+
+    with pytest.raises(ReleaseError, match="era 0575: feature_b: holds ") as caught:
+        read(save(table))
+
+    assert f"holds {found}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0, None, 2, None, 4], pa.int8()),
+        pa.array([0, None, 2, None, 4], pa.float32()),
+        pa.array([0, float("nan"), 2, float("nan"), 4], pa.float32()),
+        pa.array([0, None, 2, None, 4], pa.int64()),
+    ],
+)
+def test_a_missing_value_becomes_minus_one(save: Save, values: pa.Array) -> None:
+    table = pa.Table.from_pandas(rows_of("0575"), preserve_index=False)
+    table = table.set_column(table.column_names.index("feature_b"), "feature_b", values)
+
+    (era,) = read(save(table))
+
+    assert era.features[:, 1].tolist() == [0, -1, 2, -1, 4]
+    np.testing.assert_array_equal(era.features[:, 0], rows_of("0575")["feature_a"])
+
+
+@pytest.mark.parametrize("bad", ["n05750", None])
+@pytest.mark.parametrize("rows_a_group", [2, 1000])
+def test_ids_that_are_repeated_or_missing_are_refused_with_their_era(
+    save: Save, bad: str | None, rows_a_group: int
+) -> None:
+    frame = eras_of(["0575", "0576"])
+    frame.loc[3, "id"] = bad
+
+    with pytest.raises(ReleaseError, match="era 0575: ids are missing or repeated"):
+        read(save(frame, rows_a_group))
+
+
+def test_the_same_id_may_come_again_in_another_era(save: Save) -> None:
+    frame = pd.concat([rows_of("0575"), rows_of("0576").assign(id=rows_of("0575")["id"])])
+
+    assert len(read(save(frame))) == 2
+
+
+def test_unresolved_targets_are_nan_whether_null_or_nan_in_the_file(save: Save) -> None:
+    table = pa.Table.from_pandas(rows_of("0575"), preserve_index=False)
+    place = table.column_names.index
+    table = table.set_column(place("target"), "target", pa.nulls(5, pa.float32()))
+    table = table.set_column(place("target_ender_60"), "target_ender_60", pa.array([float("nan")] * 5, pa.float32()))
+
+    (era,) = read(save(table))
+
+    assert era.targets["target"].isna().all()
+    assert era.targets["target_ender_60"].isna().all()
+    np.testing.assert_array_equal(era.targets["target_ender_20"], rows_of("0575")["target_ender_20"])
+
+
+def test_an_auxiliary_target_may_lack_some_rows(save: Save) -> None:
+    frame = rows_of("0575").rename(columns={"target_ender_20": "target_victor_20"})
+    frame.loc[2, "target_victor_20"] = np.nan
+
+    (era,) = read_eras(
+        save(frame), features=NAMES, targets=["target_victor_20", "target_ender_60"], wanted=lambda label: True
+    )
+
+    assert era.targets["target_victor_20"].isna().tolist() == [False, False, True, False, False]
+
+
+def test_a_main_target_that_is_known_in_part_is_refused(save: Save) -> None:
+    frame = rows_of("0575")
+    frame.loc[2, "target_ender_60"] = np.nan
+
+    with pytest.raises(ReleaseError, match=r"0575.*target_ender_60"):
+        read(save(frame))
+
+
+# What the bare alias stands for.
+
+
+def test_the_alias_is_found_by_its_values() -> None:
+    frame = rows_of("0575", 40)[list(TARGETS)]
+
+    assert alias_of(frame) == "target_ender_60"
+    assert alias_of(frame.assign(target=frame["target_ender_20"])) == "target_ender_20"
+
+
+def test_the_alias_is_found_by_its_gaps_too() -> None:
+    frame = rows_of("0575", 40)[list(TARGETS)]
+    holes = frame.copy()
+    holes.loc[::4, ["target", "target_ender_60"]] = np.nan
+
+    assert alias_of(holes) == "target_ender_60"
+    # The same where both are known, but known in other rows: not the same target.
+    assert alias_of(frame.assign(target=holes["target"])) is None
+
+
+def test_an_alias_that_equals_no_target_or_is_unknown_stands_for_none() -> None:
+    frame = rows_of("0575", 40)[list(TARGETS)]
+
+    assert alias_of(frame.assign(target=1 - frame["target"])) is None
+    assert alias_of(frame.assign(target=np.nan, target_ender_60=np.nan)) is None
+    assert alias_of(frame.drop(columns="target")) is None
+
+
+# Manifests.
+
+
+def test_a_file_cut_or_replaced_behind_its_manifest_is_told(tmp_path: Path) -> None:
+    manifest = Manifest(
+        META_MODEL, "v5.3", 1369, "2026-10-03T12:00:00+00:00", 100, "0" * 64, '"a"', 2, 3, 1, ("1133", "1134")
+    )
+    write_json(tmp_path / f"{META_MODEL}.manifest.json", asdict(manifest))
+    release = Release(tmp_path)
+    assert release.manifest(META_MODEL) is None
+
+    (tmp_path / META_MODEL).write_bytes(bytes(100))
+    assert release.manifest(META_MODEL) == manifest
+    assert manifest.newest_era == 1134
+
+    (tmp_path / META_MODEL).write_bytes(bytes(99))
+    with pytest.raises(ReleaseError, match=r"meta_model\.parquet: 99 bytes, its manifest says 100"):
+        release.manifest(META_MODEL)
