@@ -327,3 +327,7 @@ def _show_validation(workspace: Any, method: str) -> None:
             last_era=int(scores.index[-1]),
             vintages=int(scores["vintage"].nunique()),
         )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The command line as a user meets it: a clear line and a non-zero exit for whatever is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from numerai_assets.cli import main
+from numerai_assets_tests.end_to_end.conftest import SETTINGS, free_port
+from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings of a sandbox that is not running."""
+    file = tmp_path / "numerai.toml"
+    text = SETTINGS.format(home=tmp_path / "home", port=free_port(), tournament="sandbox", network="")
+    file.write_text(text)
+    monkeypatch.setenv("NUMERAI_SETTINGS", str(file))
+    monkeypatch.chdir(PROJECT)
+    return file
+
+
+def assert_one_line(result: Result, *words: str) -> None:
+    assert result.exit_code == 1
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("numerai: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_an_unreachable_server_is_named(settings_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_one_line(run("status"), "no answer from http://127.0.0.1:", "numerai sandbox start")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("tournamnt = 'sandbox'\n", ("tournamnt is no setting", "did you mean tournament?")),
+        ("[sandbx]\nsize = 'tiny'\n", ("sandbx is no setting", "did you mean sandbox?")),
+        ("[sandbox]\nsize = 'huge'\n", ("sandbox.size", "huge")),
+        ("[retrain]\nevery_eras = 5\n", ("history_every_eras", "multiple of every_eras")),
+        ("secret_key = 'x'\n", ("API keys belong in the environment",)),
+        ("[slots]\nmine = 'benchmrk'\n", ("benchmrk", "did you mean benchmark?")),
+        ("tournament = ", ("not valid TOML",)),
+    ],
+)
+def test_a_wrong_setting_is_named(settings_file: Path, wrong: str, words: tuple[str, ...]) -> None:
+    settings_file.write_text(wrong)
+    assert_one_line(run("doctor"), *words)
+
+
+def test_an_unknown_method_is_named_by_the_doctor(settings_file: Path) -> None:
+    text = settings_file.read_text().replace(
+        "[methods.benchmark.parameters]", "[methods.benchmark.parameters]\ntrees = 5"
+    )
+    settings_file.write_text(text)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "no hyperparameter 'trees'" in " ".join(result.stdout.split())
+
+
+def test_doctor_says_what_would_happen_and_changes_nothing(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    rehearsal.to_next_weekend()
+    before = sorted(rehearsal.workspace.folder.rglob("*"))
+    result = run("doctor")
+    text = " ".join(result.stdout.split())
+    assert result.exit_code == 0, result.stdout
+    assert "era 0641 is out" in text
+    assert "the sandbox's own; yours are not sent to it" in text
+    assert sorted(rehearsal.workspace.folder.rglob("*")) == before
+
+
+def test_doctor_finds_missing_keys_before_anything_is_sent(
+    rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    network = f'api_url = "http://127.0.0.1:{rehearsal.settings.sandbox.port}"'
+    file = tmp_path / "live.toml"
+    file.write_text(SETTINGS.format(home=tmp_path / "live", port=1, tournament="numerai", network=network))
+    monkeypatch.setenv("NUMERAI_SETTINGS", str(file))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY not set" in " ".join(result.stdout.split())
+
+
+def test_report_is_one_self_contained_page(
+    rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    page = tmp_path / "report.html"
+    assert run("report", "--output", str(page)).exit_code == 0
+    text = page.read_text()
+    assert "data:image/png;base64," in text
+    assert "proven" in text
+    assert 'src="http' not in text
+
+
+def test_store_verify_finds_and_repairs(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    target = rehearsal.workspace.store.folder / "targets" / "0600.parquet"
+    target.write_bytes(target.read_bytes()[:-7])
+    assert_one_line(run("store", "verify"), "0600", "--repair")
+    assert "dropped 0600" in run("store", "verify", "--repair").stdout
+    assert rehearsal.workspace.store.verify() == []
+    assert not rehearsal.workspace.store.holds("0600")
+
+
+def test_no_secret_is_written_anywhere(rehearsal: Rehearsal) -> None:
+    for path in rehearsal.workspace.folder.rglob("*.json"):
+        content = json.loads(path.read_text())
+        assert "sandbox$" not in json.dumps(content)
+        assert "Token " not in json.dumps(content)
