@@ -1,17 +1,19 @@
 """Vintages: each method fitted on what was known at one past moment, the live model being simply the newest."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import dagster as dg
+import pandas as pd
 
 from numerai_assets.assets.features import cleaned_features
 from numerai_assets.assets.partitions import vintage_of_partition, vintages
 from numerai_assets.assets.release import asset_key
-from numerai_assets.assets.reporting import measured, result, table
+from numerai_assets.assets.reporting import measured, progress, result, table
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.eras import Wall, horizon_of
+from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import MethodError
-from numerai_assets.store.vintages import seal
+from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
 
 
@@ -25,6 +27,7 @@ def model_asset(method: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=model_key(method),
         partitions_def=vintages,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="models",
         description=f"`{method}`, fitted only on eras whose target had resolved at the vintage, less the purge.",
         pool="training",
@@ -34,48 +37,52 @@ def model_asset(method: str) -> dg.AssetsDefinition:
         ],
     )
     def _model(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        from numerai_assets.methods.registry import create_method
-
-        vintage = vintage_of_partition(context.partition_key)
-        settings = workspace.settings.methods[method]
-        estimator = create_method(method, settings)
-        wall = Wall(vintage, horizon_of(settings.target))
-        if wall.horizon not in estimator.horizons:
-            raise MethodError(
-                f"{method}: cannot be fitted on {settings.target}; it serves horizons {estimator.horizons}"
-            )
-        with measured() as cost, workspace.vintages.writing(method, vintage) as folder:
-            panel = workspace.store.fit_panel(
-                wall,
-                target=settings.target,
-                every=estimator.every_eras,
-                features=feature_set(workspace, settings.feature_set),
-            )
-            wall.check_fit(panel.eras)
-            context.log.info(
-                f"{method} {context.partition_key}: {panel.rows:,} rows x {len(panel.feature_names):,} features"
-            )
-            estimator.fit(panel, target=settings.target, seed=settings.seed).save(folder)
-            facts = seal(
-                folder,
-                method=method,
-                vintage=vintage,
-                target=settings.target,
-                first_fit_era=panel.eras[0],
-                last_fit_era=panel.eras[-1],
-                fit_eras=len(panel.eras),
-                rows=panel.rows,
-                features=len(panel.feature_names),
-                parameters=estimator.get_params(),
-                seed=settings.seed,
-            )
-            # What an earlier fit of this vintage predicted is no longer what the vintage predicts.
-            workspace.predictions.forget(method, vintage)
-            importance = estimator.explain(panel).head(20)
-        shown = {k: v for k, v in asdict(facts).items() if k not in ("files", "parameters")}
-        return result(shown | {"parameters": facts.parameters, "most_important": table(importance)}, cost)
+        with measured() as whole:
+            for key in progress(context, context.partition_keys, f"fitting {method}"):
+                with measured() as cost:
+                    facts, importance = fit_vintage(workspace, method, vintage_of_partition(key), context.log.info)
+                shown = {k: v for k, v in asdict(facts).items() if k != "files"}
+                context.add_asset_metadata(
+                    shown | {"most_important": table(importance.head(20))} | cost.metadata(), partition_key=key
+                )
+        return result({"vintages": len(context.partition_keys)}, whole)
 
     return _model
+
+
+def fit_vintage(
+    workspace: Workspace, method: str, vintage: int, log: Callable[[str], None]
+) -> tuple[Vintage, pd.DataFrame]:
+    """Fits one vintage on what is before its wall and keeps it; returns its facts and what mattered to it."""
+    from numerai_assets.methods.registry import create_method
+
+    settings = workspace.settings.methods[method]
+    estimator = create_method(method, settings)
+    wall = Wall(vintage, horizon_of(settings.target))
+    if wall.horizon not in estimator.horizons:
+        raise MethodError(f"{method}: cannot be fitted on {settings.target}; it serves horizons {estimator.horizons}")
+    names = feature_set(workspace, settings.feature_set)
+    panel = workspace.store.fit_panel(wall, target=settings.target, every=estimator.every_eras, features=names)
+    wall.check_fit(panel.eras)
+    log(f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(names):,} features of {len(panel.eras)} eras")
+    with workspace.vintages.writing(method, vintage) as folder:
+        estimator.fit(panel, target=settings.target, seed=settings.seed).save(folder)
+        facts = seal(
+            folder,
+            method=method,
+            vintage=vintage,
+            target=settings.target,
+            first_fit_era=panel.eras[0],
+            last_fit_era=panel.eras[-1],
+            fit_eras=len(panel.eras),
+            rows=panel.rows,
+            features=len(panel.feature_names),
+            parameters=estimator.get_params(),
+            seed=settings.seed,
+        )
+        # What an earlier fit of this vintage predicted is no longer what the vintage predicts.
+        workspace.predictions.forget(method, vintage)
+    return facts, estimator.explain(panel)
 
 
 def feature_set(workspace: Workspace, name: str) -> list[str]:

@@ -34,6 +34,7 @@ def out_of_sample_asset(method: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=out_of_sample_key(method),
         partitions_def=vintages,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="predictions",
         description=f"Predictions of each `{method}` vintage for every stored era after it, up to the next vintage.",
         kinds={"parquet"},
@@ -41,22 +42,22 @@ def out_of_sample_asset(method: str) -> dg.AssetsDefinition:
         deps=[model_key(method), dg.AssetDep(cleaned_features, partition_mapping=dg.AllPartitionMapping())],
     )
     def _predictions(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        vintage = vintage_of_partition(context.partition_key)
-        held = workspace.predictions.eras(method, vintage)
-        wanted = [era for era in judged_eras(workspace, method, vintage) if era not in held]
-        estimator = load_vintage(workspace, method, vintage)
         with measured() as cost:
-            for era in progress(context, wanted, f"{method} {context.partition_key} predicting eras"):
-                predict_era(workspace, method, vintage, estimator, era_label(era))
-        everything = sorted({*held, *wanted})
-        return result(
-            {
-                "eras": f"{everything[0]:04d}-{everything[-1]:04d}" if everything else "none yet",
-                "eras_predicted_now": len(wanted),
-                "eras_predicted": len(everything),
-            },
-            cost,
-        )
+            for key in context.partition_keys:
+                vintage = vintage_of_partition(key)
+                held = workspace.predictions.eras(method, vintage)
+                wanted = [era for era in judged_eras(workspace, method, vintage) if era not in held]
+                estimator = load_vintage(workspace, method, vintage)
+                for era in progress(context, wanted, f"{method} {key} predicting eras"):
+                    predict_era(workspace, method, vintage, estimator, era_label(era))
+                everything = sorted({*held, *wanted})
+                shown = {
+                    "eras": f"{everything[0]:04d}-{everything[-1]:04d}" if everything else "none yet",
+                    "eras_predicted_now": len(wanted),
+                    "eras_predicted": len(everything),
+                }
+                context.add_asset_metadata(shown, partition_key=key)
+        return result({"vintages": len(context.partition_keys)}, cost)
 
     return _predictions
 
