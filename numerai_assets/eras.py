@@ -60,7 +60,7 @@ def live_key(round_number: int) -> str:
 
 def round_of(key: str) -> int | None:
     """Round number of a live store key, None for the key of a historical era."""
-    match = _LIVE_KEY.match(key)
+    match = _LIVE_KEY.fullmatch(key)
     return int(match.group(1)) if match else None
 
 
@@ -70,7 +70,7 @@ def horizon_of(target: str) -> int:
     Raises CalendarError for the bare alias "target", whose meaning has been switched in place between releases.
     """
     for horizon in HORIZONS:
-        if target.startswith("target_") and target.endswith(f"_{horizon}"):
+        if re.fullmatch(rf"target_.+_{horizon}", target):
             return horizon
     raise CalendarError(f"target {target!r}: expected a full name with its horizon, such as {PAYOUT_TARGET!r}")
 

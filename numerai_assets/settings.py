@@ -6,6 +6,7 @@ and appear in no object here, so that settings may be logged and shown.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,14 @@ class SandboxSettings(_Section):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def world_name(self) -> str:
+        """Name of the world these settings make: worlds that differ have different names."""
+        parts = [self.market, self.size, *([self.prices.stem] if self.market == "prices" and self.prices else [])]
+        if self.features_json is not None:
+            parts.append(self.features_json.stem)
+        return "-".join([*parts, *([f"seed{self.seed}"] if self.seed else [])])
+
 
 class Settings(BaseSettings):
     """The whole tree. `tournament` decides who is talked to; everything else holds for both."""
@@ -128,8 +137,13 @@ class Settings(BaseSettings):
     def workspace(self) -> Path:
         """Folder of everything that belongs to the tournament talked to; a rehearsal never shares one with the real."""
         if self.tournament == "numerai":
-            return self.home / "numerai"
-        return self.home / f"sandbox-{self.sandbox.market}-{self.sandbox.size}"
+            place = (
+                ""
+                if self.network.api_url is None
+                else f"-at-{re.sub(r'[^a-z0-9.]+', '-', self.network.api_url.lower())}"
+            )
+            return self.home / f"numerai{place}"
+        return self.home / f"sandbox-{self.sandbox.world_name}"
 
     @property
     def active_methods(self) -> list[str]:
@@ -187,8 +201,8 @@ def _explain(problem: Any, source: Path | None) -> str:
     path = tuple(str(part) for part in problem["loc"])
     where = ".".join(path) or "settings"
     if problem["type"] == "extra_forbidden":
-        siblings = [known[-1] for known in _paths(Settings) if known[:-1] == path[:-1]]
-        if "secret" in where or "public_id" in where:
+        siblings = _siblings(path)
+        if "secret" in where.lower() or "public_id" in where.lower():
             return f"{source}: {where}: API keys belong in the environment (NUMERAI_PUBLIC_ID, NUMERAI_SECRET_KEY)"
         return f"{source or 'settings'}: {where} is no setting{_suggestion(path[-1], siblings)}"
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -202,6 +216,13 @@ def _paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[s
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             found += _paths(field.annotation, (*prefix, name))
     return found
+
+
+def _siblings(path: tuple[str, ...]) -> list[str]:
+    """Keys that may stand where `path` does; those of a table of methods are the same for each."""
+    if path[0] == "methods" and len(path) == 3:
+        return list(MethodSettings.model_fields)
+    return [known[-1] for known in _paths(Settings) if known[:-1] == path[:-1]]
 
 
 def _suggestion(name: str, known: list[str]) -> str:

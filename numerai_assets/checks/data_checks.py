@@ -61,6 +61,18 @@ def eras_are_contiguous(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheck
     return dg.AssetCheckResult(passed=not gaps, metadata={"eras": len(eras), "absent": gaps[:20]})
 
 
+@dg.asset_check(asset=era_store)
+def targets_were_not_revised(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+    """No release gave a target other values than were known before; a warning, since the newest release is the truth."""
+    revised = {record.key: list(record.revised_targets) for record in workspace.store.records().values()}
+    revised = {key: names for key, names in revised.items() if names}
+    return dg.AssetCheckResult(
+        passed=not revised,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"eras": len(revised), "revised": dict(list(revised.items())[:20])},
+    )
+
+
 @dg.asset_check(asset=cleaned_features, blocking=True)
 def every_era_is_cleaned(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
     """Every stored era was cleaned, all with the strategy of the settings."""
@@ -99,6 +111,7 @@ CHECKS = [
     calendar_agrees,
     payout_target_is_there,
     eras_are_contiguous,
+    targets_were_not_revised,
     every_era_is_cleaned,
     live_features_are_those_of_the_store,
 ]

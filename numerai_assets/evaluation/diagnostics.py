@@ -13,6 +13,8 @@ from numerai_assets.evaluation.metrics import contribution, corr, max_drawdown, 
 from numerai_assets.evaluation.uncertainty import standard_error
 
 TARGETS = {20: "target_ender_20", 60: "target_ender_60"}
+# numerai-tools refuses to compare series that share fewer of their ids (DEFAULT_MAX_FILTERED_INDEX_RATIO = 0.2).
+MIN_OVERLAP = 0.8
 SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr", "mmc", "bmc"))
 
 
@@ -51,7 +53,7 @@ def _score(rows: ScoredRows) -> dict[str, float]:
             continue
         scores[f"corr{horizon}"] = corr(ours, target)[0]
         for name, reference in (("mmc", rows.meta_model), ("bmc", rows.benchmark[horizon])):
-            if not np.isnan(reference).any():
+            if np.isfinite(reference).mean() >= MIN_OVERLAP:
                 scores[f"{name}{horizon}"] = contribution(ours, reference, target)[0]
     return scores
 

@@ -66,7 +66,7 @@ def max_drawdown(scores: Array) -> float:
 
 def sharpe(scores: Array) -> float:
     """Mean over standard deviation (ddof 0) of per-era scores; NaN without variation."""
-    spread = float(np.std(scores)) if len(scores) else 0.0
+    spread = float(np.std(scores)) if len(scores) and np.ptp(scores) > 0 else 0.0
     return float(np.mean(scores)) / spread if spread > 0 else float("nan")
 
 

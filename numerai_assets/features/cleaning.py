@@ -48,8 +48,13 @@ def clean(features: NDArray[np.int8], strategy: Strategy) -> NDArray[np.int8]:
 
 
 def coverage(features: NDArray[np.int8]) -> NDArray[np.float32]:
-    """(n,) float32 share of features, absent ones aside, on which a row is not at the middle level or missing."""
+    """(n,) float32 share of features, absent ones aside, on which a row is not at the middle level or missing.
+
+    0 where every feature is absent.
+    """
     present = features[:, ~absent_features(features)]
+    if present.shape[1] == 0:
+        return np.zeros(len(features), np.float32)
     return np.asarray(((present != 2) & (present != MISSING)).mean(axis=1), np.float32)
 
 

@@ -38,7 +38,8 @@ class EraRecord:
 
     era: its number; for a live round that of the newest era at its data's date. resolved: horizons whose targets are
     known. targets_as_of: newest era of the release they were read from. missing_features: features constant 2 in this
-    era, Numerai's mark of "did not exist yet". missing_cells: cells without any value in the release.
+    era, Numerai's mark of "did not exist yet". missing_cells: cells without any value in the release. revised_targets:
+    targets of which the newest release gave other values than were known before.
     """
 
     key: str
@@ -51,6 +52,7 @@ class EraRecord:
     targets_as_of: int
     missing_features: tuple[str, ...]
     missing_cells: int
+    revised_targets: tuple[str, ...] = ()
     cleaned_bytes: int | None = None
     cleaned_sha256: str | None = None
     cleaned_by: str | None = None
@@ -130,10 +132,17 @@ class EraStore:
                 f"era {key}: the release now holds other features than the store; eras are immutable. "
                 f"Nothing was touched. If the release is right, remove {self.folder} and run again"
             )
+        if old is not None and key.isdigit() and self._path("targets", key, "parquet").is_file():
+            held = self._targets(old, [])["id"].to_pylist()
+            if held != list(ids):
+                raise StoreError(
+                    f"era {key}: the release now holds other ids than the store; eras are immutable. Nothing was touched"
+                )
         if aside_changed:
             with replacing_file(released) as aside, aside.open("wb") as file:
                 np.save(file, block)
         targets_path = self._path("targets", key, "parquet")
+        revised = self._revised(old, targets) if old is not None and targets_path.is_file() else ()
         columns = {"id": pa.array(list(ids), pa.string())}
         columns |= {name: pa.array(targets[name].to_numpy(np.float32), pa.float32()) for name in targets.columns}
         with replacing_file(targets_path) as aside:
@@ -149,6 +158,7 @@ class EraStore:
             targets_as_of=targets_as_of,
             missing_features=tuple(name for name, row in zip(feature_names, block, strict=True) if (row == 2).all()),
             missing_cells=int((block == MISSING).sum()),
+            revised_targets=tuple(sorted({*revised, *(old.revised_targets if old else ())})),
         )
         if old is not None and not aside_changed:
             record = EraRecord(
@@ -223,7 +233,13 @@ class EraStore:
     def verify(self) -> list[str]:
         """Keys of eras any of whose files differ from their record, in content or length."""
         bad = []
-        for key, record in self.records().items():
+        for path in sorted((self.folder / "records").glob("*.json")):
+            key = path.stem
+            try:
+                record = self._read_record(path)
+            except StoreError:
+                bad.append(key)
+                continue
             expected = [("released", "npy", record.features_sha256), ("targets", "parquet", record.targets_sha256)]
             if record.cleaned_sha256 is not None:
                 expected.append(("cleaned", "npy", record.cleaned_sha256))
@@ -284,6 +300,16 @@ class EraStore:
             ) from None
         return block
 
+    def _revised(self, old: EraRecord, targets: pd.DataFrame) -> tuple[str, ...]:
+        """Targets whose values, where they were known, are others now."""
+        held = self._targets(old, self.target_names)
+        known = {name: held[name].to_numpy() for name in self.target_names}
+        return tuple(
+            name
+            for name, before in known.items()
+            if not np.array_equal(before[~np.isnan(before)], targets[name].to_numpy(np.float32)[~np.isnan(before)])
+        )
+
     def _targets(self, record: EraRecord, names: Sequence[str]) -> pa.Table:
         path = self._path("targets", record.key, "parquet")
         try:
@@ -300,8 +326,15 @@ class EraStore:
         write_json(self._path("records", record.key, "json"), asdict(record))
 
     def _read_record(self, path: Path) -> EraRecord:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return EraRecord(**content | {name: tuple(content[name]) for name in ("resolved", "missing_features")})
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return EraRecord(
+                **content | {name: tuple(content[name]) for name in ("resolved", "missing_features", "revised_targets")}
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"era {path.stem}: record {path} cannot be read ({error}); run `numerai store verify --repair`"
+            ) from None
 
 
 def resolved_horizons(targets: pd.DataFrame) -> tuple[int, ...]:

@@ -96,9 +96,13 @@ def _fetch_once(
             elif answer.status_code == 200:
                 mode, have = "wb", 0
                 bound = _Binding(answer.headers.get("ETag"), _length(answer, destination))
+                # The old bytes go before the new note comes: killed in between, neither is taken for the other.
+                part.unlink(missing_ok=True)
                 note.write_text(json.dumps(asdict(bound)), encoding="utf-8")
-            else:
+            elif answer.status_code in (206, 416):
                 _drop(part, note)
+                raise Interrupted(f"{destination.name}: the server answered with another range than asked for")
+            else:
                 raise Interrupted(f"{destination.name}: the server answered {answer.status_code} {answer.reason}")
             with part.open(mode) as file:
                 for chunk in _chunks(answer):

@@ -162,6 +162,8 @@ def inspect(path: Path, name: str, *, features_json: Path) -> Table:
         return _inspect_features_json(path)
     try:
         with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows == 0:
+                raise ReleaseError(f"{name}: holds no rows")
             _check_columns(file.schema_arrow, name, features_json)
             eras = _eras_in_order(file, name) if "era" in file.schema_arrow.names else ()
             meta = file.metadata
@@ -171,8 +173,6 @@ def inspect(path: Path, name: str, *, features_json: Path) -> Table:
             rows, columns, groups = meta.num_rows, meta.num_columns, meta.num_row_groups
     except (OSError, pa.ArrowException) as error:
         raise ReleaseError(f"{name}: is no readable Parquet file ({error})") from None
-    if rows == 0:
-        raise ReleaseError(f"{name}: holds no rows")
     return Table(rows, columns, groups, eras)
 
 
@@ -186,7 +186,9 @@ def _inspect_features_json(path: Path) -> Table:
         content = json.loads(path.read_text(encoding="utf-8"))
         sets, targets = content["feature_sets"], content["targets"]
         everything = sets["all"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(_is_list_of_names(names) for names in (targets, *sets.values())):
+            raise TypeError("a set or the targets are no list of names")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"{FEATURES}: expected feature_sets (with 'all') and targets; {error!r}") from None
     if len(set(everything)) != len(everything):
         raise ReleaseError(f"{FEATURES}: feature set 'all' names a feature twice")
@@ -195,6 +197,10 @@ def _inspect_features_json(path: Path) -> Table:
         if names:
             raise ReleaseError(f"{FEATURES}: set {name!r} holds {sorted(names)[0]!r}, which is not in 'all'")
     return Table(rows=0, columns=len(everything) + len(targets), row_groups=0, eras=())
+
+
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
@@ -227,6 +233,14 @@ def _eras_in_order(file: pq.ParquetFile, name: str) -> tuple[str, ...]:
     columns = ["era", "data_type"] if name in _ROW_FILES else ["era"]
     for group in range(file.metadata.num_row_groups):
         table = file.read_row_group(group, columns=columns)
+        if table.num_rows == 0:
+            continue
+        for column in columns:
+            kind = table[column].type
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)):
+                raise ReleaseError(f"{name}: {column} is {kind}, expected string")
+            if table[column].null_count:
+                raise ReleaseError(f"{name}: {column} is missing in some rows")
         for label in _runs(table["era"]):
             if not seen or seen[-1] != label:
                 seen.append(label)
@@ -312,12 +326,16 @@ def _released_era(
     for row, feature in enumerate(features):
         matrix[row] = _five_levels(table[feature], f"{name}: era {label}: {feature}")
     frame = pd.DataFrame({target: table[target].to_numpy().astype(np.float32) for target in targets})
+    for main in ("target_ender_20", "target_ender_60"):
+        if main in frame and 0 < (unknown := int(frame[main].isna().sum())) < len(frame):
+            raise ReleaseError(f"{name}: era {label}: {main} is NaN in {unknown} of {len(frame)} rows")
     return ReleasedEra(label, ids, matrix.T, frame)
 
 
 def _five_levels(column: pa.ChunkedArray, where: str) -> NDArray[np.int8]:
     if column.null_count == 0 and column.type == pa.int8():
         values: NDArray[np.int8] = column.to_numpy()
+        numbers = values
         allowed = (values >= 0) & (values <= 4)
     else:
         numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -325,7 +343,7 @@ def _five_levels(column: pa.ChunkedArray, where: str) -> NDArray[np.int8]:
         values = np.clip(whole, -1, 5).astype(np.int8)
         allowed = np.isnan(numbers) | ((whole == values) & (values >= 0) & (values <= 4))
     if not allowed.all():
-        raise ReleaseError(f"{where}: holds {values[~allowed][0]}, expected 0..4 or no value")
+        raise ReleaseError(f"{where}: holds {numbers[~allowed][0]:g}, expected 0..4 or no value")
     return values
 
 
