@@ -266,7 +266,7 @@ class World:
         return self._era(era).all_targets(era, self.newest_era)[:, encoder.TARGETS.index(name)]
 
     def oracle(self, era: int, horizon: int) -> NDArray[np.float32] | None:
-        """(n,) best possible prediction of the specific return of an era; None where the market does not know it."""
+        """(n,) expected specific return of an era, as `Market.oracle` defines it; None where the market does not know it."""
         return self._era(era).rows().get(f"oracle_{horizon}")
 
     def _write_era(self, era: int) -> None:
