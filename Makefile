@@ -30,7 +30,7 @@ test: .venv/installed-test browser
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dagster definitions validate
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
