@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from numerai_assets.errors import NumeraiAssetsError, SettingsError
+from numerai_assets.errors import NumeraiAssetsError, RoundClosedError, SettingsError
 from numerai_assets.settings import Settings, load_settings
 
 
@@ -62,10 +62,10 @@ def weekly(with_sandbox: bool) -> None:
         _show_validation(workspace, method)
     if current is None:
         upcoming = workspace.tournament.next_round()
-        say("No round is open." + (f" The next opens {upcoming.opens:%a %Y-%m-%d %H:%M} UTC." if upcoming else ""))
-    else:
-        say(f"Submitted to {terminal.describe_round(current)}" + ("" if done else " before; nothing was due"))
-        terminal.show_receipts([r for r in workspace.desk.receipts() if r.round_number == current.number])
+        opening = f"; the next opens {upcoming.opens:%a %Y-%m-%d %H:%M} UTC" if upcoming else ""
+        raise RoundClosedError(f"no round is open{opening}. Nothing was submitted; all else is up to date")
+    say(f"Submitted to {terminal.describe_round(current)}" + ("" if done else " before; nothing was due"))
+    terminal.show_receipts([r for r in workspace.desk.receipts() if r.round_number == current.number])
     if settings.tournament == "sandbox":
         say(
             "Next: [bold]numerai sandbox advance --to next-round[/] and [bold]numerai weekly[/] again, or [bold]make ui[/]"

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import requests
+from filelock import FileLock
 from numerai_tools.submissions import validate_submission_numerai
 from numpy.typing import NDArray
 
@@ -100,9 +101,26 @@ class SubmissionDesk:
         """Brings the slot's submission to the round to its proven end, from wherever an earlier run left it.
 
         predictions: columns id (str) and prediction (float in (0, 1)), one row for each of `live_ids`.
+        Two processes at once make one submission too: the second waits for the first and finds its receipt.
         Raises SubmissionError when the predictions break Numerai's rules or the server holds other bytes than were
         sent, RoundClosedError when the round is over, TournamentError when it refuses or cannot be reached.
         """
+        place = self._place(current.number, slot)
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place / ".lock"):
+            return self._submit(tournament, current, slot, predictions, live_ids, method, vintage, log)
+
+    def _submit(
+        self,
+        tournament: Tournament,
+        current: Round,
+        slot: str,
+        predictions: pd.DataFrame,
+        live_ids: Sequence[str],
+        method: str,
+        vintage: int,
+        log: Callable[[str], None],
+    ) -> Receipt:
         receipt = self.receipt(current.number, slot)
         if receipt is None or not receipt.reached(Step.UPLOADED):
             receipt = self._build(current, slot, predictions, method=method, vintage=vintage, now=tournament.now())

@@ -68,6 +68,15 @@ def test_an_unknown_method_is_named_by_the_doctor(settings_file: Path) -> None:
     assert "no hyperparameter 'trees'" in " ".join(result.stdout.split())
 
 
+def test_a_closed_round_is_an_error_that_names_the_next(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    rehearsal.advance("+2d")
+    result = run("weekly")
+    assert result.exit_code == 1
+    assert "no round is open; the next opens Tue" in result.stderr
+    assert len(rehearsal.workspace.desk.receipts()) == 1
+
+
 def test_doctor_says_what_would_happen_and_changes_nothing(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

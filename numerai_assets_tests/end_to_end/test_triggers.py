@@ -1,0 +1,71 @@
+"""Schedule and sensor: what they ask Dagster to run, and why they do not."""
+
+import dagster as dg
+
+from numerai_assets.automation.jobs import STEP_TAG
+from numerai_assets.automation.triggers import next_run
+from numerai_assets.sandbox import process
+from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
+
+
+def asked(rehearsal: Rehearsal, *, weekend: bool | None = None) -> dg.RunRequest | str:
+    """The run asked for, or the reason why there is none."""
+    found = next_run(rehearsal.instance, rehearsal.workspace, weekend=weekend)
+    return found.skip_message or "" if isinstance(found, dg.SkipReason) else found
+
+
+def test_a_new_workspace_begins_with_the_release(new_rehearsal: NewRehearsal) -> None:
+    request = asked(new_rehearsal(), weekend=True)
+    assert isinstance(request, dg.RunRequest)
+    assert request.job_name == "release"
+    assert request.partition_key is None
+
+
+def test_nothing_is_asked_for_when_everything_is_done(rehearsal: Rehearsal) -> None:
+    assert asked(rehearsal) == "round 326: everything is done"
+
+
+def test_a_weekday_round_is_refreshed_by_the_sensor_and_left_alone_by_the_schedule(rehearsal: Rehearsal) -> None:
+    rehearsal.advance()
+    request = asked(rehearsal)
+    assert isinstance(request, dg.RunRequest)
+    assert (request.job_name, request.partition_key) == ("round", "327")
+    assert rehearsal.instance.has_dynamic_partition("rounds", "327")
+    assert asked(rehearsal, weekend=True) == "round 327 is not a weekend round"
+
+
+def test_between_rounds_nothing_is_asked_for(rehearsal: Rehearsal) -> None:
+    rehearsal.advance("+2d")
+    assert asked(rehearsal) == "no round is open"
+
+
+def test_an_outage_is_a_reason_to_wait_not_a_failure(rehearsal: Rehearsal) -> None:
+    process.stop(rehearsal.world)
+    assert "no answer from" in str(asked(rehearsal))
+
+
+def test_a_step_that_keeps_failing_is_left_to_a_person(rehearsal: Rehearsal) -> None:
+    rehearsal.advance()
+    request = asked(rehearsal)
+    assert isinstance(request, dg.RunRequest)
+    for _ in range(3):
+        rehearsal.instance.add_run(
+            dg.DagsterRun(job_name="round", tags=request.tags, status=dg.DagsterRunStatus.FAILURE)
+        )
+    assert asked(rehearsal) == "round/327 failed 3 times in round 327; mend it and run it by hand"
+
+
+def test_one_run_at_a_time(rehearsal: Rehearsal) -> None:
+    rehearsal.advance()
+    request = asked(rehearsal)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags[STEP_TAG] == "round/327"
+    going = dg.DagsterRun(job_name="round", tags=request.tags, status=dg.DagsterRunStatus.STARTED)
+    rehearsal.instance.add_run(going)
+    assert asked(rehearsal) == f"run {going.run_id[:8]} (round/327) is still going"
+
+
+def test_sensor_and_schedule_are_off_until_switched_on(rehearsal: Rehearsal) -> None:
+    repository = rehearsal.definitions.get_repository_def()
+    assert repository.get_sensor_def("round").default_status == dg.DefaultSensorStatus.STOPPED
+    assert repository.get_schedule_def("weekly").default_status == dg.DefaultScheduleStatus.STOPPED
