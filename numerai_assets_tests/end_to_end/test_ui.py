@@ -77,7 +77,7 @@ def text_of_page(url: str, *, expects: str, picture: Path) -> str:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1800, "height": 1000})
         page.goto(url)
-        page.get_by_text(expects, exact=True).first.wait_for(timeout=60_000)
+        page.get_by_text(expects).first.wait_for(timeout=60_000)
         page.screenshot(path=picture)
         text: str = page.inner_text("body")
         browser.close()
@@ -96,9 +96,9 @@ def test_the_asset_graph_is_on_the_screen(ui_url: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)")
 @pytest.mark.slow(reason="starts webserver, daemon and code server")
 def test_schedule_and_sensor_are_listed(ui_url: str, tmp_path: Path) -> None:
-    text = text_of_page(f"{ui_url}/automation", expects="weekly", picture=tmp_path / "automation.png")
+    text = text_of_page(f"{ui_url}/automation", expects="only on Saturday", picture=tmp_path / "automation.png")
+    assert "weekly" in text
     assert "round" in text
-    assert "only on Saturday" in text
 
 
 @pytest.mark.slow(reason="starts webserver, daemon and code server")
