@@ -39,6 +39,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         schedules=[build_schedule(next(job for job in jobs if job.name == "release"))],
         sensors=[build_sensor(jobs)],
         resources={"workspace": Workspace(settings)},
+        # Steps are small and the libraries heavy: one process a run, not one a step.
+        executor=dg.in_process_executor,
     )
 
 

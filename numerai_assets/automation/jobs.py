@@ -48,11 +48,8 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
         "round": "Predict a round's live rows and submit them.",
         "performance": "Read the scores of past submissions.",
     }
-    # Steps are small and the libraries heavy: one process a run, not one a step.
     return [
-        dg.define_asset_job(
-            name, dg.AssetSelection.assets(*keys), description=descriptions[name], executor_def=dg.in_process_executor
-        )
+        dg.define_asset_job(name, dg.AssetSelection.assets(*keys), description=descriptions[name])
         for name, keys in selections.items()
         if keys
     ]

@@ -24,16 +24,19 @@ class Step:
 def next_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     """Runs that are due, in order; later ones may appear only once earlier ones have run. Empty when nothing is stale.
 
-    A weekend round is served after the new week's data and models; a weekday round, open for one hour, goes first.
+    Between the opening of a weekend round and its submission stands only what the submission needs: the new week's
+    data and the vintage that is due. A weekday round, open for one hour, goes before everything if there is any model.
+    What validation needs comes after the submission, so that no failure there costs a round.
     """
-    data = _data_steps(workspace, current)
-    if data and data[0].job == "release" and not workspace.release.manifest(VALIDATION):
+    data, submission = _data_steps(workspace, current), _round_steps(workspace, current)
+    if submission and current is not None and not current.is_weekend and _can_predict(workspace, current):
+        return submission + data
+    if data:
         return data
-    submission = _round_steps(workspace, current)
-    upkeep = data or _upkeep_steps(workspace)
-    if current is not None and not current.is_weekend and _can_predict(workspace, current):
-        return submission + upkeep
-    return upkeep or submission
+    vintages = _vintage_steps(workspace)
+    if submission:
+        return [*vintages[:1], *submission] if _newest_is_missing(workspace) else submission
+    return vintages or _validation_steps(workspace)
 
 
 def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
@@ -44,7 +47,6 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
         return [Step("release", (), "the release was never fetched whole")]
     if (
         current is not None
-        and current.is_weekend
         and validation.newest_era < current.era
         # Asked for once a round: the vendor may be late, and the round is then served with what there is.
         and any(m is not None and m.round_number != current.number for m in manifests)
@@ -73,14 +75,30 @@ def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) 
     return stale
 
 
-def _upkeep_steps(workspace: Workspace) -> list[Step]:
+def _vintage_steps(workspace: Workspace) -> list[Step]:
+    """Vintages that are due and not held: the newest, which is to go live, first; then history in order."""
+    methods, due = workspace.settings.active_methods, _due(workspace)
+    missing = [v for v in due if any(v not in workspace.vintages.vintages(m) for m in methods)]
+    return [
+        Step("vintage", (era_label(v),), f"vintage {era_label(v)} is due")
+        for v in sorted(missing, key=lambda v: (v != due[-1], v))
+    ]
+
+
+def _newest_is_missing(workspace: Workspace) -> bool:
+    due = _due(workspace)
+    return bool(due) and any(due[-1] not in workspace.vintages.vintages(m) for m in workspace.settings.active_methods)
+
+
+def _due(workspace: Workspace) -> list[int]:
     train = workspace.release.manifest(TRAIN)
     assert train is not None  # there are no stale eras, so the release is there
-    methods, newest = workspace.settings.active_methods, workspace.store.newest_era()
-    due = vintages_due(workspace.settings.retrain, last_train_era=train.newest_era, newest_era=newest)
-    missing = [v for v in due if any(v not in workspace.vintages.vintages(m) for m in methods)]
-    if missing:
-        return [Step("vintage", (era_label(v),), f"vintage {era_label(v)} is due") for v in missing]
+    newest = workspace.store.newest_era()
+    return vintages_due(workspace.settings.retrain, last_train_era=train.newest_era, newest_era=newest)
+
+
+def _validation_steps(workspace: Workspace) -> list[Step]:
+    methods = workspace.settings.active_methods
     held = sorted({v for m in methods for v in workspace.vintages.vintages(m)})
     unpredicted = [v for v in held if any(_unpredicted(workspace, m, v) for m in methods)]
     if unpredicted:

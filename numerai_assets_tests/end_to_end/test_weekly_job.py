@@ -29,8 +29,9 @@ def test_one_weekly_run_goes_from_nothing_to_a_proven_submission(new_rehearsal: 
     rehearsal = new_rehearsal()
     current, done = rehearsal.weekly()
     assert current is not None and current.is_weekend
-    assert [d.step.job for d in done][:2] == ["release", "eras"]
-    assert [d.step.job for d in done][-2:] == ["diagnostics", "round"]
+    # Nothing that the submission does not need stands before it.
+    assert [d.step.job for d in done][:4] == ["release", "eras", "vintage", "round"]
+    assert done[-1].step.job == "diagnostics"
     receipt = rehearsal.workspace.desk.receipt(current.number, SLOT)
     assert receipt is not None and receipt.step is Stage.PROVEN
     assert receipt.vintage < current.era
@@ -169,7 +170,7 @@ def test_missing_or_wrong_keys_are_one_clear_line(
     monkeypatch.setenv("NUMERAI_PUBLIC_ID", "SANDBOX")
     monkeypatch.setenv("NUMERAI_SECRET_KEY", "sandbox")
     current, done = rehearsal.weekly()
-    assert [d.step.job for d in done] == ["round"]
+    assert done[0].step.job == "round"
     assert current is not None
     assert rehearsal.workspace.desk.is_proven(current.number, SLOT)
 
