@@ -42,8 +42,7 @@ def main() -> None:
 def weekly(with_sandbox: bool) -> None:
     """Fetch, store, train what is due, validate, predict the open round and submit it, proven."""
     from numerai_assets import terminal
-    from numerai_assets.automation.conductor import conduct, execute
-    from numerai_assets.automation.plan import Step
+    from numerai_assets.automation.conductor import conduct
 
     settings = load_settings()
     if with_sandbox:
@@ -56,8 +55,6 @@ def weekly(with_sandbox: bool) -> None:
         instance,
         announce=lambda step: say(f"[bold]{step.job}[/] {' '.join(step.partitions)} [dim]{step.why}[/]"),
     )
-    if workspace.desk.receipts():
-        execute(definitions, instance, Step("performance", (), "scores of past submissions"))
     for method in settings.active_methods:
         _show_validation(workspace, method)
     if current is None:

@@ -1,12 +1,15 @@
 """What past submissions have scored so far, as the tournament says."""
 
+import json
+from pathlib import Path
+
 import dagster as dg
 import pandas as pd
 
 from numerai_assets.assets.reporting import result, table
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.tournament.scores import COLUMNS, fetch_scores, latest_scores
 
 
@@ -22,9 +25,11 @@ def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
         deps=[dg.AssetDep(submission_key(slot), partition_mapping=dg.AllPartitionMapping()) for slot in slots],
     )
     def live_scores(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        current = workspace.tournament.current_round()
         scores = fetch_scores(workspace.tournament, slots)
         with replacing_file(workspace.scores_path) as aside:
             scores.to_parquet(aside, index=False)
+        write_json(_as_of_path(workspace), {"round": current.number if current else None})
         newest = latest_scores(scores).reset_index() if len(scores) else scores
         return result(
             {
@@ -43,3 +48,16 @@ def read_live_scores(workspace: Workspace) -> pd.DataFrame:
     if not workspace.scores_path.is_file():
         return pd.DataFrame(columns=list(COLUMNS))
     return pd.read_parquet(workspace.scores_path)
+
+
+def scores_as_of(workspace: Workspace) -> int | None:
+    """Round that was open when the live scores were last fetched; None before the first time or between rounds."""
+    path = _as_of_path(workspace)
+    if not path.is_file():
+        return None
+    number: int | None = json.loads(path.read_text(encoding="utf-8"))["round"]
+    return number
+
+
+def _as_of_path(workspace: Workspace) -> Path:
+    return workspace.scores_path.with_suffix(".json")

@@ -37,17 +37,20 @@ def conduct(
 
     Raises RunFailed with the failing step's own message, or when a step has to be repeated without having helped.
     """
-    current = workspace.tournament.current_round()
-    if current is not None:
-        workspace.remember_round(current)
     done: list[Done] = []
-    while steps := next_steps(workspace, current):
+    while True:
+        # Asked anew before each step: a long one may outlast the round it began in.
+        current = workspace.tournament.current_round()
+        if current is not None:
+            workspace.remember_round(current)
+        steps = next_steps(workspace, current)
+        if not steps:
+            return current, done
         step = steps[0]
         if any(step == earlier.step for earlier in done):
             raise RunFailed(f"{step.job} {' '.join(step.partitions)}: ran and is still due ({step.why})")
         announce(step)
         done.append(Done(step, execute(definitions, instance, step)))
-    return current, done
 
 
 def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Step) -> str:

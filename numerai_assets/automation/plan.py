@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numerai_assets.assets.diagnostics import read_scores
+from numerai_assets.assets.performance import scores_as_of
 from numerai_assets.assets.predictions import judged_eras
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.retrain import vintages_due
@@ -36,7 +37,7 @@ def next_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     vintages = _vintage_steps(workspace)
     if submission:
         return [*vintages[:1], *submission] if _newest_is_missing(workspace) else submission
-    return vintages or _validation_steps(workspace)
+    return vintages or _validation_steps(workspace) or _performance_steps(workspace, current)
 
 
 def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
@@ -45,11 +46,13 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     validation = release.manifest(VALIDATION)
     if validation is None or any(m is None for m in manifests):
         return [Step("release", (), "the release was never fetched whole")]
+    if len({m.round_number for m in manifests if m is not None}) > 1:
+        return [Step("release", (), "the last release was fetched only in part")]
     if (
         current is not None
         and validation.newest_era < current.era
         # Asked for once a round: the vendor may be late, and the round is then served with what there is.
-        and any(m is not None and m.round_number != current.number for m in manifests)
+        and validation.round_number != current.number
     ):
         return [Step("release", (), f"era {era_label(current.era)} is out")]
     train = release.manifest(TRAIN)
@@ -108,6 +111,13 @@ def _validation_steps(workspace: Workspace) -> list[Step]:
     if any(_diagnostics_are_stale(workspace, m) for m in methods):
         return [Step("diagnostics", (), "targets resolved since the last diagnostics")]
     return []
+
+
+def _performance_steps(workspace: Workspace, current: Round | None) -> list[Step]:
+    submitted = [r.round_number for r in workspace.desk.receipts() if r.submission_id is not None]
+    if current is None or not submitted or scores_as_of(workspace) == current.number:
+        return []
+    return [Step("performance", (), f"scores of {len(submitted)} submissions as of round {current.number}")]
 
 
 def _unpredicted(workspace: Workspace, method: str, vintage: int) -> bool:
