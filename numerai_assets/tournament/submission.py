@@ -108,39 +108,28 @@ class SubmissionDesk:
         place = self._place(current.number, slot)
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".lock"):
-            return self._submit(tournament, current, slot, predictions, live_ids, method, vintage, log)
-
-    def _submit(
-        self,
-        tournament: Tournament,
-        current: Round,
-        slot: str,
-        predictions: pd.DataFrame,
-        live_ids: Sequence[str],
-        method: str,
-        vintage: int,
-        log: Callable[[str], None],
-    ) -> Receipt:
-        receipt = self.receipt(current.number, slot)
-        if receipt is None or not receipt.reached(Step.UPLOADED):
-            receipt = self._build(current, slot, predictions, method=method, vintage=vintage, now=tournament.now())
-        content = self._csv(receipt).read_bytes()
-        if sha256_of_bytes(content) != receipt.sha256:
-            raise SubmissionError(f"{self._csv(receipt)}: changed since it was built; remove its folder and run again")
-        advance: dict[Step, Callable[[Receipt], Receipt]] = {
-            Step.VALIDATED: lambda r: _validated(r, content, live_ids),
-            Step.UPLOADED: lambda r: _uploaded(r, content, tournament, current),
-            Step.REGISTERED: lambda r: _registered(r, tournament),
-            Step.PROVEN: lambda r: _proven(r, content, tournament),
-        }
-        for step, take in advance.items():
-            if not receipt.reached(step):
-                receipt = take(receipt)
-                when = tournament.now().isoformat(timespec="seconds")
-                receipt = replace(receipt, step=step, history=(*receipt.history, (step.value, when)))
-                self._keep(receipt)
-                log(f"round {current.number}, {slot}: {step.value}")
-        return receipt
+            receipt = self.receipt(current.number, slot)
+            if receipt is None or not receipt.reached(Step.UPLOADED):
+                receipt = self._build(current, slot, predictions, method=method, vintage=vintage, now=tournament.now())
+            content = self._csv(receipt).read_bytes()
+            if sha256_of_bytes(content) != receipt.sha256:
+                raise SubmissionError(
+                    f"{self._csv(receipt)}: changed since it was built; remove its folder and run again"
+                )
+            advance: dict[Step, Callable[[Receipt], Receipt]] = {
+                Step.VALIDATED: lambda r: _validated(r, content, live_ids),
+                Step.UPLOADED: lambda r: _uploaded(r, content, tournament, current),
+                Step.REGISTERED: lambda r: _registered(r, tournament, current),
+                Step.PROVEN: lambda r: _proven(r, content, tournament),
+            }
+            for step, take in advance.items():
+                if not receipt.reached(step):
+                    receipt = take(receipt)
+                    when = tournament.now().isoformat(timespec="seconds")
+                    receipt = replace(receipt, step=step, history=(*receipt.history, (step.value, when)))
+                    self._keep(receipt)
+                    log(f"round {current.number}, {slot}: {step.value}")
+            return receipt
 
     def _build(
         self, current: Round, slot: str, predictions: pd.DataFrame, *, method: str, vintage: int, now: dt.datetime
@@ -206,11 +195,7 @@ def _validated(receipt: Receipt, content: bytes, live_ids: Sequence[str]) -> Rec
 
 
 def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current: Round) -> Receipt:
-    if not current.is_open(now := tournament.now()):
-        raise RoundClosedError(
-            f"round {current.number} closed at {current.closes:%a %Y-%m-%d %H:%M} UTC, it is {now:%a %Y-%m-%d %H:%M}; "
-            f"{receipt.slot} was not submitted"
-        )
+    _check_open(current, receipt.slot, tournament.now())
     query = (
         "query($filename: String! $tournament: Int! $modelId: String) "
         "{ submission_upload_auth(filename: $filename tournament: $tournament modelId: $modelId) { filename url } }"
@@ -232,11 +217,21 @@ def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current:
     return replace(receipt, server_filename=auth["filename"])
 
 
-def _registered(receipt: Receipt, tournament: Tournament) -> Receipt:
+def _check_open(current: Round, slot: str, now: dt.datetime) -> None:
+    if not current.is_open(now):
+        raise RoundClosedError(
+            f"round {current.number} closed at {current.closes:%a %Y-%m-%d %H:%M} UTC, it is {now:%a %Y-%m-%d %H:%M}; "
+            f"{slot} was not submitted"
+        )
+
+
+def _registered(receipt: Receipt, tournament: Tournament, current: Round) -> Receipt:
     model_id = tournament.model_id(receipt.slot)
     found = [s["id"] for s in _submissions(tournament, model_id) if s["filename"] == receipt.server_filename]
     if found:
         return replace(receipt, submission_id=found[0])
+    # The server takes a file for whatever round is open: one uploaded for an earlier round must not be registered now.
+    _check_open(current, receipt.slot, tournament.now())
     mutation = (
         "mutation($filename: String! $tournament: Int! $modelId: String $triggerId: String, $dataDatestamp: Int) "
         "{ create_submission(filename: $filename tournament: $tournament modelId: $modelId triggerId: $triggerId "

@@ -1,5 +1,6 @@
 """The promises of the README, each through the real components: numerapi, the server, Dagster, the disk."""
 
+import json
 import re
 
 import numpy as np
@@ -49,6 +50,48 @@ def test_running_it_twice_makes_one_submission_and_runs_nothing(rehearsal: Rehea
     _, done = rehearsal.weekly()
     assert done == []
     assert submissions_on_server(rehearsal) == before
+
+
+def test_a_run_killed_right_after_registering_adopts_its_submission(rehearsal: Rehearsal) -> None:
+    current = rehearsal.workspace.tournament.current_round()
+    assert current is not None
+    path = rehearsal.workspace.rounds_folder / str(current.number) / "submissions" / SLOT / "receipt.json"
+    receipt = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(receipt | {"step": "uploaded", "submission_id": None, "history": receipt["history"][:3]})
+    )
+    before = submissions_on_server(rehearsal)
+    rehearsal.weekly()
+    again = rehearsal.workspace.desk.receipt(current.number, SLOT)
+    assert again is not None
+    assert (again.step, again.submission_id) == (Stage.PROVEN, receipt["submission_id"])
+    assert submissions_on_server(rehearsal) == before
+
+
+def test_a_file_uploaded_for_a_round_that_closed_is_not_registered_in_the_next(rehearsal: Rehearsal) -> None:
+    workspace = rehearsal.workspace
+    ended = workspace.tournament.current_round()
+    assert ended is not None
+    path = workspace.rounds_folder / str(ended.number) / "submissions" / SLOT / "receipt.json"
+    uploaded = {"step": "uploaded", "submission_id": None, "server_filename": "never-registered.csv"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | uploaded))
+    rehearsal.advance()
+    before = submissions_on_server(rehearsal)
+    with pytest.raises(RunFailed, match=f"round {ended.number} closed at"):
+        execute(rehearsal.definitions, rehearsal.instance, Step("round", (str(ended.number),), "test"))
+    assert submissions_on_server(rehearsal) == before
+
+
+def test_a_file_changed_after_it_was_built_is_not_sent(rehearsal: Rehearsal) -> None:
+    current = rehearsal.workspace.tournament.current_round()
+    assert current is not None
+    folder = rehearsal.workspace.rounds_folder / str(current.number) / "submissions" / SLOT
+    receipt = json.loads((folder / "receipt.json").read_text())
+    (folder / "receipt.json").write_text(json.dumps(receipt | {"step": "uploaded", "submission_id": None}))
+    csv = folder / "predictions.csv"
+    csv.write_bytes(csv.read_bytes().replace(b"0.5", b"0.6"))
+    with pytest.raises(RunFailed, match="changed since it was built"):
+        rehearsal.weekly()
 
 
 @pytest.mark.slow(reason="eight simulated weeks with two retrainings and some forty rounds of the sandbox")
