@@ -57,12 +57,15 @@ def weekly(with_sandbox: bool) -> None:
     )
     for method in settings.active_methods:
         _show_validation(workspace, method)
-    if current is None:
+    served = {step.partitions[0] for step in (item.step for item in done) if step.job == "round"}
+    if current is None and not served:
         upcoming = workspace.tournament.next_round()
         opening = f"; the next opens {upcoming.opens:%a %Y-%m-%d %H:%M} UTC" if upcoming else ""
         raise RoundClosedError(f"no round is open{opening}. Nothing was submitted; all else is up to date")
-    say(f"Submitted to {terminal.describe_round(current)}" + ("" if done else " before; nothing was due"))
-    terminal.show_receipts([r for r in workspace.desk.receipts() if r.round_number == current.number])
+    if current is not None:
+        say(f"Submitted to {terminal.describe_round(current)}" + ("" if served else " before; nothing was due"))
+        served.add(str(current.number))
+    terminal.show_receipts([r for r in workspace.desk.receipts() if str(r.round_number) in served])
     if settings.tournament == "sandbox":
         say(
             "Next: [bold]numerai sandbox advance --to next-round[/] and [bold]numerai weekly[/] again, or [bold]make ui[/]"
@@ -101,13 +104,15 @@ def status() -> None:
 @guarded
 def doctor() -> None:
     """Say what would happen, before anything does: keys, slots, disk, memory, next round, what is stale."""
+    from rich.markup import escape
+
     from numerai_assets import terminal
     from numerai_assets.doctor import examine
 
     findings = examine(_workspace(load_settings()))
     for finding in findings:
         mark = "[green]ok  [/]" if finding.is_well else "[red]bad [/]"
-        terminal.console.print(f"{mark} {finding.subject}: {finding.text}")
+        terminal.console.print(f"{mark} {escape(finding.subject)}: {escape(finding.text)}")
     if not all(finding.is_well for finding in findings):
         sys.exit(1)
 
@@ -125,12 +130,10 @@ def backfill(eras: str | None, vintages: str | None) -> None:
 
     if not eras and not vintages:
         raise SettingsError("backfill: name --eras 0600-0620 or --vintages 0574,0626")
-    definitions, _, instance = _pipeline(load_settings())
+    definitions, workspace, instance = _pipeline(load_settings())
     steps = []
     if eras:
-        first, _, last = eras.partition("-")
-        labels = (era_label(parse_era(first)), era_label(parse_era(last or first)))
-        steps.append(Step("eras", labels, "backfill"))
+        steps.append(Step("eras", _released_range(workspace, eras), "backfill"))
     named = [label.strip() for label in (vintages or "").split(",") if label]
     steps += [Step("vintage", (era_label(parse_era(label)),), "backfill") for label in named]
     for step in steps:
@@ -231,6 +234,22 @@ def sandbox_stop() -> None:
 
     stopped = process.stop(_world(load_settings(tournament="sandbox")))
     click.echo("sandbox stopped" if stopped else "the sandbox was not running")
+
+
+def _released_range(workspace: Any, text: str) -> tuple[str, str]:
+    """First and last era of "0600-0620" or "0600". Raises SettingsError unless the release holds both."""
+    from numerai_assets.eras import era_label, parse_era
+    from numerai_assets.tournament.release import TRAIN, VALIDATION
+
+    first, _, last = text.partition("-")
+    wanted = (parse_era(first), parse_era(last or first))
+    train, validation = workspace.release.manifest(TRAIN), workspace.release.manifest(VALIDATION)
+    if train is None or validation is None:
+        raise SettingsError("backfill: no release on disk; run `numerai weekly` first")
+    held = (parse_era(train.eras[0]), validation.newest_era)
+    if not held[0] <= wanted[0] <= wanted[1] <= held[1]:
+        raise SettingsError(f"backfill: --eras {text}: expected a range within {held[0]:04d}-{held[1]:04d}")
+    return era_label(wanted[0]), era_label(wanted[1])
 
 
 def _world(settings: Settings) -> Path:

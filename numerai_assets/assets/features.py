@@ -12,7 +12,16 @@ from numerai_assets.eras import era_label, live_key
 from numerai_assets.errors import ReleaseError
 from numerai_assets.features.cleaning import clean
 from numerai_assets.store.era_store import EraRecord
-from numerai_assets.tournament.release import LIVE, LIVE_ERA, TRAIN, VALIDATION, ReleasedEra, alias_of, read_eras
+from numerai_assets.tournament.release import (
+    LIVE,
+    LIVE_ERA,
+    TRAIN,
+    VALIDATION,
+    ReleasedEra,
+    alias_of,
+    check_calendar,
+    read_eras,
+)
 
 
 @dg.asset(
@@ -126,11 +135,17 @@ def _store_eras(
     context: dg.AssetExecutionContext, workspace: Workspace, wanted: Sequence[int]
 ) -> tuple[list[EraRecord], str | None]:
     release = workspace.release
-    features, targets = release.features()["all"], release.targets()
     validation = release.manifest(VALIDATION)
     if validation is None:
-        raise ReleaseError(f"{VALIDATION} is not there; materialize the release first")
+        raise ReleaseError(f"{VALIDATION} is not there; fetch the release first (`numerai weekly`)")
+    features, targets = release.features()["all"], release.targets()
+    # The check on the release says this too, but only in the run that fetched it.
+    if (current := workspace.tournament.current_round()) is not None:
+        check_calendar(validation.newest_era, current.era, current.number)
     labels = {era_label(era) for era in wanted}
+    beyond = sorted(label for label in labels if int(label) > validation.newest_era)
+    if beyond:
+        raise ReleaseError(f"era {beyond[0]}: not in the release, which ends with {era_label(validation.newest_era)}")
     written: list[EraRecord] = []
     alias: str | None = None
     for file in (TRAIN, VALIDATION):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -71,18 +72,30 @@ def fit_vintage(
             folder,
             method=method,
             vintage=vintage,
-            target=settings.target,
             first_fit_era=panel.eras[0],
             last_fit_era=panel.eras[-1],
             fit_eras=len(panel.eras),
             rows=panel.rows,
             features=len(panel.feature_names),
-            parameters=estimator.get_params(),
-            seed=settings.seed,
+            **made_with(workspace, method),
         )
         # What an earlier fit of this vintage predicted is no longer what the vintage predicts.
         workspace.predictions.forget(method, vintage)
     return facts, estimator.explain(panel)
+
+
+def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
+    """What the settings ask of a method's vintages; one made with anything else is not the one asked for."""
+    from numerai_assets.methods.registry import create_method
+
+    settings = workspace.settings.methods[method]
+    return {
+        "target": settings.target,
+        "feature_set": settings.feature_set,
+        "cleaning": workspace.settings.cleaning.missing,
+        "parameters": create_method(method, settings).get_params(),
+        "seed": settings.seed,
+    }
 
 
 def feature_set(workspace: Workspace, name: str) -> list[str]:

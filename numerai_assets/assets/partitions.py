@@ -5,7 +5,7 @@ import warnings
 
 import dagster as dg
 
-from numerai_assets.eras import FIRST_FRIDAY, era_label, era_on, friday_of, parse_era
+from numerai_assets.eras import FIRST_FRIDAY, era_on, friday_of, parse_era
 
 # Dagster calls parameters beta that it has kept unchanged for years; told once a process, it says nothing new.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -24,11 +24,6 @@ def era_partition(era: int) -> str:
 def era_of_partition(key: str) -> int:
     """Era of a partition key."""
     return era_on(dt.date.fromisoformat(key))
-
-
-def vintage_partition(vintage: int) -> str:
-    """Partition key of a vintage: its era as Numerai writes it."""
-    return era_label(vintage)
 
 
 def vintage_of_partition(key: str) -> int:

@@ -71,7 +71,6 @@ def live_predictions_asset(method: str) -> dg.AssetsDefinition:
         group_name="predictions",
         description=f"Predictions of the newest `{method}` vintage that is older than the round's era.",
         kinds={"parquet"},
-        pool="training",
         deps=[live_features, dg.AssetDep(model_key(method), partition_mapping=dg.LastPartitionMapping())],
     )
     def _predictions(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
@@ -104,7 +103,7 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    names = feature_set(workspace, workspace.settings.methods[method].feature_set)
+    names = feature_set(workspace, workspace.vintages.facts(method, vintage).feature_set)
     panel = workspace.store.panel([key], features=names)
     workspace.predictions.write(
         method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)

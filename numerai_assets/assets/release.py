@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from numerai_assets.assets.partitions import rounds
 from numerai_assets.assets.reporting import ByteProgress, column_schema, measured, result
 from numerai_assets.assets.workspace import Workspace
+from numerai_assets.errors import ReleaseError
 from numerai_assets.tournament.release import FEATURES, ROUND_FILES, WEEKLY_FILES, Manifest, Release
 
 # A schema of thousands of features says nothing to a reader; the columns around them do.
@@ -57,7 +58,9 @@ def round_file(file: str) -> dg.AssetsDefinition:
         # The server serves the open round only; an older one must be on disk already.
         _check_is_current(workspace, number, file)
         release.fetch(workspace.tournament, FEATURES, round_number=number, now=workspace.tournament.now())
-        return _fetch(context, workspace, release, file, number)
+        shown = _fetch(context, workspace, release, file, number)
+        _check_is_new(workspace, number, file)
+        return shown
 
     return _file
 
@@ -70,6 +73,20 @@ def _check_is_current(workspace: Workspace, number: int, file: str) -> None:
             f"round {number}: {file} was never fetched and is no longer served ({state})", allow_retries=False
         )
     workspace.remember_round(current)
+
+
+def _check_is_new(workspace: Workspace, number: int, file: str) -> None:
+    """Refuses, and drops, a file that is still the one of an earlier round: its ids would be refused, or worse, not."""
+    release = workspace.round_release(number)
+    manifest = release.manifest(file)
+    assert manifest is not None  # just fetched
+    for earlier in workspace.known_rounds():
+        known = workspace.round_release(earlier).manifest(file) if earlier != number else None
+        if known is not None and known.sha256 == manifest.sha256:
+            release.path(file).unlink()
+            raise ReleaseError(
+                f"{file}: the server still gives that of round {earlier}, not of round {number}; run again"
+            )
 
 
 def _fetch(

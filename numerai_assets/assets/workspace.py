@@ -61,6 +61,10 @@ class Workspace:
             data_day=dt.date.fromisoformat(known["data_day"]),
         )
 
+    def known_rounds(self) -> list[int]:
+        """Numbers of the rounds seen here, ascending."""
+        return sorted(int(path.parent.name) for path in self.rounds_folder.glob("*/round.json"))
+
     def _round_path(self, number: int) -> Path:
         return self.rounds_folder / str(number) / "round.json"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 from dagster import DagsterEventType
+from filelock import FileLock, Timeout
 
 import numerai_assets.errors as errors
 from numerai_assets.assets.workspace import Workspace
@@ -12,6 +13,8 @@ from numerai_assets.automation.jobs import run_of
 from numerai_assets.automation.plan import Step, next_steps
 from numerai_assets.errors import NumeraiAssetsError
 from numerai_assets.tournament.client import Round
+
+_BY_COMMAND_LINE = {"numerai/by": "command line"}
 
 
 class RunFailed(NumeraiAssetsError):
@@ -35,8 +38,24 @@ def conduct(
 ) -> tuple[Round | None, list[Done]]:
     """Runs step after step until nothing is stale; returns the open round, if any, and what was done.
 
-    Raises RunFailed with the failing step's own message, or when a step has to be repeated without having helped.
+    Raises RunFailed with the failing step's own message, when a step has to be repeated without having helped, or when
+    another process is at it in the same workspace.
     """
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(workspace.folder / ".conduct.lock", timeout=0):
+            _end_dead_runs(instance)
+            return _conduct(definitions, workspace, instance, announce)
+    except Timeout:
+        raise RunFailed(f"another `numerai` is at work in {workspace.folder}; wait for it to end") from None
+
+
+def _conduct(
+    definitions: dg.Definitions,
+    workspace: Workspace,
+    instance: dg.DagsterInstance,
+    announce: Callable[[Step], None],
+) -> tuple[Round | None, list[Done]]:
     done: list[Done] = []
     while True:
         # Asked anew before each step: a long one may outlast the round it began in.
@@ -53,6 +72,12 @@ def conduct(
         done.append(Done(step, execute(definitions, instance, step)))
 
 
+def _end_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Marks as failed what a killed command line left behind as going on: whoever holds the lock knows it is not."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags=_BY_COMMAND_LINE)):
+        instance.report_run_failed(run, "the process that ran it has ended")
+
+
 def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Step) -> str:
     """Runs one step in this process and returns the run's id. Raises RunFailed with the failing step's message."""
     run = run_of(step)
@@ -62,7 +87,7 @@ def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Ste
     result = definitions.resolve_job_def(step.job).execute_in_process(
         instance=instance,
         partition_key=run.partition_key,
-        tags=run.tags,
+        tags=run.tags | _BY_COMMAND_LINE,
         # The events are in Dagster; the terminal shows progress and, should it come to that, one line of error.
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
@@ -73,19 +98,21 @@ def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Ste
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
+    failed = [
+        f"{evaluation.check_name} of {evaluation.asset_key.to_user_string()} does not hold: "
+        + ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    if failed:
+        return "; ".join(failed)
     for event in result.filter_events(lambda e: e.event_type == DagsterEventType.STEP_FAILURE):
         error = event.step_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause
         if error is not None:
             return _one_line(error.cls_name or "", error.message.strip(), result.run_id)
-    failed = [
-        f"{evaluation.check_name} of {evaluation.asset_key.to_user_string()} does not hold: "
-        + ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
-        for evaluation in result.get_asset_check_evaluations()
-        if not evaluation.passed
-    ]
-    return "; ".join(failed) or f"run {result.run_id} failed; see it in Dagster's UI"
+    return f"run {result.run_id} failed; see it in Dagster's UI"
 
 
 def _one_line(kind: str, message: str, run_id: str) -> str:

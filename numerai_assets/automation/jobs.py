@@ -18,7 +18,10 @@ from numerai_assets.settings import Settings
 from numerai_assets.tournament.release import ROUND_FILES, WEEKLY_FILES
 
 STEP_TAG = "numerai/step"
+PLANNED_TAG = "numerai/planned"
 WHY_TAG = "numerai/why"
+# A run whose machine died looks as if it went on; past this time Dagster's monitor ends it and the next one may begin.
+_MAX_RUNTIME_SECONDS = {"release": 6 * 3600, "eras": 6 * 3600, "round": 1800, "diagnostics": 7200, "performance": 900}
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -66,7 +69,9 @@ class RunOf:
 
 def run_of(step: Step) -> RunOf:
     """The run that a step of the plan stands for."""
-    tags = {STEP_TAG: "/".join((step.job, *step.partitions)), WHY_TAG: step.why}
+    tags = {STEP_TAG: "/".join((step.job, *step.partitions)), WHY_TAG: step.why, PLANNED_TAG: "yes"}
+    if step.job in _MAX_RUNTIME_SECONDS:
+        tags["dagster/max_runtime"] = str(_MAX_RUNTIME_SECONDS[step.job])
     if step.job == "eras":
         first, last = (era_partition(parse_era(label)) for label in step.partitions)
         if first == last:

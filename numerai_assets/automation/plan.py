@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numerai_assets.assets.diagnostics import read_scores
+from numerai_assets.assets.models import made_with
 from numerai_assets.assets.performance import scores_as_of
 from numerai_assets.assets.predictions import judged_eras
 from numerai_assets.assets.workspace import Workspace
@@ -79,18 +80,24 @@ def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) 
 
 
 def _vintage_steps(workspace: Workspace) -> list[Step]:
-    """Vintages that are due and not held: the newest, which is to go live, first; then history in order."""
-    methods, due = workspace.settings.active_methods, _due(workspace)
-    missing = [v for v in due if any(v not in workspace.vintages.vintages(m) for m in methods)]
-    return [
-        Step("vintage", (era_label(v),), f"vintage {era_label(v)} is due")
-        for v in sorted(missing, key=lambda v: (v != due[-1], v))
-    ]
+    """Vintages that are due and not held, newest first: that one is to go live, and each knows where the next begins."""
+    missing = [v for v in _due(workspace) if _is_missing(workspace, v)]
+    return [Step("vintage", (era_label(v),), _why(workspace, v)) for v in sorted(missing, reverse=True)]
+
+
+def _why(workspace: Workspace, vintage: int) -> str:
+    held = all(vintage in workspace.vintages.vintages(m) for m in workspace.settings.active_methods)
+    return f"vintage {era_label(vintage)} {'was made with other settings' if held else 'is due'}"
 
 
 def _newest_is_missing(workspace: Workspace) -> bool:
     due = _due(workspace)
-    return bool(due) and any(due[-1] not in workspace.vintages.vintages(m) for m in workspace.settings.active_methods)
+    return bool(due) and _is_missing(workspace, due[-1])
+
+
+def _is_missing(workspace: Workspace, vintage: int) -> bool:
+    methods = workspace.settings.active_methods
+    return not all(workspace.vintages.holds(m, vintage, **made_with(workspace, m)) for m in methods)
 
 
 def _due(workspace: Workspace) -> list[int]:

@@ -3,17 +3,21 @@
 Both are stopped until the operator starts them in Dagster's UI, so that importing the project submits nothing.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.automation.jobs import STEP_TAG, run_of
+from numerai_assets.automation.jobs import PLANNED_TAG, STEP_TAG, run_of
 from numerai_assets.automation.plan import Step, next_steps
-from numerai_assets.errors import TournamentError
+from numerai_assets.errors import NumeraiAssetsError
 
 _MAX_FAILURES = 3
+# Without these there is no submission: they are tried again until the round closes, ever less often.
+_NEVER_GIVEN_UP = ("release", "eras", "round")
+_LONGEST_WAIT_SECONDS = 900
 _ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -29,33 +33,40 @@ def next_run(
     instance: dg.DagsterInstance, workspace: Workspace, *, weekend: bool | None
 ) -> dg.RunRequest | dg.SkipReason:
     """The request for the next run of the plan, or why there is none. `weekend` limits it to rounds of that kind."""
-    active = instance.get_runs(dg.RunsFilter(statuses=_ACTIVE, tags={"numerai/planned": "yes"}), limit=1)
-    if active:
-        return dg.SkipReason(f"run {active[0].run_id[:8]} ({active[0].tags[STEP_TAG]}) is still going")
     try:
         current = workspace.tournament.current_round()
-    except TournamentError as error:
+        if current is None:
+            return dg.SkipReason("no round is open")
+        if weekend is not None and current.is_weekend != weekend:
+            return dg.SkipReason(f"round {current.number} is not a {'weekend' if weekend else 'weekday'} round")
+        workspace.remember_round(current)
+        steps = next_steps(workspace, current)
+    except NumeraiAssetsError as error:
         return dg.SkipReason(str(error))
-    if current is None:
-        return dg.SkipReason("no round is open")
-    if weekend is not None and current.is_weekend != weekend:
-        return dg.SkipReason(f"round {current.number} is not a {'weekend' if weekend else 'weekday'} round")
-    workspace.remember_round(current)
-    steps = next_steps(workspace, current)
     if not steps:
         return dg.SkipReason(f"round {current.number}: everything is done")
+    active = instance.get_runs(dg.RunsFilter(statuses=_ACTIVE, tags={PLANNED_TAG: "yes"}))
+    # A submission does not wait for a fit that may outlast the round.
+    in_the_way = [run for run in active if steps[0].job != "round" or run.job_name == "round"]
+    if in_the_way:
+        return dg.SkipReason(f"run {in_the_way[0].run_id[:8]} ({in_the_way[0].tags[STEP_TAG]}) is still going")
     return _request(instance, steps[0], current.number)
 
 
 def _request(instance: dg.DagsterInstance, step: Step, round_number: int) -> dg.RunRequest | dg.SkipReason:
     run = run_of(step)
-    tags = run.tags | {"numerai/planned": "yes", "numerai/round": str(round_number)}
+    tags = run.tags | {"numerai/round": str(round_number)}
     same = {STEP_TAG: tags[STEP_TAG], "numerai/round": str(round_number)}
-    failures = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=same))
-    if failures >= _MAX_FAILURES:
+    failed = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=same))
+    if len(failed) >= _MAX_FAILURES and step.job not in _NEVER_GIVEN_UP:
         return dg.SkipReason(
-            f"{tags[STEP_TAG]} failed {failures} times in round {round_number}; mend it and run it by hand"
+            f"{tags[STEP_TAG]} failed {len(failed)} times in round {round_number}; mend it and run it by hand"
         )
+    if failed:
+        wait = min(_LONGEST_WAIT_SECONDS, 60 * 2 ** (len(failed) - 1))
+        since = time.time() - max(record.update_timestamp.timestamp() for record in failed)
+        if since < wait:
+            return dg.SkipReason(f"{tags[STEP_TAG]} failed {len(failed)} times; next try in {wait - since:.0f} s")
     if run.adds_partition is not None:
         definition, key = run.adds_partition
         instance.add_dynamic_partitions(definition, [key])

@@ -8,7 +8,8 @@ from numerai_assets.assets.features import cleaned_features, era_store
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label, friday_of, live_key
-from numerai_assets.tournament.release import FEATURES, LIVE, VALIDATION
+from numerai_assets.errors import ReleaseError
+from numerai_assets.tournament.release import FEATURES, LIVE, VALIDATION, check_calendar
 
 
 @dg.asset_check(asset=asset_key(FEATURES), blocking=True)
@@ -39,10 +40,12 @@ def calendar_agrees(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResu
     metadata = {"newest_era": era_label(manifest.newest_era), "its_friday": friday_of(manifest.newest_era).isoformat()}
     if current is None:
         return dg.AssetCheckResult(passed=True, metadata=metadata | {"note": "no round is open to compare with"})
-    return dg.AssetCheckResult(
-        passed=manifest.newest_era in (current.era, current.era - 1),
-        metadata=metadata | {"round": current.number, "data_of": current.data_day.isoformat()},
-    )
+    metadata |= {"round": str(current.number), "data_of": current.data_day.isoformat()}
+    try:
+        check_calendar(manifest.newest_era, current.era, current.number)
+    except ReleaseError as error:
+        return dg.AssetCheckResult(passed=False, metadata=metadata | {"why": str(error)})
+    return dg.AssetCheckResult(passed=True, metadata=metadata)
 
 
 @dg.asset_check(asset=asset_key(VALIDATION), blocking=True)
@@ -53,12 +56,14 @@ def payout_target_is_there(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCh
     return dg.AssetCheckResult(passed=not absent, metadata={"absent": absent})
 
 
-@dg.asset_check(asset=era_store, blocking=True)
+@dg.asset_check(asset=era_store)
 def eras_are_contiguous(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-    """No era between the first and the last one stored is absent."""
+    """No era between the first and the last one stored is absent; a warning, since no model is fitted over a gap."""
     eras = workspace.store.eras()
     gaps = sorted(set(range(eras[0], eras[-1] + 1)) - set(eras)) if eras else []
-    return dg.AssetCheckResult(passed=not gaps, metadata={"eras": len(eras), "absent": gaps[:20]})
+    return dg.AssetCheckResult(
+        passed=not gaps, severity=dg.AssetCheckSeverity.WARN, metadata={"eras": len(eras), "absent": gaps[:20]}
+    )
 
 
 @dg.asset_check(asset=era_store)
@@ -73,14 +78,15 @@ def targets_were_not_revised(workspace: dg.ResourceParam[Workspace]) -> dg.Asset
     )
 
 
-@dg.asset_check(asset=cleaned_features, blocking=True)
+@dg.asset_check(asset=cleaned_features)
 def every_era_is_cleaned(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-    """Every stored era was cleaned, all with the strategy of the settings."""
+    """Every stored era was cleaned with the strategy of the settings; a warning, since no era is read uncleaned."""
     strategy = workspace.settings.cleaning.missing
     records = [record for record in workspace.store.records().values() if record.key.isdigit()]
     other = [record.key for record in records if record.cleaned_by != strategy]
     return dg.AssetCheckResult(
         passed=not other,
+        severity=dg.AssetCheckSeverity.WARN,
         metadata={"strategy": strategy, "not_cleaned_so": other[:20], "eras": len(records)},
     )
 

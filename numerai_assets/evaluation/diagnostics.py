@@ -12,7 +12,6 @@ from numerai_assets.eras import HORIZONS
 from numerai_assets.evaluation.metrics import contribution, corr, max_drawdown, payout, sharpe
 from numerai_assets.evaluation.uncertainty import standard_error
 
-TARGETS = {20: "target_ender_20", 60: "target_ender_60"}
 # numerai-tools refuses to compare series that share fewer of their ids (DEFAULT_MAX_FILTERED_INDEX_RATIO = 0.2).
 MIN_OVERLAP = 0.8
 SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr", "mmc", "bmc"))

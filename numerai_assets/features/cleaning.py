@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sklearn.impute import KNNImputer
 
 from numerai_assets.errors import MethodError
+from numerai_assets.store.panel import MISSING
 
 LEVELS = 5
-MISSING = np.int8(-1)
 Strategy = Literal["median", "mean", "mode", "knn", "keep"]
 STRATEGIES: tuple[Strategy, ...] = ("median", "mean", "mode", "knn", "keep")
 _KNN_ROWS = 5

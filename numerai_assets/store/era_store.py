@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from numerai_assets.eras import HORIZONS, Wall, era_label, horizon_of, resolved_through
 from numerai_assets.errors import StoreError
 from numerai_assets.store.atomic import replacing_file, sha256_of, write_json
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.store.panel import MISSING, EraPanel
 
-MISSING = np.int8(-1)
 Stage = Literal["released", "cleaned"]
 
 
@@ -217,11 +216,19 @@ class EraStore:
         """All that a model of the wall's vintage may be fitted on: eras before the wall whose target is known.
 
         every: keep each `every`-th era, counted back from the newest allowed; the purge stays in calendar eras.
-        Raises WallError when nothing is left, StoreError when an era's target should be known and is not.
+        Raises WallError when nothing is left, StoreError when an era before the wall is absent or its target, which
+        should be known, is not.
         """
         if horizon_of(target) != wall.horizon:
             raise StoreError(f"{target}: the wall is built for a {wall.horizon}-day target")
-        eras = wall.fit_eras(self.eras())[::-1][::every][::-1]
+        held = wall.fit_eras(self.eras())
+        absent = set(range(held[0], wall.last_fit_era + 1)) - set(held)
+        if absent:
+            raise StoreError(
+                f"era {era_label(min(absent))}: not in the store, though vintage {era_label(wall.vintage)} is fitted on eras "
+                f"{era_label(held[0])} to {era_label(wall.last_fit_era)}; run `numerai weekly` or backfill it"
+            )
+        eras = [era for era in held if (wall.last_fit_era - era) % every == 0]
         panel = self.panel(map(era_label, eras), targets=[target], features=features)
         for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True):
             if np.isnan(values).all():

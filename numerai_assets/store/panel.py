@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
 
+MISSING = np.int8(-1)
+"""Stands in a block where there is no value."""
+
 
 @dataclass(frozen=True)
 class EraPanel:

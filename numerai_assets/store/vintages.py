@@ -30,6 +30,8 @@ class Vintage:
     fit_eras: int
     rows: int
     features: int
+    feature_set: str
+    cleaning: str
     parameters: dict[str, Any]
     seed: int
     files: dict[str, str]
@@ -65,6 +67,13 @@ class VintageStore:
                     f"{method} vintage {era_label(vintage)}: {name} is absent or was changed; train it again"
                 )
         return place
+
+    def holds(self, method: str, vintage: int, **made_with: Any) -> bool:
+        """True when the vintage is held and was made with these facts, e.g. target, parameters, seed, cleaning."""
+        if vintage not in self.vintages(method):
+            return False
+        facts = asdict(self.facts(method, vintage))
+        return all(facts[name] == value for name, value in made_with.items())
 
     @contextmanager
     def writing(self, method: str, vintage: int) -> Iterator[Path]:

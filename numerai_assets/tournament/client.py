@@ -142,9 +142,9 @@ class Tournament:
     def ask_once(
         self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False
     ) -> dict[str, Any]:
-        """Answer of one request, for mutations, which must not be repeated blindly."""
+        """Answer of one request, for mutations, which must not be repeated blindly (numerapi by itself repeats on 5xx)."""
         try:
-            answer = self._api(authorized=authorized).raw_query(query, variables, authorization=authorized)
+            answer = self._api(authorized=authorized).raw_query(query, variables, authorization=authorized, retries=1)
         except ValueError as error:
             raise refusal(str(error)) from None
         except requests.RequestException as error:

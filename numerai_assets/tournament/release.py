@@ -73,18 +73,13 @@ class Release:
         return self.folder / name
 
     def manifest(self, name: str) -> Manifest | None:
-        """Manifest of a fetched file, None when it is not there. Raises ReleaseError when the file was cut or replaced."""
+        """Manifest of a fetched file; None when it is not there, or was cut or replaced and so must be fetched again."""
         note = self.folder / f"{name}.manifest.json"
         if not note.is_file() or not self.path(name).is_file():
             return None
         content = json.loads(note.read_text(encoding="utf-8"))
         manifest = Manifest(**content | {"eras": tuple(content["eras"])})
-        size = self.path(name).stat().st_size
-        if size != manifest.size:
-            raise ReleaseError(
-                f"{self.path(name)}: {size:,} bytes, its manifest says {manifest.size:,}; remove it and run again"
-            )
-        return manifest
+        return manifest if self.path(name).stat().st_size == manifest.size else None
 
     def features(self) -> dict[str, list[str]]:
         """Feature sets of features.json, name -> features."""
@@ -345,6 +340,18 @@ def _five_levels(column: pa.ChunkedArray, where: str) -> NDArray[np.int8]:
     if not allowed.all():
         raise ReleaseError(f"{where}: holds {numbers[~allowed][0]:g}, expected 0..4 or no value")
     return values
+
+
+def check_calendar(newest_era: int, round_era: int, round_number: int) -> None:
+    """Raises ReleaseError unless a release ends with the era of the open round's data or, the vendor late, the one before.
+
+    It would mean that era numbers no longer are the Fridays they were, and every purge with them.
+    """
+    if newest_era not in (round_era, round_era - 1):
+        raise ReleaseError(
+            f"{VALIDATION}: ends with era {newest_era:04d}, but the data of round {round_number} is that of era "
+            f"{round_era:04d}; the calendar does not hold"
+        )
 
 
 def alias_of(targets: pd.DataFrame, alias: str = "target") -> str | None:

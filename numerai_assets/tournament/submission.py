@@ -124,8 +124,9 @@ class SubmissionDesk:
             }
             for step, take in advance.items():
                 if not receipt.reached(step):
-                    receipt = take(receipt)
+                    # The time is asked for first: nothing may fail between an effect and its record.
                     when = tournament.now().isoformat(timespec="seconds")
+                    receipt = take(receipt)
                     receipt = replace(receipt, step=step, history=(*receipt.history, (step.value, when)))
                     self._keep(receipt)
                     log(f"round {current.number}, {slot}: {step.value}")

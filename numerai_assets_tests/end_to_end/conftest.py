@@ -5,11 +5,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from numerai_assets.assets.workspace import Workspace
-from numerai_assets.definitions import build_definitions
 from numerai_assets.sandbox import process
 from numerai_assets.sandbox.world import World
 from numerai_assets.settings import load_settings
@@ -57,9 +54,7 @@ def open_rehearsal(folder: Path, port: int, home: str, tournament: str, environm
     file = folder / f"{home}.toml"
     file.write_text(SETTINGS.format(home=folder / home, port=port, tournament=tournament, network=network))
     environment.setenv("NUMERAI_SETTINGS", str(file))
-    settings = load_settings()
-    instance = dg.DagsterInstance.ephemeral()
-    return Rehearsal(settings, Workspace(settings), build_definitions(settings), instance, folder / "world")
+    return Rehearsal.over(load_settings(), folder / "world")
 
 
 @pytest.fixture(scope="session")

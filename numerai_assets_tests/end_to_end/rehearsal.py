@@ -8,6 +8,7 @@ import dagster as dg
 
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.conductor import Done, conduct
+from numerai_assets.definitions import build_definitions
 from numerai_assets.sandbox import process
 from numerai_assets.settings import Settings
 from numerai_assets.tournament.client import Round
@@ -22,6 +23,12 @@ class Rehearsal:
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     world: Path
+
+    @classmethod
+    def over(cls, settings: Settings, world: Path) -> "Rehearsal":
+        """The pipeline as these settings make it, with a Dagster history that is kept in memory."""
+        instance = dg.DagsterInstance.ephemeral()
+        return cls(settings, Workspace(settings), build_definitions(settings), instance, world)
 
     def weekly(self) -> tuple[Round | None, list[Done]]:
         """What `numerai weekly` does."""

@@ -104,6 +104,30 @@ def test_doctor_finds_missing_keys_before_anything_is_sent(
     assert "NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY not set" in " ".join(result.stdout.split())
 
 
+@pytest.mark.parametrize("eras", ["0620-0610", "0600-9000", "0001"])
+def test_a_backfill_beyond_the_release_is_refused(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, eras: str
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
+    monkeypatch.setenv("DAGSTER_STORAGE_DIR", str(tmp_path / "dagster"))
+    assert_one_line(run("backfill", "--eras", eras), eras, "expected a range within 0531-0640")
+
+
+def test_a_backfill_from_the_command_line_writes_the_same_again(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
+    monkeypatch.setenv("DAGSTER_STORAGE_DIR", str(tmp_path / "dagster"))
+    model = rehearsal.workspace.vintages.folder / "benchmark" / "0626" / "model.txt"
+    before = model.read_bytes()
+    result = run("backfill", "--eras", "0600-0604", "--vintages", "0626")
+    assert result.exit_code == 0, result.output
+    assert model.read_bytes() == before
+    assert rehearsal.workspace.store.verify() == []
+
+
 def test_report_is_one_self_contained_page(
     rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,11 @@
 """Schedule and sensor: what they ask Dagster to run, and why they do not."""
 
-import dagster as dg
+import datetime as dt
 
-from numerai_assets.automation.jobs import STEP_TAG
+import dagster as dg
+from time_machine import TimeMachineFixture
+
+from numerai_assets.automation.jobs import PLANNED_TAG, STEP_TAG
 from numerai_assets.automation.triggers import next_run
 from numerai_assets.sandbox import process
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
@@ -44,15 +47,43 @@ def test_an_outage_is_a_reason_to_wait_not_a_failure(rehearsal: Rehearsal) -> No
     assert "no answer from" in str(asked(rehearsal))
 
 
-def test_a_step_that_keeps_failing_is_left_to_a_person(rehearsal: Rehearsal) -> None:
+def fail(rehearsal: Rehearsal, request: dg.RunRequest, times: int) -> None:
+    for _ in range(times):
+        failed = dg.DagsterRun(job_name=request.job_name or "", tags=request.tags, status=dg.DagsterRunStatus.FAILURE)
+        rehearsal.instance.add_run(failed)
+
+
+def test_a_submission_that_failed_is_tried_again_ever_less_often(
+    rehearsal: Rehearsal, time_machine: TimeMachineFixture
+) -> None:
     rehearsal.advance()
     request = asked(rehearsal)
     assert isinstance(request, dg.RunRequest)
-    for _ in range(3):
-        rehearsal.instance.add_run(
-            dg.DagsterRun(job_name="round", tags=request.tags, status=dg.DagsterRunStatus.FAILURE)
-        )
-    assert asked(rehearsal) == "round/327 failed 3 times in round 327; mend it and run it by hand"
+    fail(rehearsal, request, times=4)
+    assert str(asked(rehearsal)).startswith("round/327 failed 4 times; next try in ")
+    time_machine.move_to(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=481))
+    assert asked(rehearsal) == request
+
+
+def test_validation_that_keeps_failing_is_left_to_a_person(rehearsal: Rehearsal) -> None:
+    rehearsal.workspace.diagnostics_path("benchmark").unlink()
+    request = asked(rehearsal)
+    assert isinstance(request, dg.RunRequest)
+    fail(rehearsal, request, times=3)
+    assert asked(rehearsal) == "diagnostics failed 3 times in round 326; mend it and run it by hand"
+
+
+def test_a_submission_does_not_wait_for_a_fit(rehearsal: Rehearsal) -> None:
+    rehearsal.advance()
+    fit = dg.DagsterRun(
+        job_name="vintage",
+        tags={PLANNED_TAG: "yes", STEP_TAG: "vintage/0574"},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    rehearsal.instance.add_run(fit)
+    request = asked(rehearsal)
+    assert isinstance(request, dg.RunRequest)
+    assert request.job_name == "round"
 
 
 def test_one_run_at_a_time(rehearsal: Rehearsal) -> None:

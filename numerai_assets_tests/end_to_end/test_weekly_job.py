@@ -3,6 +3,7 @@
 import json
 import re
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from numerai_assets.automation.plan import Step
 from numerai_assets.eras import Wall, era_label, live_key
 from numerai_assets.evaluation.diagnostics import validation_table
 from numerai_assets.sandbox.state import State
+from numerai_assets.settings import load_settings
 from numerai_assets.tournament.release import VALIDATION
 from numerai_assets.tournament.submission import Step as Stage
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
@@ -239,6 +241,56 @@ def test_a_damaged_store_file_is_named_and_repaired(rehearsal: Rehearsal) -> Non
     _, done = rehearsal.weekly()
     assert [d.step.partitions for d in done if d.step.job == "eras"] == [("0600", "0600")]
     assert store.verify() == []
+
+
+def test_two_damaged_eras_apart_are_repaired_in_one_go(rehearsal: Rehearsal) -> None:
+    store = rehearsal.workspace.store
+    for key in ("0600", "0610"):
+        store.forget(key)
+    with pytest.raises(RunFailed, match="era 0600: not in the store"):
+        execute(rehearsal.definitions, rehearsal.instance, Step("vintage", ("0638",), "test"))
+    _, done = rehearsal.weekly()
+    assert [d.step.partitions for d in done] == [("0600", "0600"), ("0610", "0610")]
+    assert store.record("0600").cleaned_by == "median"
+
+
+def test_other_settings_make_the_vintages_anew_and_the_round_is_not_lost(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMERAI_METHODS__BENCHMARK__FEATURE_SET", "medium")
+    changed = Rehearsal.over(load_settings(), rehearsal.world)
+    changed.advance()
+    current, done = changed.weekly()
+    assert current is not None
+    assert done[0].step.job == "round"
+    assert [d.step.partitions for d in done if d.step.job == "vintage"] == [("0638",), ("0626",), ("0574",)]
+    facts = changed.workspace.vintages.facts("benchmark", 638)
+    assert facts.feature_set == "medium"
+    assert facts.features < len(changed.workspace.store.feature_names)
+
+
+def test_a_live_file_of_an_earlier_round_is_refused(rehearsal: Rehearsal) -> None:
+    workspace = rehearsal.workspace
+    rehearsal.advance()
+    weekday = workspace.tournament.current_round()
+    assert weekday is not None
+    manifest = workspace.round_release(326).folder / "live.parquet.manifest.json"
+    rehearsal.weekly()
+    fetched = json.loads((workspace.round_release(weekday.number).folder / "live.parquet.manifest.json").read_text())
+    assert fetched["sha256"] != json.loads(manifest.read_text())["sha256"]
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"sha256": fetched["sha256"]}))
+    workspace.round_release(weekday.number).path("live.parquet").unlink()
+    with pytest.raises(RunFailed, match=f"still gives that of round 326, not of round {weekday.number}"):
+        execute(rehearsal.definitions, rehearsal.instance, Step("round", (str(weekday.number),), "test"))
+    assert not workspace.round_release(weekday.number).path("live.parquet").exists()
+
+
+def test_what_a_killed_command_line_left_going_is_ended(rehearsal: Rehearsal) -> None:
+    left = dg.DagsterRun(job_name="eras", tags={"numerai/by": "command line"}, status=dg.DagsterRunStatus.STARTED)
+    rehearsal.instance.add_run(left)
+    rehearsal.weekly()
+    ended = rehearsal.instance.get_run_by_id(left.run_id)
+    assert ended is not None and ended.status == dg.DagsterRunStatus.FAILURE
 
 
 def test_only_new_eras_and_newly_resolved_targets_are_written(rehearsal: Rehearsal) -> None:

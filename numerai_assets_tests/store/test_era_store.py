@@ -365,17 +365,34 @@ def test_an_older_vintage_is_fitted_on_the_same_whatever_came_later(store: EraSt
 
 
 def test_live_rows_are_never_fitted_on(store: EraStore) -> None:
-    write(store, 1)
-    write(store, 3, key="X@12", resolved=())
+    write(store, 14)
+    write(store, 13, key="X@12", resolved=())
 
-    assert store.fit_panel(Wall(30, 60), target="target_ender_60").eras == (1,)
+    assert store.fit_panel(Wall(30, 60), target="target_ender_60").eras == (14,)
+
+
+def test_nothing_is_fitted_over_a_gap(store: EraStore) -> None:
+    for era in (11, 12, 14):
+        write(store, era)
+
+    with pytest.raises(
+        StoreError, match="era 0013: not in the store, though vintage 0030 is fitted on eras 0011 to 0014"
+    ):
+        store.fit_panel(Wall(30, 60), target="target_ender_60")
+
+
+def test_nothing_is_fitted_before_the_store_reaches_the_wall(store: EraStore) -> None:
+    write(store, 13)
+
+    with pytest.raises(StoreError, match="era 0014: not in the store"):
+        store.fit_panel(Wall(30, 60), target="target_ender_60")
 
 
 def test_a_target_that_should_be_known_and_is_not_stops_the_fit(store: EraStore) -> None:
-    write(store, 11)
-    write(store, 12, resolved=(20,), as_of=20)
+    write(store, 13)
+    write(store, 14, resolved=(20,), as_of=20)
 
-    with pytest.raises(StoreError, match="era 0012: target_ender_60 is not in the store though it resolved"):
+    with pytest.raises(StoreError, match="era 0014: target_ender_60 is not in the store though it resolved"):
         store.fit_panel(Wall(30, 60), target="target_ender_60")
 
 

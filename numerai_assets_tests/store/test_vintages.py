@@ -14,6 +14,8 @@ FACTS = {
     "fit_eras": 6,
     "rows": 300,
     "features": 8,
+    "feature_set": "all",
+    "cleaning": "median",
     "parameters": {"n_estimators": 7, "learning_rate": 0.5},
     "seed": 3,
 }
