@@ -24,7 +24,7 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=diagnostics_key(method),
         group_name="diagnostics",
-        description=f"CORR, MMC and BMC of `{method}` per era, each era scored with the vintage it would have had live.",
+        description=f"CORR, MMC and BMC of `{method}` per era, each era scored with the newest vintage older than it.",
         kinds={"duckdb", "parquet"},
         deps=[
             dg.AssetDep(out_of_sample_key(method), partition_mapping=dg.AllPartitionMapping()),

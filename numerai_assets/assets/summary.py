@@ -20,6 +20,7 @@ def write_report(workspace: Workspace, path: Path) -> None:
     sections = [section for method in workspace.settings.active_methods if (section := _validation(workspace, method))]
     receipts = pd.DataFrame([asdict(receipt) for receipt in workspace.desk.receipts()])
     if len(receipts):
+        receipts["sha256"] = receipts["sha256"].str[:12]
         shown = receipts[["round_number", "slot", "method", "vintage", "rows", "step", "submission_id", "sha256"]]
         sections.append(
             Section("Submissions", shown.iloc[::-1], "Proven means read back from the server byte for byte.")
@@ -41,6 +42,6 @@ def _validation(workspace: Workspace, method: str) -> Section | None:
         return None
     note = (
         f"Eras {scores.index[0]:04d} to {scores.index[-1]:04d}, {scores['vintage'].nunique()} vintages, each era scored "
-        "with the vintage it would have had live. Standard errors are Newey-West over the eras that share returns."
+        "with the newest vintage older than it. Standard errors are Newey-West over the eras that share returns."
     )
     return Section(f"Validation: {method}", validation_table(scores), note, cumulative_scores(scores, method))
