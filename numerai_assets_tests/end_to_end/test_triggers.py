@@ -1,11 +1,14 @@
 """Schedule and sensor: what they ask Dagster to run, and why they do not."""
 
 import datetime as dt
+from pathlib import Path
 
 import dagster as dg
 from time_machine import TimeMachineFixture
 
+from numerai_assets.automation.conductor import execute
 from numerai_assets.automation.jobs import PLANNED_TAG, STEP_TAG
+from numerai_assets.automation.plan import Step
 from numerai_assets.automation.triggers import next_run
 from numerai_assets.sandbox import process
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
@@ -100,3 +103,29 @@ def test_sensor_and_schedule_are_off_until_switched_on(rehearsal: Rehearsal) -> 
     repository = rehearsal.definitions.get_repository_def()
     assert repository.get_sensor_def("round").default_status == dg.DefaultSensorStatus.STOPPED
     assert repository.get_schedule_def("weekly").default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_the_schedule_begins_the_weekend_with_the_release_and_leaves_the_rest_to_the_sensor(
+    rehearsal: Rehearsal, tmp_path: Path
+) -> None:
+    (tmp_path / "dagster").mkdir()
+    instance = dg.DagsterInstance.local_temp(str(tmp_path / "dagster"))
+    repository = rehearsal.definitions.get_repository_def()
+    weekly = repository.get_schedule_def("weekly")
+
+    def tick() -> dg.RunRequest | dg.SkipReason:
+        with dg.build_schedule_context(
+            instance=instance, resources={"workspace": rehearsal.workspace}, repository_def=repository
+        ) as context:
+            return weekly(context)
+
+    done = tick()
+    assert isinstance(done, dg.SkipReason)
+    assert done.skip_message == "round 326: everything is done"
+    rehearsal.to_next_weekend()
+    request = tick()
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags[STEP_TAG] == "release"
+    execute(rehearsal.definitions, instance, Step("release", (), "test"))
+    assert isinstance(left := tick(), dg.SkipReason)
+    assert left.skip_message == "eras is next: the round sensor runs it"
