@@ -66,10 +66,9 @@ def weekly(with_sandbox: bool) -> None:
         say(f"Submitted to {terminal.describe_round(current)}" + ("" if served else " before; nothing was due"))
         served.add(str(current.number))
     terminal.show_receipts([r for r in workspace.desk.receipts() if str(r.round_number) in served])
+    me = _as_typed()
     if settings.tournament == "sandbox":
-        say(
-            "Next: [bold]numerai sandbox advance --to next-round[/] and [bold]numerai weekly[/] again, or [bold]make ui[/]"
-        )
+        say(f"Next: [bold]{me} sandbox advance --to next-round[/] and [bold]{me} weekly[/] again, or [bold]make ui[/]")
     else:
         say("Next: [bold]make ui[/] and switch on the schedule `weekly` and the sensor `round`")
 
@@ -250,6 +249,12 @@ def _released_range(workspace: Any, text: str) -> tuple[str, str]:
     if not held[0] <= wanted[0] <= wanted[1] <= held[1]:
         raise SettingsError(f"backfill: --eras {text}: expected a range within {held[0]:04d}-{held[1]:04d}")
     return era_label(wanted[0]), era_label(wanted[1])
+
+
+def _as_typed() -> str:
+    """This program as it can be typed from here."""
+    path = Path(sys.argv[0]).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
 
 def _world(settings: Settings) -> Path:
