@@ -23,8 +23,6 @@ _RESOLVE_LAG = {20: 5, 60: 13}
 # In calendar eras, as Numerai's own benchmark models use; never below the resolve lag.
 _PURGE = {20: 8, 60: 16}
 
-_LIVE_KEY = re.compile(r"^X@(\d+)$")
-
 
 def friday_of(era: int) -> dt.date:
     """Date of the market close that era `era` (>= 1) stands for. Raises CalendarError below 1."""
@@ -56,12 +54,6 @@ def parse_era(label: str) -> int:
 def live_key(round_number: int) -> str:
     """Store key of a live round: one more era, kept apart from history by its name."""
     return f"X@{round_number}"
-
-
-def round_of(key: str) -> int | None:
-    """Round number of a live store key, None for the key of a historical era."""
-    match = _LIVE_KEY.fullmatch(key)
-    return int(match.group(1)) if match else None
 
 
 def horizon_of(target: str) -> int:

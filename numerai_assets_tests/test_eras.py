@@ -19,7 +19,6 @@ from numerai_assets.eras import (
     purge,
     resolve_lag,
     resolved_through,
-    round_of,
 )
 from numerai_assets.errors import CalendarError, WallError
 
@@ -81,17 +80,12 @@ def test_what_is_no_numbered_era_is_refused(label: str) -> None:
 
 @given(st.integers(0, 100_000))
 @LAWFUL
-def test_a_live_key_tells_its_round_and_is_never_taken_for_an_era(number: int) -> None:
+def test_a_live_key_names_its_round_and_is_never_taken_for_an_era(number: int) -> None:
     key = live_key(number)
 
-    assert round_of(key) == number
+    assert key == f"X@{number}"
     with pytest.raises(CalendarError):
         parse_era(key)
-
-
-@pytest.mark.parametrize("key", ["0575", "X", "X@", "X@12a", "1X@12", "X@12\n"])
-def test_other_keys_have_no_round(key: str) -> None:
-    assert round_of(key) is None
 
 
 @pytest.mark.parametrize(

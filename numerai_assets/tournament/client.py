@@ -121,12 +121,6 @@ class Tournament:
         url: str = self.query(query, variables)["dataset"]
         return url
 
-    def datasets(self) -> list[str]:
-        """Names of all files on offer, e.g. "v5.3/train.parquet"."""
-        query = "query ($round: Int $tournament: Int) { listDatasets(round: $round tournament: $tournament) }"
-        names: list[str] = self.query(query, {"round": None, "tournament": TOURNAMENT})["listDatasets"]
-        return names
-
     def query(self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False) -> dict[str, Any]:
         """Answer of a query that may be asked again: outages are retried with backoff and jitter, refusals are not."""
         for attempt in Retrying(

@@ -2,11 +2,13 @@
 
 import json
 import re
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.performance import read_live_scores
@@ -82,6 +84,48 @@ def test_a_file_uploaded_for_a_round_that_closed_is_not_registered_in_the_next(r
     with pytest.raises(RunFailed, match=f"round {ended.number} closed at"):
         execute(rehearsal.definitions, rehearsal.instance, Step("round", (str(ended.number),), "test"))
     assert submissions_on_server(rehearsal) == before
+
+
+def test_an_upload_that_the_server_refuses_is_never_registered(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsal.advance()
+    before = submissions_on_server(rehearsal)
+    put = requests.put
+    with monkeypatch.context() as patched:
+        # A name the server never gave: it answers 403, which numerapi would not notice.
+        patched.setattr(requests, "put", lambda url, **options: put(url.replace("/uploads/", "/uploads/x"), **options))
+        with pytest.raises(RunFailed, match=f"{SLOT}: the upload was answered 403"):
+            rehearsal.weekly()
+    assert submissions_on_server(rehearsal) == before
+    current, _ = rehearsal.weekly()
+    assert current is not None
+    assert rehearsal.workspace.desk.is_proven(current.number, SLOT)
+    assert len(submissions_on_server(rehearsal)) == len(before) + 1
+
+
+def test_bytes_that_come_back_changed_are_not_proven(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    rehearsal.advance()
+    before = submissions_on_server(rehearsal)
+    get = requests.get
+
+    def last_byte_changed(url: str, **options: Any) -> requests.Response:
+        answer = get(url, **options)
+        if not options.get("stream"):
+            answer._content = answer.content[:-2] + b"9" + answer.content[-1:]
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(requests, "get", last_byte_changed)
+        with pytest.raises(RunFailed, match="is not proven"):
+            rehearsal.weekly()
+    current = rehearsal.workspace.tournament.current_round()
+    assert current is not None
+    receipt = rehearsal.workspace.desk.receipt(current.number, SLOT)
+    assert receipt is not None and receipt.step is Stage.REGISTERED
+    rehearsal.weekly()
+    assert rehearsal.workspace.desk.is_proven(current.number, SLOT)
+    assert len(submissions_on_server(rehearsal)) == len(before) + 1
 
 
 def test_a_file_changed_after_it_was_built_is_not_sent(rehearsal: Rehearsal) -> None:

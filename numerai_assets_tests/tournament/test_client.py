@@ -49,6 +49,7 @@ class Api:
 
     def __init__(self) -> None:
         self.content: Any = {"data": {}}
+        self.status = 200
         self.sent: list[tuple[dict[str, str], dict[str, Any]]] = []
         outer = self
 
@@ -62,7 +63,7 @@ class Api:
                 self.reply(b"")
 
             def reply(self, content: bytes) -> None:
-                self.send_response(200)
+                self.send_response(outer.status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -153,7 +154,7 @@ def test_a_round_is_open_from_its_opening_until_just_before_it_closes() -> None:
     assert [current.is_open(moment) for moment in moments] == [False, True, True, False]
 
 
-@pytest.mark.parametrize("call", ["now", "current_round", "next_round", "datasets", "models", "dataset_url"])
+@pytest.mark.parametrize("call", ["now", "current_round", "next_round", "models", "dataset_url"])
 def test_a_server_that_is_not_there_is_one_clear_line(keys: None, closed_url: str, call: str) -> None:
     tournament = tournament_at(closed_url)
     arguments = ["train.parquet"] if call == "dataset_url" else []
@@ -169,7 +170,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(keys: None, closed_url: st
 
 def test_a_sandbox_that_is_not_there_says_how_to_start_it(closed_url: str) -> None:
     with pytest.raises(TournamentError, match="start it with `numerai sandbox start`"):
-        tournament_at(closed_url, "sandbox").datasets()
+        tournament_at(closed_url, "sandbox").models()
 
 
 @pytest.mark.parametrize("present", [[], ["NUMERAI_PUBLIC_ID"], ["NUMERAI_SECRET_KEY"]])
@@ -188,11 +189,11 @@ def test_without_keys_nothing_is_sent_and_both_variables_are_named(
 
 
 def test_public_questions_need_no_keys_and_carry_none(api: Api, keys: None) -> None:
-    api.content = {"data": {"listDatasets": ["v5.3/train.parquet"]}}
+    api.content = {"data": {"dataset": "https://example.org/train"}}
 
-    names = tournament_at(api.url).datasets()
+    address = tournament_at(api.url).dataset_url("train.parquet")
 
-    assert names == ["v5.3/train.parquet"]
+    assert address == "https://example.org/train"
     assert "HUSH" not in str(api.sent)
 
 
@@ -300,3 +301,15 @@ def test_a_file_is_asked_for_under_its_data_version(api: Api) -> None:
 
     assert url == "http://127.0.0.1/signed"
     assert api.sent[0][1]["variables"] == {"filename": "v5.3/live.parquet", "round": 1369, "tournament": 8}
+
+
+def test_a_mutation_is_sent_once_even_when_the_server_fails(
+    api: Api, keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    api.status = 502
+
+    with pytest.raises(Unreachable):
+        tournament_at(api.url).ask_once("mutation { create_submission { id } }", authorized=True)
+
+    assert len(api.sent) == 1
