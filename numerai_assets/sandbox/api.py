@@ -5,18 +5,17 @@ A refused request raises SandboxError; its one line becomes `{"errors": [{"messa
 
 import datetime as dt
 import functools
-import hmac
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ariadne import MutationType, ObjectType, QueryType, graphql_sync, load_schema_from_path
+from ariadne import ObjectType, graphql_sync, load_schema_from_path
 from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox import rounds, state
+from numerai_assets.sandbox import api_diagnostics, api_hosted_models, api_standings, rounds, state
+from numerai_assets.sandbox.intake import NOT_OPEN
+from numerai_assets.sandbox.resolving import Request, check_tournament, model_type, mutation, query, with_keys
 from numerai_assets.sandbox.rounds import RoundStatus
 from numerai_assets.sandbox.scoring import DayScore
 from numerai_assets.sandbox.shapes import (
@@ -30,37 +29,19 @@ from numerai_assets.sandbox.shapes import (
     submission_score_json,
     utc,
 )
-from numerai_assets.sandbox.state import TOURNAMENT, Submission
-from numerai_assets.sandbox.tournament import NOT_OPEN, Tournament, View
-
-_Resolver = TypeVar("_Resolver", bound=Callable[..., Any])
+from numerai_assets.sandbox.state import Submission
+from numerai_assets.sandbox.tournament import Tournament, View
+from numerai_assets.sandbox.webhooks import check_webhook
 
 _log = logging.getLogger(__name__)
 # Refusals are answers, not failures of the server.
 _log.addFilter(lambda record: not (record.exc_info and isinstance(_cause(record.exc_info[1]), SandboxError)))
 
-query = QueryType()
-mutation = MutationType()
-model_type = ObjectType("Model")
 submission_type = ObjectType("V2Submission")
 
+_OTHER_TYPES = (*api_diagnostics.TYPES, *api_hosted_models.TYPES, *api_standings.TYPES)
 _SCHEMA_FILE = Path(__file__).with_name("schema.graphql")
 _SCOPES = ("upload_submission", "read_submission_info", "read_user_info", "download_submission")
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request: whom it asks, the picture it is answered from, where the server is reached, and its keys."""
-
-    tournament: Tournament
-    view: View
-    base_url: str
-    authorization: str | None
-
-    def check_keys(self) -> None:
-        expected = f"Token {state.PUBLIC_ID}${state.SECRET_KEY}"
-        if self.authorization is None or not hmac.compare_digest(self.authorization.encode(), expected.encode()):
-            raise SandboxError("Not authenticated: the API key is missing or wrong")
 
 
 def answer(request: Request, payload: Any) -> Json:
@@ -74,7 +55,7 @@ def _schema() -> GraphQLSchema:
     # Not make_executable_schema: ariadne 1.1.1 patches enums with a function that graphql-core 3.2.14 calls with one
     # argument more, and every enum variable is then refused.
     schema = build_schema(load_schema_from_path(str(_SCHEMA_FILE)))
-    for bindable in (query, mutation, model_type, submission_type):
+    for bindable in (query, mutation, model_type, submission_type, *_OTHER_TYPES):
         bindable.bind_to_schema(schema)
     return schema
 
@@ -90,17 +71,6 @@ def _format_error(error: GraphQLError, debug: bool = False) -> Json:
     return {"message": f"Internal error of the sandbox: {type(cause).__name__}; its log tells more"}
 
 
-def with_keys(resolver: _Resolver) -> _Resolver:
-    """Refuses a request whose keys are missing or wrong before `resolver` sees it."""
-
-    @functools.wraps(resolver)
-    def checked(parent: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        info.context.check_keys()
-        return resolver(parent, info, **arguments)
-
-    return checked  # type: ignore[return-value]
-
-
 # -- rounds ------------------------------------------------------------------------------------------------------
 
 
@@ -114,8 +84,12 @@ def resolve_rounds(
     status: str | None = None,
     limit: int | None = None,
 ) -> list[Json]:
-    """Rounds up to one week ahead, newest first; number 0 is the open one."""
-    _check_tournament(tournament)
+    """Rounds up to one week ahead, newest first; number 0 is the open one.
+
+    There is none once staking has closed, although the round still takes late submissions: a client that asks whether
+    it may submit (numerapi's check_round_open) is never led to submit late.
+    """
+    check_tournament(tournament)
     view: View = info.context.view
     if number == 0:
         if view.open_round is None:
@@ -124,9 +98,9 @@ def resolve_rounds(
     else:
         announced = view.latest_round.number + rounds.ROUNDS_PER_ERA
         numbers = range(announced, 0, -1) if number is None else [number] if 1 <= number <= announced else []
-        found = [rounds.round_by_number(each) for each in numbers]
+        found = [view.hours.announced(each, view.now) for each in numbers]
     if status is not None:
-        found = [each for each in found if each.status(view.now) is RoundStatus(status)]
+        found = [each for each in found if view.hours.actual(each.number).status(view.now) is RoundStatus(status)]
     if target is not None and target != TARGET:
         found = []
     if limit is not None:
@@ -160,7 +134,7 @@ def resolve_list_datasets(
     round: int | None = None,  # noqa: A002
     tournament: int | None = None,
 ) -> list[str]:
-    _check_tournament(tournament)
+    check_tournament(tournament)
     return [file.name for file in info.context.view.release(round).files]
 
 
@@ -172,7 +146,7 @@ def resolve_dataset(
     round: int | None = None,  # noqa: A002
     tournament: int | None = None,
 ) -> str:
-    _check_tournament(tournament)
+    check_tournament(tournament)
     request: Request = info.context
     file = request.view.release(round).file(filename)
     if file is None:
@@ -195,29 +169,17 @@ def resolve_account(_: Any, info: GraphQLResolveInfo) -> Json:
         "mfaEnabled": False,
         "status": "VERIFIED",
         "insertedAt": stored_utc(models[0].inserted_at),
+        "walletTxns": [],
         "apiTokens": [{"name": "sandbox", "public_id": state.PUBLIC_ID, "scopes": _SCOPES}],
     }
 
 
 @query.field("accountProfile")
 def resolve_account_profile(_: Any, info: GraphQLResolveInfo, username: str, tournament: int | None = None) -> Json:
-    _check_tournament(tournament)
+    check_tournament(tournament)
     if username != state.USERNAME:
         raise SandboxError(f"Account not found: {username}")
     return profile_json(info.context.tournament.state.models())
-
-
-@query.field("v3UserProfile")
-def resolve_user_profile(
-    _: Any,
-    info: GraphQLResolveInfo,
-    model_name: str | None = None,
-    modelName: str | None = None,
-    tournament: int | None = None,
-) -> Json:
-    _check_tournament(tournament)
-    model = info.context.tournament.model_named(model_name or modelName)
-    return {**model_json(model), "username": model.name, "startDate": stored_utc(model.inserted_at), "nmrStaked": None}
 
 
 @query.field("model")
@@ -241,7 +203,22 @@ def resolve_latest_submissions(model: Json, info: GraphQLResolveInfo) -> list[Su
 @mutation.field("setSubmissionWebhook")
 @with_keys
 def resolve_set_webhook(_: Any, info: GraphQLResolveInfo, modelId: str, newSubmissionWebhook: str | None = None) -> str:
+    tournament: Tournament = info.context.tournament
+    if newSubmissionWebhook is not None:
+        check_webhook(newSubmissionWebhook)
+        if tournament.hosted.assigned_to(tournament.model(modelId).id) is not None:
+            raise SandboxError("A model with a model upload assigned cannot have a submission webhook")
     _change(info, modelId, webhook=newSubmissionWebhook)
+    return "true"
+
+
+@mutation.field("triggerModelWebhook")
+@with_keys
+def resolve_trigger_webhook(_: Any, info: GraphQLResolveInfo, modelId: str) -> str:
+    """Calls a model's webhook now, on the newest round."""
+    tournament: Tournament = info.context.tournament
+    view: View = info.context.view
+    tournament.webhooks.call(tournament.model(modelId), view.latest_round, view.now)
     return "true"
 
 
@@ -273,7 +250,7 @@ def _change(info: GraphQLResolveInfo, identity: str | None, **columns: str | Non
 def resolve_upload_auth(
     _: Any, info: GraphQLResolveInfo, filename: str, tournament: int, modelId: str | None = None
 ) -> Json:
-    _check_tournament(tournament)
+    check_tournament(tournament)
     name = info.context.tournament.hand_out_upload(filename, modelId)
     return {"filename": name, "url": f"{info.context.base_url}/uploads/{name}"}
 
@@ -290,7 +267,7 @@ def resolve_create_submission(
     source: str | None = None,
     dataDatestamp: int | None = None,
 ) -> Submission:
-    _check_tournament(tournament)
+    check_tournament(tournament)
     made: Submission = info.context.tournament.register(
         filename, modelId, trigger_id=triggerId, source=source, data_datestamp=dataDatestamp
     )
@@ -347,7 +324,7 @@ def resolve_submission_scores(
     distinctOnRound: bool | None = None,
 ) -> list[Json]:
     """Scores of a model, newest round and day first."""
-    _check_tournament(tournament)
+    check_tournament(tournament)
     by_round = _scores_of(info, modelId)
     if lastNRounds is not None:
         by_round = by_round[: max(lastNRounds, 0)]
@@ -363,7 +340,7 @@ def resolve_submission_scores(
 @query.field("v2RoundModelPerformances")
 def resolve_performances(_: Any, info: GraphQLResolveInfo, modelId: str, tournament: int) -> list[Json]:
     """Rounds that the model submitted to, newest first."""
-    _check_tournament(tournament)
+    check_tournament(tournament)
     now = info.context.view.now
     return [performance_json(submission, scores, now) for submission, scores in _scores_of(info, modelId)]
 
@@ -377,8 +354,3 @@ def _scores_of(info: GraphQLResolveInfo, identity: str) -> list[tuple[Submission
 def _given_by(now: dt.datetime, submission: Submission, scores: list[DayScore]) -> list[DayScore]:
     scored = rounds.round_by_number(submission.round_number)
     return [score for score in scores if scored.scored_at(score.day) <= now]
-
-
-def _check_tournament(tournament: int | None) -> None:
-    if tournament not in (None, TOURNAMENT):
-        raise SandboxError(f"tournament {tournament}: the sandbox runs {TOURNAMENT} (Classic) alone")

@@ -21,7 +21,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox import api
+from numerai_assets.sandbox import api, resolving
+from numerai_assets.sandbox.faults import plan as fault_plan
+from numerai_assets.sandbox.faults.middleware import HIT, FaultMiddleware
 from numerai_assets.sandbox.tournament import Tournament
 from numerai_assets.sandbox.world import World
 
@@ -50,11 +52,15 @@ def app_of(tournament: Tournament) -> Starlette:
             Route("/submissions/{filename}", _submission, methods=["GET"]),
             Route("/sandbox/status", _status, methods=["GET"]),
             Route("/sandbox/advance", _advance, methods=["POST"]),
+            Route("/sandbox/faults", _faults, methods=["GET", "DELETE"]),
+            Route("/sandbox/faults", _put_faults, methods=["PUT"]),
+            Route("/sandbox/faults/log", _fault_log, methods=["GET"]),
         ],
         middleware=[
             Middleware(_SandboxDate, tournament=tournament),
             # A page in a browser must not steer the sandbox through a name that points to loopback.
             Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]),
+            Middleware(FaultMiddleware, tournament=tournament),
         ],
         exception_handlers={SandboxError: _refused, Exception: _failed},
     )
@@ -88,7 +94,7 @@ async def _graphql(request: Request) -> Response:
     except (json.JSONDecodeError, UnicodeDecodeError):
         return JSONResponse({"errors": [{"message": "The body is not JSON"}]}, status_code=400)
     tournament = _tournament(request)
-    asked = api.Request(
+    asked = resolving.Request(
         tournament=tournament,
         view=tournament.view,
         base_url=str(request.base_url).rstrip("/"),
@@ -104,7 +110,16 @@ def _file(request: Request) -> Response:
     datestamp, name = request.path_params["datestamp"], request.path_params["name"]
     for release in tournament.view.releases:
         if release.datestamp == datestamp and (file := release.file(name)) is not None:
-            return _served(request, tournament.release_path(file), file.sha256)
+            path, etag = tournament.faults.served(
+                tournament.release_path(file),
+                file.sha256,
+                datestamp=datestamp,
+                name=name,
+                round_number=release.round_number,
+                now=tournament.view.now,
+                hit=request.scope.get(HIT),
+            )
+            return _served(request, path, etag)
     return _xml(404, "NoSuchKey", "The specified key does not exist.")
 
 
@@ -132,9 +147,8 @@ def _status(request: Request) -> Response:
 
 async def _advance(request: Request) -> Response:
     tournament = _tournament(request)
-    # Browsers send other content types across sites without asking; this one they do not.
-    if request.headers.get("Content-Type", "").split(";")[0] != "application/json":
-        return JSONResponse({"error": "expected Content-Type application/json"}, status_code=415)
+    if refused := _not_json(request):
+        return refused
     try:
         to = (await request.json())["to"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
@@ -145,6 +159,44 @@ async def _advance(request: Request) -> Response:
         return tournament.status()
 
     return await run_in_threadpool(_administered, request, advanced)
+
+
+def _faults(request: Request) -> Response:
+    tournament = _tournament(request)
+
+    def act() -> dict[str, Any]:
+        if request.method == "DELETE":
+            tournament.put_faults(None)
+        return tournament.faults.describe()
+
+    return _administered(request, act)
+
+
+async def _put_faults(request: Request) -> Response:
+    tournament = _tournament(request)
+    if refused := _not_json(request):
+        return refused
+    try:
+        content = await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return JSONResponse({"error": "expected a plan of faults as JSON"}, status_code=400)
+
+    def act() -> dict[str, Any]:
+        tournament.put_faults(fault_plan.parse(content, "plan of faults"))
+        return tournament.faults.describe()
+
+    return await run_in_threadpool(_administered, request, act)
+
+
+def _fault_log(request: Request) -> Response:
+    return _administered(request, lambda: {"log": _tournament(request).faults.log()})
+
+
+def _not_json(request: Request) -> Response | None:
+    # Browsers send other content types across sites without asking; this one they do not.
+    if request.headers.get("Content-Type", "").split(";")[0] == "application/json":
+        return None
+    return JSONResponse({"error": "expected Content-Type application/json"}, status_code=415)
 
 
 def _administered(request: Request, act: Callable[[], dict[str, Any]]) -> Response:
@@ -178,6 +230,8 @@ def _denied(request: Request) -> Response | None:
 
 def _served(request: Request, path: Path, sha256: str) -> Response:
     etag = f'"{sha256}"'
+    if request.headers.get("If-Match") not in (None, "*", etag):
+        return _xml(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
     if request.headers.get("If-None-Match") == etag:
         return Response(status_code=304, headers={"ETag": etag})
     return FileResponse(path, headers={"ETag": etag}, media_type="application/octet-stream")

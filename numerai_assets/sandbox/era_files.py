@@ -17,8 +17,9 @@ PREDICTIONS = (META_MODEL, *BENCHMARK_NAMES)
 
 
 class EraFiles:
-    """features.npy (n, d) int8; rows.npz (ids, stocks, exposures, day, oracle_20, oracle_60); targets_<horizon>.npy
-    (n, 20) float32; predictions.npy (n, 3) float64. The folder appears with its features and rows in it."""
+    """features.npy (n, d) int8; rows.npz (ids, stocks, exposures, day; oracle_20, oracle_60 by component);
+    targets_<horizon>.npy (n, 20) float32; predictions.npy (n, 3) float64. The folder appears with its features and rows
+    in it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

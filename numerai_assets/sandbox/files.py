@@ -22,7 +22,7 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     aside.replace(path)
 
 
-def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+def save_arrays(path: Path, /, **arrays: NDArray[Any]) -> None:
     """Write named arrays as one .npz; makes the folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".partial")
@@ -53,6 +53,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     aside = path.with_name(path.name + ".partial")
     aside.write_text(text)
+    aside.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; makes the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_bytes(content)
     aside.replace(path)
 
 

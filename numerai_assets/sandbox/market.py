@@ -47,5 +47,5 @@ class Market(Protocol):
         NaN for a stock without a price. Raises SandboxError past the end of the market.
         """
 
-    def oracle(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> NDArray[np.float32] | None:
-        """(n,) expected specific return over the same window given all that a participant could know; None if unknown."""
+    def oracle(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> dict[str, NDArray[np.float32]] | None:
+        """By component: (n,) expected specific return over the same window given what could be known; None if unknown."""

@@ -171,6 +171,10 @@ def adopt_feature_list(path: Path, groups: Sequence[str], count: int) -> Feature
         kept = _keep_proportions(in_order[group], sets, quota)
         columns = [of_group[group][i] for i in _evenly(len(of_group[group]), quota)]
         column_of.update(zip(kept, columns, strict=True))
+    # A few real features are in no group: they stand for characteristics that no name was left for.
+    ungrouped = [name for name in sets[ALL] if name not in named]
+    free = sorted(set(range(len(groups))) - set(column_of.values()))
+    column_of.update(zip(ungrouped, free[: count - len(column_of)], strict=False))
     used = [name for name in sets[ALL] if name in column_of]
     cut = {name: [feature for feature in members if feature in column_of] for name, members in sets.items()}
     return FeatureList(tuple(used), tuple(column_of[name] for name in used), cut)

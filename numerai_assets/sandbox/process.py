@@ -22,8 +22,9 @@ import requests
 from filelock import FileLock
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox import rounds
 from numerai_assets.sandbox.app import SERVER_FOLDER
+from numerai_assets.sandbox.faults.engine import Faults
+from numerai_assets.sandbox.faults.plan import Plan
 from numerai_assets.sandbox.server import HOST
 from numerai_assets.sandbox.state import State
 from numerai_assets.sandbox.world import World
@@ -102,11 +103,26 @@ def status(world_dir: Path) -> Status:
 
 def advance(world_dir: Path, to: str) -> Status:
     """Moves the sandbox's clock to `to` (`rounds.destination` says what that may be). Raises SandboxError when refused."""
-    world_dir = world_dir.resolve()
-    running = _running(world_dir)
-    if running is None:
-        raise SandboxError(f"the sandbox of {world_dir} is not running; start it with `numerai sandbox start`")
+    running = _running_now(world_dir)
     return _parse(running, _ask(running, "POST", "/sandbox/advance", json={"to": to}, timeout=None))
+
+
+def put_faults(world_dir: Path, plan: Plan | None) -> dict[str, Any]:
+    """Puts a plan of faults in force, None for none, and returns what `faults` does. Raises SandboxError when refused."""
+    running = _running_now(world_dir)
+    if plan is None:
+        return _ask(running, "DELETE", "/sandbox/faults", timeout=None)
+    return _ask(running, "PUT", "/sandbox/faults", json=plan.model_dump(mode="json"), timeout=None)
+
+
+def faults(world_dir: Path) -> dict[str, Any]:
+    """The plan of faults in force, running or not; see `Faults.describe`."""
+    return Faults(world_dir.resolve() / SERVER_FOLDER).describe()
+
+
+def fault_log(world_dir: Path) -> list[dict[str, Any]]:
+    """Every fault that was met, oldest first, running or not."""
+    return Faults(world_dir.resolve() / SERVER_FOLDER).log()
 
 
 # -- process -----------------------------------------------------------------------------------------------------
@@ -141,6 +157,14 @@ def _await_answer(world_dir: Path, spawned: _Running, process: "subprocess.Popen
                 f"the sandbox did not answer within {START_SECONDS:.0f} s; the end of {log}:\n{_tail(log)}"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _running_now(world_dir: Path) -> _Running:
+    world_dir = world_dir.resolve()
+    running = _running(world_dir)
+    if running is None:
+        raise SandboxError(f"the sandbox of {world_dir} is not running; start it with `numerai sandbox start`")
+    return running
 
 
 def _running(world_dir: Path) -> _Running | None:
@@ -240,12 +264,13 @@ def _remembered(world_dir: Path) -> Status:
     state = State(path)
     if (now := state.now()) is None:
         return Status(running=False)
-    current = rounds.round_at(now)
+    hours = Faults(world_dir / SERVER_FOLDER).hours
+    current = hours.round_at(now)
     return Status(
         running=False,
         now=now,
         open_round=None if current is None else current.number,
-        newest_era=rounds.latest_round(now).era,
-        next_opening=rounds.next_round(now).opens,
+        newest_era=hours.latest_round(now).era,
+        next_opening=hours.next_opening(now),
         submissions=len(state.submissions()),
     )

@@ -34,13 +34,17 @@ class Publisher:
     def write(self, directory: Path, live: EraFiles) -> None:
         """Write the twelve files into directory/"v5.3", whole or not at all; `live` holds the rows of the round."""
         shared = (*self._fixed_files(), *self._weekly_files())
-        rows, scores = _live_blocks(live)
         with whole_folder(directory / writer.VERSION) as aside:
             for path in shared:
                 link_or_copy(path, aside / path.name)
-            writer.write_rows(aside / writer.LIVE, [rows], self._feature_names)
-            writer.write_benchmarks(aside / writer.LIVE_BENCHMARK, [scores])
-            writer.write_example(aside, writer.LIVE_EXAMPLE, [_as_example(scores)])
+            self.write_live(aside, live)
+
+    def write_live(self, folder: Path, live: EraFiles) -> None:
+        """Write the live files alone into an existing folder."""
+        rows, scores = _live_blocks(live)
+        writer.write_rows(folder / writer.LIVE, [rows], self._feature_names)
+        writer.write_benchmarks(folder / writer.LIVE_BENCHMARK, [scores])
+        writer.write_example(folder, writer.LIVE_EXAMPLE, [_as_example(scores)])
 
     def _fixed_files(self) -> list[Path]:
         folder = self._directory / "published" / "train"

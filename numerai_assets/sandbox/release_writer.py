@@ -67,29 +67,25 @@ class Scores:
 
 def write_rows(path: Path, blocks: Iterable[Rows], features: Sequence[str]) -> None:
     """train, validation or live: era, data_type, features, targets, and id as the pandas index."""
-    schema = _schema(
-        [("era", pa.string()), ("data_type", pa.string())]
-        + [(name, pa.int8()) for name in features]
-        + [(name, pa.float32()) for name in TARGETS]
-    )
+    schema = rows_schema(features)
     _write(path, schema, (_rows_table(block, schema) for block in blocks))
 
 
 def write_benchmarks(path: Path, blocks: Iterable[Scores]) -> None:
     """The benchmark models' predictions: era and one column a model, and id as the pandas index."""
-    schema = _schema([("era", pa.string())] + [(name, pa.float64()) for name in BENCHMARK_NAMES])
+    schema = schema_of([("era", pa.string())] + [(name, pa.float64()) for name in BENCHMARK_NAMES])
     _write(path, schema, (_scores_table(block, schema) for block in blocks))
 
 
 def write_meta_model(path: Path, blocks: Iterable[Scores]) -> None:
     """The meta model's predictions: era, data_type, numerai_meta_model, and id as the pandas index."""
-    schema = _schema([("era", pa.string()), ("data_type", pa.string()), (META_MODEL, pa.float64())])
+    schema = schema_of([("era", pa.string()), ("data_type", pa.string()), (META_MODEL, pa.float64())])
     _write(path, schema, (_scores_table(block, schema) for block in blocks))
 
 
 def write_example(folder: Path, stem: str, blocks: Sequence[Scores]) -> None:
     """Example predictions, in the column `prediction` of the blocks, as <stem>.parquet and <stem>.csv."""
-    schema = _schema([("prediction", pa.float64())])
+    schema = schema_of([("prediction", pa.float64())])
     _write(folder / f"{stem}.parquet", schema, (_scores_table(block, schema) for block in blocks))
     with (folder / f"{stem}.csv").open("w", newline="") as file:
         file.write("id,prediction\n")
@@ -151,8 +147,17 @@ def _repeat(value: str, n: int) -> pa.Array:
     return pa.array([value] * n, type=pa.string())
 
 
-def _schema(columns: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
-    """Fields and `id`, with the metadata by which pandas makes `id` the index."""
+def rows_schema(features: Sequence[str]) -> pa.Schema:
+    """The schema of train, validation and live with (d,) `features`."""
+    return schema_of(
+        [("era", pa.string()), ("data_type", pa.string())]
+        + [(name, pa.int8()) for name in features]
+        + [(name, pa.float32()) for name in TARGETS]
+    )
+
+
+def schema_of(columns: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
+    """The schema of a release file: columns and `id`, with the metadata by which pandas makes `id` the index."""
     fields = [pa.field(name, kind) for name, kind in columns] + [pa.field("id", pa.string())]
     metadata = {
         "index_columns": ["id"],

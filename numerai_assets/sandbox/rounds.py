@@ -27,6 +27,7 @@ LANDING = dt.timedelta(minutes=5)
 _OPENS = dt.time(12, tzinfo=dt.UTC)
 _WEEKEND_CLOSES = dt.time(14, tzinfo=dt.UTC)
 _WEEKDAY_CLOSES = dt.time(13, tzinfo=dt.UTC)
+_TAKES_LATE = dt.timedelta(hours=24)
 # Numerai names no hour. The morning lets a day's scores be there when its round opens.
 _SCORED = dt.time(10, tzinfo=dt.UTC)
 _SATURDAY, _SUNDAY, _MONDAY = 5, 6, 0
@@ -61,6 +62,14 @@ class Round:
     def datestamp(self) -> int:
         """The data day as the API writes it: YYYYMMDD."""
         return int(self.data_day.strftime("%Y%m%d"))
+
+    @property
+    def closes_late(self) -> dt.datetime:
+        """When late submissions end too (the API's closeTime): a day after `closes`, or when the next round opens.
+
+        Numerai publishes no rule; a day is what its rounds were seen to have between the two times.
+        """
+        return min(self.closes + _TAKES_LATE, round_by_number(self.number + 1).opens)
 
     @property
     def resolves(self) -> dt.datetime:

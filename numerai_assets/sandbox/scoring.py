@@ -22,6 +22,8 @@ TARGET_OF_DAYS = {20: "target_ender_20", 60: "target_ender_60"}
 PAYOUT_FACTOR = 1.0
 CLIP_THRESHOLD = 1.0
 
+_RIVAL = "rival "
+
 Scorer = Callable[[pd.DataFrame, pd.DataFrame, pd.Series], pd.Series]
 
 
@@ -123,6 +125,36 @@ def score_day(
             for submission in predictions.columns
         ]
     return found
+
+
+@dataclass(frozen=True)
+class RivalScore:
+    """A benchmark's score of a round over `day` weekdays."""
+
+    rival: str
+    round_number: int
+    display_name: str
+    day: int
+    value: float | None
+
+
+def score_round(
+    round_number: int,
+    predictions: pd.DataFrame,
+    live: pd.DataFrame,
+    target_after: Callable[[str, int], pd.Series],
+    day: int,
+) -> tuple[list[DayScore], list[RivalScore]]:
+    """`score_day` of the submissions to a round, and of the benchmarks beside them."""
+    rivals = live[list(BENCHMARKS)].add_prefix(_RIVAL)
+    found = score_day(predictions.join(rivals), live, target_after, day)
+    submitted = [score for score in found if not score.submission_id.startswith(_RIVAL)]
+    of_rivals = [
+        RivalScore(score.submission_id.removeprefix(_RIVAL), round_number, score.display_name, day, score.value)
+        for score in found
+        if score.submission_id.startswith(_RIVAL)
+    ]
+    return submitted, of_rivals
 
 
 def percentile(value: float, rivals: pd.Series) -> float | None:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.app import SERVER_FOLDER, create_app
+from numerai_assets.sandbox.faults.connection import SeverableProtocol
 from numerai_assets.sandbox.world import World
 
 HOST = "127.0.0.1"
@@ -23,11 +24,12 @@ def serve(app: ASGIApp, port: int) -> None:
 
 
 def config(app: ASGIApp, port: int) -> uvicorn.Config:
-    """Uvicorn on loopback without its own Date header, which would be the real time."""
+    """Uvicorn on loopback without its own Date header, which would be the real time, able to break connections off."""
     return uvicorn.Config(
         app,
         host=HOST,
         port=port,
+        http=SeverableProtocol,
         date_header=False,
         server_header=False,
         access_log=False,

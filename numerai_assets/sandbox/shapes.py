@@ -19,15 +19,15 @@ TARGET = "target_ender_60"
 
 
 def round_json(found: Round, now: dt.datetime) -> Json:
-    """A round as seen at `now`. Submissions close with staking: the sandbox has no late ones."""
+    """A round as seen at `now`. Between closeStakingTime and closeTime it takes late submissions."""
     is_resolved = found.status(now) is RoundStatus.RESOLVED
     return {
-        "id": _round_id(found.number),
+        "id": round_id(found.number),
         "tournament": TOURNAMENT,
         "number": found.number,
         "target": TARGET,
         "openTime": utc(found.opens),
-        "closeTime": utc(found.closes),
+        "closeTime": utc(found.closes_late),
         "closeStakingTime": utc(found.closes),
         "scoreTime": utc(found.scored_at(1)),
         "resolveTime": utc(found.resolves),
@@ -43,7 +43,7 @@ def round_json(found: Round, now: dt.datetime) -> Json:
 def score_config_json(config: ScoreConfig, scored: Round) -> Json:
     """How one score of a round is computed and what it pays."""
     return {
-        "id": f"{_round_id(scored.number)}-{config.name}",
+        "id": f"{round_id(scored.number)}-{config.name}",
         "scoreConfigId": f"score-{config.name}",
         "roundNumberStart": 1,
         "roundNumberEnd": None,
@@ -77,6 +77,7 @@ def model_json(model: Model) -> Json:
     return {
         "id": model.id,
         "name": model.name,
+        "username": model.name,
         "displayName": model.name,
         "tournament": TOURNAMENT,
         "insertedAt": stored_utc(model.inserted_at),
@@ -92,7 +93,7 @@ def submission_score_json(submission: Submission, score: DayScore) -> Json:
     """One score of one day."""
     scored, config = rounds.round_by_number(submission.round_number), _config_of(score)
     return {
-        "roundId": _round_id(scored.number),
+        "roundId": round_id(scored.number),
         "submissionId": submission.id,
         "roundNumber": scored.number,
         "roundResolveTime": utc(scored.resolves),
@@ -117,7 +118,7 @@ def performance_json(submission: Submission, scores: list[DayScore], now: dt.dat
     return {
         "atRisk": f"{AT_RISK}",
         "payoutMultipliers": [config | {"multiplier": config["defaultMultiplier"]} for config in configs],
-        "roundId": _round_id(scored.number),
+        "roundId": round_id(scored.number),
         "roundPayoutFactor": PAYOUT_FACTOR,
         "roundNumber": scored.number,
         "roundOpenTime": utc(scored.opens),
@@ -126,6 +127,21 @@ def performance_json(submission: Submission, scores: list[DayScore], now: dt.dat
         "roundTarget": TARGET,
         "submissionScores": _payout_scores(scored, newest),
         "intraRoundSubmissionScores": _payout_scores(scored, scores),
+    }
+
+
+def payout_json(model: Model, scored: Round) -> Json:
+    """What a round pays a model: nothing, as nothing is at risk."""
+    return {
+        "roundId": round_id(scored.number),
+        "roundNumber": scored.number,
+        "roundResolveTime": utc(scored.resolves),
+        "modelId": model.id,
+        "modelName": model.name,
+        "modelDisplayName": model.name,
+        "payoutNmr": f"{AT_RISK}",
+        "payoutValue": f"{AT_RISK}",
+        "currencySymbol": "$",
     }
 
 
@@ -154,7 +170,7 @@ def _config_of(score: DayScore) -> ScoreConfig:
     return next(config for config in SCORES if config.display_name == score.display_name)
 
 
-def _round_id(number: int) -> str:
+def round_id(number: int) -> str:
     return f"round-{number}"
 
 

@@ -1,6 +1,7 @@
 """How big a sandbox world is, and when its rivals are fitted."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from numerai_assets.eras import friday_of
 from numerai_assets.errors import SandboxError
@@ -9,6 +10,19 @@ FIRST_VALIDATION_ERA = 575
 """Training ends the era before, whatever the size: as in Numerai's own files."""
 
 _LEAST_TRAINING_ERAS = 60
+
+
+class Extent(Protocol):
+    """What a synthetic market is told of its extent."""
+
+    @property
+    def characteristics(self) -> int: ...
+
+    @property
+    def first_era(self) -> int: ...
+
+    def stocks_in(self, era: int) -> int:
+        """Stocks that era `era` should have."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,14 @@ class Size:
     meta_model_from: int
     trees: int
     learning_rate: float
+
+    def stocks_in(self, era: int) -> int:
+        """Stocks that era `era` should have (synthetic market only)."""
+        return self.stocks + int(self.stocks_per_era * (era - self.first_era))
+
+    def with_stocks(self, stocks: int) -> "Size":
+        """The same with `stocks` stocks in every era."""
+        return replace(self, stocks=stocks, stocks_per_era=0.0)
 
 
 SIZES: dict[str, Size] = {

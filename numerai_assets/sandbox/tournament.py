@@ -7,7 +7,6 @@ Readers take `view`, one frozen picture of the time and the releases on offer, a
 import datetime as dt
 import hashlib
 import hmac
-import io
 import re
 import secrets
 import shutil
@@ -18,17 +17,37 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from numerai_tools.submissions import validate_submission_numerai
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox import rounds
+from numerai_assets.sandbox.diagnostics_desk import DiagnosticsDesk
+from numerai_assets.sandbox.faults.engine import Faults
+from numerai_assets.sandbox.faults.plan import Plan
+from numerai_assets.sandbox.files import write_bytes
+from numerai_assets.sandbox.hosted_models import HostedModels
+from numerai_assets.sandbox.hours import Hours
+from numerai_assets.sandbox.intake import Intake, newest_selected
+from numerai_assets.sandbox.pickle_process import NUMERAI_LIMITS, RunLimits
 from numerai_assets.sandbox.rounds import Round
-from numerai_assets.sandbox.scoring import DayScore, score_day
-from numerai_assets.sandbox.state import TOURNAMENT, Model, Release, ReleaseFile, State, Submission, Upload
+from numerai_assets.sandbox.scoring import DayScore, RivalScore, score_round
+from numerai_assets.sandbox.state import (
+    TOURNAMENT,
+    Arrival,
+    Model,
+    Purpose,
+    Release,
+    ReleaseFile,
+    State,
+    Submission,
+    Upload,
+)
+from numerai_assets.sandbox.submission_rules import read_submission, validated
+from numerai_assets.sandbox.webhooks import Webhooks
 from numerai_assets.sandbox.world import World
 
-NOT_OPEN = "Current round not open for submissions"
 URL_LIFETIME = dt.timedelta(hours=1)
+
+_Scored = tuple[list[DayScore], list[RivalScore]]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -39,14 +58,15 @@ class View:
 
     now: dt.datetime
     releases: tuple[Release, ...]
+    hours: Hours
 
     @property
     def latest_round(self) -> Round:
-        return rounds.latest_round(self.now)
+        return self.hours.latest_round(self.now)
 
     @property
     def open_round(self) -> Round | None:
-        return rounds.round_at(self.now)
+        return self.hours.round_at(self.now)
 
     def release(self, round_number: int | None) -> Release:
         """The release of a round, the current one for None. Raises SandboxError when it is not on offer."""
@@ -62,10 +82,15 @@ class View:
 class Tournament:
     """Rounds, releases, submissions and scores over one World, remembered under `directory`."""
 
-    def __init__(self, world: World, directory: Path) -> None:
+    def __init__(self, world: World, directory: Path, run_limits: RunLimits = NUMERAI_LIMITS) -> None:
         self.world = world
         self.directory = directory
         self.state = State(directory / "state.sqlite")
+        self.faults = Faults(directory)
+        self.diagnostics = DiagnosticsDesk(world, self.state, self._uploads)
+        self._intake = Intake(world, self.state, self._uploads, self.faults)
+        self.hosted = HostedModels(world, self.state, self._uploads, run_limits)
+        self.webhooks = Webhooks(self.state)
         self._secret = self.state.url_secret()
         self._lock = threading.Lock()
         self._view: View | None = None
@@ -90,6 +115,8 @@ class Tournament:
             elif pending is not None:
                 self._carry_out(now, pending)
             self._refresh()
+        self.diagnostics.resume()
+        self.hosted.resume(self.submit_prediction)
 
     def advance(self, to: str) -> None:
         """Moves the clock to `to` (see `rounds.destination`) through everything that happens on the way.
@@ -98,7 +125,7 @@ class Tournament:
         """
         with self._lock:
             now = self.view.now
-            at = rounds.destination(to, now)
+            at = self.view.hours.destination(to, now)
             if (era := rounds.latest_round(at).era) > self.world.last_era:
                 end = rounds.weekend_round(self.world.last_era + 1).opens
                 raise SandboxError(
@@ -108,15 +135,61 @@ class Tournament:
             self.state.begin_advance(at)
             self._carry_out(now, at)
             self._refresh()
+            self._call_webhooks(now)
+
+    def _call_webhooks(self, before: dt.datetime) -> None:
+        """Calls the models' webhooks for a round that opened since `before` and is open now.
+
+        Nobody is called for rounds that the clock jumped over: nobody could have answered in time.
+        """
+        opened = self.view.open_round
+        if opened is not None and opened.opens > before:
+            for model in self.state.models():
+                if model.webhook is not None:
+                    self.webhooks.call(model, opened, self.view.now)
+
+    def put_faults(self, plan: Plan | None) -> None:
+        """Puts a plan of faults in force, None for none; a round that was late only by the one before opens at once."""
+        with self._lock:
+            now = self.view.now
+            self.state.begin_advance(now)
+            self.faults.put(plan, now)
+            self._carry_out(now, now)
+            self._refresh()
 
     def _carry_out(self, now: dt.datetime, to: dt.datetime) -> None:
-        latest = rounds.latest_round(to)
+        self.faults.meet_round(rounds.latest_round(to), to)
+        latest = self.faults.hours.latest_round(to)
+        self.state.settle(to)
         while self.world.newest_era < latest.era:
             self.world.advance_era()
-        scores = [score for day in self._scored_between(now, to) for score in day]
+        arrivals = self._arrivals(now, to)
+        scored = list(self._scored_between(now, to, arrivals))
+        scores = [score for submitted, _ in scored for score in submitted]
+        rival_scores = [score for _, of_rivals in scored for score in of_rivals]
         releases = self.state.releases()
         current = releases[-1] if releases[-1].round_number == latest.number else self._publish(latest)
-        self.state.commit_advance(to, current, scores)
+        self.state.commit_advance(to, current, scores, rival_scores, arrivals)
+
+    def _arrivals(self, now: dt.datetime, to: dt.datetime) -> list[Arrival]:
+        """What is submitted by itself to the rounds that open after `now` and not after `to`.
+
+        First what was queued, then what the assigned pickles predict.
+        """
+        arrivals: list[Arrival] = []
+
+        def submit(model_id: str, opened: Round, content: bytes) -> str:
+            arrivals.append(self._intake.hosted_arrival(model_id, opened, content))
+            return arrivals[-1].submission.id
+
+        hours = self.faults.hours
+        for number in range(hours.latest_round(now).number + 1, hours.latest_round(to).number + 1):
+            opened = hours.actual(number)
+            arrivals += self._intake.queued_arrivals(opened)
+            if self.hosted.has_assignments():
+                self.world.open_round(number, opened.data_day)
+                self.hosted.run_for(opened, submit)
+        return newest_selected(arrivals)
 
     def _publish(self, released: Round) -> Release:
         """Opens a round in the world and writes its release folder."""
@@ -130,34 +203,41 @@ class Tournament:
         )
         return Release(released.datestamp, released.number, files)
 
-    def _scored_between(self, now: dt.datetime, to: dt.datetime) -> Iterator[list[DayScore]]:
-        """Scores of the selected submissions that fall due after `now` and not after `to`."""
+    def _scored_between(self, now: dt.datetime, to: dt.datetime, arrivals: list[Arrival]) -> Iterator[_Scored]:
+        """Scores of the selected submissions, and of their rivals, that fall due after `now` and not after `to`."""
         by_round: dict[int, list[Submission]] = {}
-        for submission in self.state.submissions(selected=1):
+        for submission in [
+            *self.state.submissions(selected=1),
+            *(arrival.submission for arrival in arrivals if arrival.submission.selected),
+        ]:
             by_round.setdefault(submission.round_number, []).append(submission)
         for number, submissions in sorted(by_round.items()):
             scored = rounds.round_by_number(number)
             due = [day for day in range(1, rounds.SCORED_WEEKDAYS + 1) if now < scored.scored_at(day) <= to]
             if not due:
                 continue
-            live = self.world.live(number)
+            live = self._live(number)
             predictions = pd.DataFrame({s.id: self._predictions(s, live) for s in submissions})
             for day in due:
-                yield score_day(predictions, live, self._target_of(number), day)
+                yield score_round(number, predictions, live, self._target_of(number), day)
+
+    def _live(self, round_number: int) -> pd.DataFrame:
+        """`World.live`, but for the rows that were not published."""
+        return self.faults.accepted(round_number, self.world.live(round_number))
 
     def _target_of(self, round_number: int) -> Callable[[str, int], pd.Series]:
-        return lambda target, weekdays: self.world.live_target(round_number, target, weekdays)
+        return lambda target, weekdays: self.faults.accepted(
+            round_number, self.world.live_target(round_number, target, weekdays)
+        )
 
     def _predictions(self, submission: Submission, live: pd.DataFrame) -> pd.Series:
-        frame = read_submission(self.upload_path(submission.filename).read_bytes())
-        id_column, prediction_column, matched, _ = validate_submission_numerai(_ids(live), frame)
-        series: pd.Series = matched.set_index(id_column)[prediction_column]
-        return series
+        return validated(read_submission(self.upload_path(submission.filename).read_bytes()), live)
 
     def _refresh(self) -> None:
         now = self.state.now()
         assert now is not None
-        self._view = View(now, tuple(self.state.releases()))
+        self._view = View(now, tuple(self.state.releases()), self.faults.hours)
+        self.faults.keep_files(release.datestamp for release in self._view.releases)
         kept = {str(release.datestamp) for release in self._view.releases}
         for folder in (self.directory / "releases").iterdir():
             if folder.name not in kept:
@@ -188,7 +268,11 @@ class Tournament:
 
     def upload_path(self, filename: str) -> Path:
         """Where the bytes of an upload are. `filename` must be one that was handed out."""
-        return self.directory / "uploads" / filename
+        return self._uploads / filename
+
+    @property
+    def _uploads(self) -> Path:
+        return self.directory / "uploads"
 
     # -- submissions ---------------------------------------------------------------------------------------------
 
@@ -205,11 +289,11 @@ class Tournament:
                 return model
         raise SandboxError(f"User not found: {name}")
 
-    def hand_out_upload(self, filename: str, identity: str | None) -> str:
+    def hand_out_upload(self, filename: str, identity: str | None, purpose: Purpose = Purpose.SUBMISSION) -> str:
         """A new file name for an upload, made of the client's own and something random."""
         stem, _, suffix = _UNSAFE.sub("_", Path(filename).name)[-80:].rpartition(".")
         name = f"{stem or 'predictions'}-{secrets.token_hex(6)}.{suffix}"
-        self.state.add_upload(name, self.model(identity).id)
+        self.state.add_upload(name, self.model(identity).id, purpose)
         return name
 
     def expects_upload(self, filename: str) -> bool:
@@ -222,11 +306,7 @@ class Tournament:
         with self._lock:
             if not self.expects_upload(filename):
                 return False
-            path = self.upload_path(filename)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_name(f".{path.name}.part")
-            aside.write_bytes(content)
-            aside.replace(path)
+            write_bytes(self.upload_path(filename), content)
             return self.state.receive_upload(filename, hashlib.sha256(content).hexdigest())
 
     def register(
@@ -238,39 +318,49 @@ class Tournament:
         source: str | None = None,
         data_datestamp: int | None = None,
     ) -> Submission:
-        """Makes an uploaded file the model's submission to the open round.
+        """Makes an uploaded file the model's submission to the round that it is for (see `intake`).
 
         Raises SandboxError, with numerai-tools' own words for a file that breaks a rule, when it is not accepted.
         """
         with self._lock:
             model = self.model(identity)
-            current = self.view.open_round
-            if current is None:
-                raise SandboxError(NOT_OPEN)
-            if data_datestamp is not None and data_datestamp != current.datestamp:
+            if self.hosted.assigned_to(model.id) is not None:
                 raise SandboxError(
-                    f"dataDatestamp {data_datestamp} is not that of round {current.number}, {current.datestamp}"
+                    f"Model {model.name} has a model upload assigned and takes no submissions over the API; "
+                    "unassign it first"
                 )
-            upload = self._uploaded(filename, model)
-            frame = read_submission(self.upload_path(filename).read_bytes())
-            matched = validated(frame, self.world.live(current.number))
-            return self.state.add_submission(
-                upload=upload,
-                round_number=current.number,
-                now=self.view.now,
-                submitted_count=len(frame),
-                filtered_count=len(matched),
-                trigger_id=trigger_id,
-                source=source,
+            upload = self.uploaded(filename, model, Purpose.SUBMISSION)
+            if self.state.submissions(filename=filename):
+                raise SandboxError(f"File already submitted: {filename}")
+            return self._intake.register(
+                upload, self.view.now, trigger_id=trigger_id, source=source, data_datestamp=data_datestamp
             )
 
-    def _uploaded(self, filename: str, model: Model) -> Upload:
+    def uploaded(self, filename: str, model: Model, purpose: Purpose) -> Upload:
+        """A file that was uploaded for a model and a purpose. Raises SandboxError when it was not."""
         upload = self.state.upload(filename)
-        if upload is None or upload.model_id != model.id or upload.sha256 is None:
+        if upload is None or (upload.model_id, upload.purpose) != (model.id, purpose) or upload.sha256 is None:
             raise SandboxError(f"File not found: {filename} was not uploaded for model {model.name}")
-        if self.state.submissions(filename=filename):
-            raise SandboxError(f"File already submitted: {filename}")
         return upload
+
+    def hold(self, filename: str, until: dt.datetime | None) -> None:
+        """Keeps the submission made of an upload in processing, unselected, until then; None: for ever."""
+        with self._lock:
+            for submission in self.state.submissions(filename=filename):
+                self.state.hold(submission, until)
+
+    def assign_pickle(self, identity: str | None, pickle_id: str | None) -> None:
+        """Lets a model use a valid pickle, or none. Raises SandboxError where that may not be."""
+        with self._lock:
+            self.hosted.assign(self.model(identity), pickle_id)
+
+    def submit_prediction(self, model_id: str, to: Round, content: bytes) -> str:
+        """Makes what a hosted model predicted its submission to the open round `to`; answers the submission's id.
+
+        Raises SandboxError when the round has closed meanwhile.
+        """
+        with self._lock:
+            return self._intake.hosted(model_id, to, self.view.now, content).id
 
     def submission(self, identity: str | None) -> Submission:
         """The submission of an id. Raises SandboxError when there is none."""
@@ -292,35 +382,12 @@ class Tournament:
             "open_round": None if current is None else current.number,
             "newest_era": view.latest_round.era,
             "last_era": self.world.last_era,
-            "next_opening": rounds.next_round(view.now).opens.isoformat(),
+            "next_opening": view.hours.next_opening(view.now).isoformat(),
             "submissions": len(self.state.submissions()),
         }
-
-
-def read_submission(content: bytes) -> pd.DataFrame:
-    """The table in a submitted CSV. Raises SandboxError when it is none."""
-    try:
-        return pd.read_csv(io.BytesIO(content), dtype={"id": str})
-    except (ValueError, pd.errors.ParserError) as error:
-        raise SandboxError(f"invalid_submission_file: not a CSV file ({' '.join(str(error).split())})") from None
-
-
-def validated(frame: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a submission that are live, checked by numerai-tools, whose messages become SandboxErrors."""
-    try:
-        _, _, matched, _ = validate_submission_numerai(_ids(live), frame)
-    except AssertionError as error:
-        raise SandboxError(str(error)) from None
-    except TypeError:
-        raise SandboxError("invalid_submission_values: values must be numbers") from None
-    return matched
 
 
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file, read in bounded memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _ids(live: pd.DataFrame) -> pd.Series:
-    return pd.Series(live.index.astype(str), name="id")

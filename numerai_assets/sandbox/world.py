@@ -12,9 +12,7 @@ Stocks and oracle never leave the folder: a release holds only what Numerai woul
 """
 
 import datetime as dt
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,34 +24,21 @@ from numpy.typing import NDArray
 from numerai_assets.eras import HORIZONS, era_label, era_on, friday_of, live_key, resolved_through
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox import encoder, names
+from numerai_assets.sandbox.economy import Dials
 from numerai_assets.sandbox.era_files import PREDICTIONS, EraFiles, era_files, round_files
 from numerai_assets.sandbox.files import whole_folder, write_text
 from numerai_assets.sandbox.market import Market
-from numerai_assets.sandbox.prices import PriceMarket
+from numerai_assets.sandbox.oracle import COMPONENTS
 from numerai_assets.sandbox.publisher import Publisher
+from numerai_assets.sandbox.recipe import Recipe, open_market, read_recipe
 from numerai_assets.sandbox.release_writer import FEATURES_JSON
 from numerai_assets.sandbox.rivals import BENCHMARK_NAMES, Rivals, meta_model
-from numerai_assets.sandbox.sizes import FIRST_VALIDATION_ERA, SIZES, Size, fit_to_prices
-from numerai_assets.sandbox.synthetic import SyntheticMarket
+from numerai_assets.sandbox.sizes import FIRST_VALIDATION_ERA, SIZES, fit_to_prices
 
 MARKETS = ("synthetic", "prices")
-FORMAT = 1
-
 Progress = Callable[[str, int, int], None]
 
 ROUNDS_PER_ERA = 5
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """What a world is made of; with the newest era, all that world.json holds."""
-
-    market: str
-    size: Size
-    seed: int
-    prices: str | None
-    feature_names: tuple[str, ...]
-    columns: tuple[int, ...]
 
 
 class World:
@@ -62,32 +47,32 @@ class World:
     All of it follows from its seed. One process at a time may change a world; any number may read it.
     """
 
-    def __init__(self, directory: Path, recipe: _Recipe, newest_era: int, market: Market | None = None) -> None:
+    def __init__(self, directory: Path, recipe: Recipe, newest_era: int, market: Market | None = None) -> None:
         self.directory = directory
         self.newest_era = newest_era
-        self._recipe = recipe
+        self.recipe = recipe
         self._opened_market = market
 
     @property
     def seed(self) -> int:
-        return self._recipe.seed
+        return self.recipe.seed
 
     @property
     def market_name(self) -> str:
-        return self._recipe.market
+        return self.recipe.market
 
     @property
     def size_name(self) -> str:
-        return self._recipe.size.name
+        return self.recipe.size.name
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        return self._recipe.feature_names
+        return self.recipe.feature_names
 
     @property
     def first_era(self) -> int:
         """First era of the training data."""
-        return self._recipe.size.first_era
+        return self.recipe.size.first_era
 
     @property
     def last_era(self) -> int:
@@ -104,42 +89,26 @@ class World:
         seed: int = 0,
         prices: Path | None = None,
         features_json: Path | None = None,
+        dials: Dials | None = None,
         progress: Progress | None = None,
     ) -> "World":
         """Make a world in `directory`, which must not exist or be empty; whole or not at all.
 
         prices: the daily price panel of market "prices". features_json: a real features.json to take names from.
+        dials: what the synthetic economy holds, if not the default.
         progress is called with (stage, done, total). SandboxError for an unknown market or size, or unusable input.
         """
         if directory.exists() and any(directory.iterdir()):
             raise SandboxError(f"{directory}: not empty; choose a new folder or open the world that is there")
         with whole_folder(directory) as aside:
-            cls._begin(aside, market, size, seed, prices, features_json)._fill(progress or _say_nothing)
+            cls._begin(aside, market, size, seed, prices, features_json, dials)._fill(progress or _say_nothing)
         return cls.open(directory)
 
     @classmethod
     def open(cls, directory: Path) -> "World":
         """The world in `directory`. SandboxError if there is none or it is of another format version."""
-        path = directory / "world.json"
-        if not path.exists():
-            raise SandboxError(f"{directory}: there is no sandbox world here; create one first")
-        try:
-            held: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise SandboxError(f"{path}: cannot be read ({error}); create the world anew") from error
-        if held.get("format") != FORMAT:
-            raise SandboxError(
-                f"{path}: format {held.get('format')}, this version reads {FORMAT}; create the world anew"
-            )
-        recipe = _Recipe(
-            held["market"],
-            Size(**held["size"]),
-            held["seed"],
-            held["prices"],
-            tuple(held["feature_names"]),
-            tuple(held["columns"]),
-        )
-        return cls(directory, recipe, held["newest_era"])
+        recipe, newest_era = read_recipe(directory)
+        return cls(directory, recipe, newest_era)
 
     def advance_era(self) -> int:
         """Add the next era's rows, resolve the targets that are due, and return the new newest era.
@@ -179,8 +148,11 @@ class World:
 
     def write_release(self, directory: Path, *, round_number: int) -> None:
         """Write the twelve files, with the live rows of an opened round, into directory/"v5.3"; whole or not at all."""
-        live = self._opened(round_number)
-        Publisher(self.directory, self.feature_names, self._recipe.size, self.newest_era).write(directory, live)
+        self._publisher().write(directory, self._opened(round_number))
+
+    def write_live(self, folder: Path, *, round_number: int) -> None:
+        """Write the live files of an opened round, and nothing else of its release, into an existing folder."""
+        self._publisher().write_live(folder, self._opened(round_number))
 
     def live(self, round_number: int) -> pd.DataFrame:
         """Predictions of an opened round: index id (str) in the order of live.parquet, columns the meta model and the
@@ -189,6 +161,16 @@ class World:
         values = files.predictions()
         index = pd.Index(files.rows()["ids"].astype(str), name="id")
         return pd.DataFrame({name: values[:, i] for i, name in enumerate(PREDICTIONS)}, index=index)
+
+    def id_map(self, from_round: int, to_round: int) -> pd.DataFrame:
+        """The ids of an opened round beside those that the same stocks had in another.
+
+        Columns new_id (str) and id (str, None for a stock that `from_round` had not), in the order of `to_round`.
+        """
+        before, after = (self._opened(number).rows() for number in (from_round, to_round))
+        id_of_stock = dict(zip(before["stocks"].tolist(), before["ids"].astype(str).tolist(), strict=True))
+        ids = [id_of_stock.get(stock) for stock in after["stocks"].tolist()]
+        return pd.DataFrame({"id": pd.Series(ids, dtype=object), "new_id": after["ids"].astype(str)})
 
     def live_target(self, round_number: int, target: str, weekdays: int) -> pd.Series:
         """The target of an opened round as it stands after `weekdays` (1..60) weekdays of returns; never NaN.
@@ -211,7 +193,14 @@ class World:
 
     @classmethod
     def _begin(
-        cls, directory: Path, market: str, size: str, seed: int, prices: Path | None, features_json: Path | None
+        cls,
+        directory: Path,
+        market: str,
+        size: str,
+        seed: int,
+        prices: Path | None,
+        features_json: Path | None,
+        dials: Dials | None,
     ) -> "World":
         if market not in MARKETS:
             raise SandboxError(f"market {market!r}: expected one of {', '.join(MARKETS)}")
@@ -221,9 +210,12 @@ class World:
             raise SandboxError(f"seed {seed}: expected a number that is not negative")
         if (market == "prices") != (prices is not None):
             raise SandboxError("market 'prices' needs a price panel, and only that market takes one")
+        if dials is not None and market != "synthetic":
+            raise SandboxError(f"dials turn the synthetic economy, market {market!r} has none")
+        dials = dials or Dials()
         extent = SIZES[size]
         path = None if prices is None else str(prices.resolve())
-        opened = _open_market(market, extent, seed, path, directory)
+        opened = open_market(market, extent, seed, path, dials, directory)
         if market == "prices":
             extent = fit_to_prices(extent, opened.first_era, opened.last_era)
         if features_json is None:
@@ -232,7 +224,7 @@ class World:
         else:
             features = names.adopt_feature_list(features_json, opened.groups, extent.characteristics)
         write_text(directory / FEATURES_JSON, features.to_json())
-        recipe = _Recipe(market, extent, seed, path, features.names, features.columns)
+        recipe = Recipe(market, extent, seed, path, features.names, features.columns, dials)
         return cls(directory, recipe, extent.newest_era, opened)
 
     def _fill(self, progress: Progress) -> None:
@@ -252,8 +244,7 @@ class World:
         self._remember()
 
     def _remember(self) -> None:
-        held = {"format": FORMAT, "newest_era": self.newest_era, **asdict(self._recipe)}
-        write_text(self.directory / "world.json", json.dumps(held))
+        self.recipe.write(self.directory, self.newest_era)
 
     # --- one era ------------------------------------------------------------------------------------------------
 
@@ -265,9 +256,40 @@ class World:
         """(n,) float32 target of a historical era by its full name, NaN where unresolved."""
         return self._era(era).all_targets(era, self.newest_era)[:, encoder.TARGETS.index(name)]
 
+    def ids(self, era: int) -> NDArray[np.str_]:
+        """(n,) ids of a historical era, in the order of its features and targets."""
+        return self._era(era).rows()["ids"].astype(str)
+
+    def predictions(self, era: int) -> pd.DataFrame:
+        """Published predictions of a historical era: index id, columns the meta model (NaN before it exists) and the two
+        benchmarks, float64 in (0, 1)."""
+        return pd.DataFrame(
+            self._era(era).predictions(), index=pd.Index(self.ids(era), name="id"), columns=list(PREDICTIONS)
+        )
+
     def oracle(self, era: int, horizon: int) -> NDArray[np.float32] | None:
-        """(n,) expected specific return of an era, as `Market.oracle` defines it; None where the market does not know it."""
-        return self._era(era).rows().get(f"oracle_{horizon}")
+        """(n,) best prediction of target ender of an era, all components together; None where the market does not know it."""
+        parts = self.oracle_components(era, horizon)
+        return None if parts is None else np.sum(list(parts.values()), axis=0, dtype=np.float32)
+
+    def oracle_components(self, era: int, horizon: int) -> dict[str, NDArray[np.float32]] | None:
+        """By component: (n,) expected specific return of an era, as module `oracle` defines it, and made neutral to the
+        risk exposures as target ender is; None where the market does not know it."""
+        stored = self._era(era).rows().get(f"oracle_{horizon}")
+        return None if stored is None else dict(zip(COMPONENTS, stored.T, strict=True))
+
+    def predict(self, era: int, features: NDArray[np.int8], *, live: bool = False) -> NDArray[np.float64]:
+        """(n, 3) meta model (NaN before it exists) and benchmarks, by the models of the chunk that `era` is in.
+
+        features: (n, d) int8. SandboxError before the first chunk.
+        """
+        rivals, start = self._rivals, self._rivals.chunk_of(era)
+        if start is None:
+            raise SandboxError(f"era {era}: rivals predict from era {self.recipe.size.first_benchmark_era} on")
+        by_rival = rivals.predict(rivals.rivals_of(start), start, features)
+        has_meta = live or era >= self.recipe.size.meta_model_from
+        meta = meta_model(by_rival) if has_meta else np.full(len(features), np.nan)
+        return np.column_stack([meta, *(by_rival[name] for name in BENCHMARK_NAMES)])
 
     def _write_era(self, era: int) -> None:
         files = self._era(era)
@@ -277,7 +299,7 @@ class World:
     def _draw(self, files: EraFiles, key: str, day: dt.date, predict_as: int | None) -> None:
         """Encode the cross-section of `day` under `key`; rows go by id, so that their order tells nothing."""
         snapshot = self._market.snapshot(day)
-        bins = encoder.bin_features(snapshot.characteristics[:, list(self._recipe.columns)], self._rng("bins", key))
+        bins = encoder.bin_features(snapshot.characteristics[:, list(self.recipe.columns)], self._rng("bins", key))
         ids = encoder.encode_ids(self.seed, key, snapshot.stocks)
         order = np.argsort(ids)
         rows: dict[str, NDArray[Any]] = {
@@ -289,11 +311,13 @@ class World:
         for horizon in HORIZONS:
             oracle = self._market.oracle(day, snapshot.stocks, horizon)
             if oracle is not None:
-                rows[f"oracle_{horizon}"] = oracle[order]
+                parts = np.column_stack(list(oracle.values())).astype(np.float64)
+                neutral = encoder.neutralise(parts, snapshot.exposures.astype(np.float64))
+                rows[f"oracle_{horizon}"] = neutral[order].astype(np.float32)
         features = bins[order]
         files.write_rows(features, rows)
         if predict_as is not None:
-            files.write_predictions(self._predictions(predict_as, features, live=True))
+            files.write_predictions(self.predict(predict_as, features, live=True))
 
     def _resolve(self, era: int, horizon: int) -> None:
         """Write the targets of `horizon` of an era, once."""
@@ -323,7 +347,7 @@ class World:
 
     def _fit_rivals(self, newest: int, progress: Progress) -> None:
         """Fit what chunks up to era `newest` need and do not have."""
-        size, rivals = self._recipe.size, self._rivals
+        size, rivals = self.recipe.size, self._rivals
         starts = range(size.first_benchmark_era, newest + 1, size.chunk)
         wanted = [(rival, start) for start in starts for rival in rivals.rivals_of(start)]
         for done, (rival, start) in enumerate(wanted, start=1):
@@ -333,17 +357,7 @@ class World:
     def _predict_era(self, era: int) -> None:
         files = self._era(era)
         if self._rivals.chunk_of(era) is not None and not files.has_predictions():
-            files.write_predictions(self._predictions(era, files.features()))
-
-    def _predictions(self, era: int, features: NDArray[np.int8], *, live: bool = False) -> NDArray[np.float64]:
-        """(n, 3) meta model (NaN before it exists) and benchmarks, by the models of the chunk that `era` is in."""
-        rivals, start = self._rivals, self._rivals.chunk_of(era)
-        if start is None:
-            raise SandboxError(f"era {era}: rivals predict from era {self._recipe.size.first_benchmark_era} on")
-        by_rival = rivals.predict(rivals.rivals_of(start), start, features)
-        has_meta = live or era >= self._recipe.size.meta_model_from
-        meta = meta_model(by_rival) if has_meta else np.full(len(features), np.nan)
-        return np.column_stack([meta, *(by_rival[name] for name in BENCHMARK_NAMES)])
+            files.write_predictions(self.predict(era, files.features()))
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -351,13 +365,16 @@ class World:
     def _market(self) -> Market:
         if self._opened_market is not None:
             return self._opened_market
-        recipe = self._recipe
-        return _open_market(recipe.market, recipe.size, recipe.seed, recipe.prices, self.directory)
+        recipe = self.recipe
+        return open_market(recipe.market, recipe.size, recipe.seed, recipe.prices, recipe.dials, self.directory)
 
     @cached_property
     def _rivals(self) -> Rivals:
-        groups = [self._market.groups[column] for column in self._recipe.columns]
-        return Rivals(self.directory / "models", self._recipe.size, groups)
+        groups = [self._market.groups[column] for column in self.recipe.columns]
+        return Rivals(self.directory / "models", self.recipe.size, groups)
+
+    def _publisher(self) -> Publisher:
+        return Publisher(self.directory, self.feature_names, self.recipe.size, self.newest_era)
 
     def _era(self, era: int) -> EraFiles:
         return era_files(self.directory, era)
@@ -381,12 +398,6 @@ def era_of_round(round_number: int) -> int:
     if round_number < 1:
         raise SandboxError(f"round {round_number}: rounds are numbered from 1")
     return FIRST_VALIDATION_ERA + (round_number - 1) // ROUNDS_PER_ERA
-
-
-def _open_market(market: str, size: Size, seed: int, prices: str | None, directory: Path) -> Market:
-    if prices is None:
-        return SyntheticMarket(size, seed, directory / "market")
-    return PriceMarket(Path(prices))
 
 
 def _short_name(target: str) -> str:

@@ -1,0 +1,43 @@
+"""Work that an answer does not wait for."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class Background:
+    """Does jobs one after another in a thread of its own, which the first job starts and the process's end stops.
+
+    A job answers for its own errors; one that escapes it is logged and does not keep the next from being done.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def do(self, job: Callable[[], None]) -> None:
+        """Queues a job and returns at once."""
+        self._jobs.put(job)
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+
+    def wait(self) -> None:
+        """Returns when every job that was queued is done."""
+        self._jobs.join()
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - the thread must outlive a job's bug; the log tells of it
+                _log.exception("a job of %s failed", self._name)
+            finally:
+                self._jobs.task_done()
