@@ -2,29 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from numerai_assets.errors import NumeraiAssetsError, RoundClosedError, SettingsError
+from numerai_assets.errors import RoundClosedError, SettingsError
+from numerai_assets.guarded import guarded
+from numerai_assets.sandbox_cli import faults, full_release
 from numerai_assets.settings import Settings, load_settings
-
-
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Turns this project's errors into one line on stderr and exit status 1."""
-
-    @wraps(command)
-    def _command(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except NumeraiAssetsError as error:
-            click.echo(f"numerai: {error}", err=True)
-            sys.exit(1)
-
-    return _command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,8 +60,12 @@ def weekly(with_sandbox: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--expect-round", is_flag=True, help="Exit with 1 unless the round that should be submitted is: for cron."
+)
+@click.option("--grace-minutes", default=30, show_default=True, help="Time that an open round is given before that.")
 @guarded
-def status() -> None:
+def status(expect_round: bool, grace_minutes: int) -> None:
     """What is open, what is on disk, what was submitted, what it scored."""
     from numerai_assets import terminal
     from numerai_assets.assets.performance import read_live_scores
@@ -83,6 +73,11 @@ def status() -> None:
 
     settings = load_settings()
     workspace = _workspace(settings)
+    if expect_round:
+        from numerai_assets.automation.deadline import expect_submitted
+
+        click.echo(expect_submitted(workspace, grace_minutes))
+        return
     current = workspace.tournament.current_round()
     say = terminal.console.print
     say(terminal.describe_round(current) if current else "no round is open")
@@ -197,6 +192,10 @@ def verify(repair: bool) -> None:
 @main.group()
 def sandbox() -> None:
     """A whole Numerai on loopback, to rehearse anything."""
+
+
+sandbox.add_command(faults)
+sandbox.add_command(full_release)
 
 
 @sandbox.command("start")

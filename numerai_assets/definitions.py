@@ -31,7 +31,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             cleaned_features,
             live_features,
             *(stage(method) for method in methods for stage in _STAGES_OF_A_METHOD),
-            *(submission_asset(slot, method) for slot, method in settings.slots.items()),
+            *(submission_asset(slot, method, methods) for slot, method in settings.slots.items()),
             scores_asset(list(settings.slots)),
         ],
         asset_checks=[*CHECKS, *(check for method in methods for check in checks_of(method))],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from numerai_assets.alerts import URLS_VARIABLE
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.plan import next_steps
 from numerai_assets.errors import NumeraiAssetsError
@@ -36,6 +37,7 @@ def examine(workspace: Workspace) -> list[Finding]:
             "tournament", True, f"{settings.tournament} at {workspace.tournament.url}, files in {workspace.folder}"
         ),
         _keys(workspace),
+        _alerts(),
         *_methods(workspace),
         _disk(workspace),
         _memory(workspace),
@@ -52,6 +54,12 @@ def _keys(workspace: Workspace) -> Finding:
         return Finding("API keys", True, "the sandbox's own; yours are not sent to it")
     absent = [name for name in ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY") if not os.environ.get(name)]
     return Finding("API keys", not absent, f"{' and '.join(absent)} not set" if absent else "set in the environment")
+
+
+def _alerts() -> Finding:
+    # A wish, not a need: a run does not fail over it.
+    count = len(os.environ.get(URLS_VARIABLE, "").split())
+    return Finding("alerts", True, f"go to {count} addresses" if count else f"kept in a file only: set {URLS_VARIABLE}")
 
 
 def _methods(workspace: Workspace) -> list[Finding]:
@@ -103,7 +111,12 @@ def _slots(workspace: Workspace) -> list[Finding]:
         models = workspace.tournament.models()
     except NumeraiAssetsError as error:
         return [Finding("account", False, str(error))]
-    return [
+    methods = list(slots.values())
+    twins = [slot for slot, method in slots.items() if methods.index(method) != list(slots).index(slot)]
+    duplicates = [
+        Finding(f"slot {slot}", False, f"another slot submits {slots[slot]}: duplicates are refused") for slot in twins
+    ]
+    return duplicates + [
         Finding(
             f"slot {slot}",
             slot in models,

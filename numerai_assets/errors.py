@@ -37,6 +37,14 @@ class TournamentError(NumeraiAssetsError):
     """The tournament refused a request or could not be reached."""
 
 
+class Unreachable(TournamentError):
+    """No usable answer came: worth another try, unlike a refusal. `retry_after`: seconds the server asks to wait."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class AuthenticationError(TournamentError):
     """API keys are missing or refused."""
 
@@ -47,6 +55,10 @@ class RoundClosedError(TournamentError):
 
 class SubmissionError(NumeraiAssetsError):
     """A submission is invalid or could not be proven."""
+
+
+class StaleLiveError(SubmissionError):
+    """The server wants other ids than those of the live file at hand."""
 
 
 class MethodError(NumeraiAssetsError):

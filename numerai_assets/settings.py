@@ -26,6 +26,7 @@ _ENVIRONMENT_ONLY = frozenset(
         "NUMERAI_PUBLIC_ID",
         "NUMERAI_SECRET_KEY",
         "NUMERAI_COMPUTE_ID",
+        "NUMERAI_ALERT_URLS",
         "NUMERAI_ASSETS_SHARED_DATA",
         SETTINGS_FILE_VARIABLE,
     }
@@ -75,9 +76,35 @@ class MethodSettings(_Section):
         return target
 
 
+class GateLimits(_Section):
+    """What predictions must keep to be submitted; correlations are of ranks, among the rows of the live round."""
+
+    # The largest share of rows that have one and the same prediction.
+    greatest_tie: float = Field(0.25, gt=0, le=1)
+    # With what the vintage before would have submitted: a model that turned over in a few weeks is a broken one.
+    least_previous_correlation: float = Field(0.1, ge=-1, le=1)
+    # With Numerai's own benchmark of the payout target: below, a flipped sign; above, nothing of one's own.
+    least_benchmark_correlation: float = Field(-0.2, ge=-1, le=1)
+    greatest_benchmark_correlation: float = Field(0.9999, ge=-1, le=1)
+    # With any other slot of the round.
+    greatest_slot_correlation: float = Field(0.9999, ge=-1, le=1)
+    # Absolute correlation with any one feature.
+    greatest_exposure: float = Field(0.8, gt=0, le=1)
+    # Share of features whose live values are distributed otherwise than in recent eras.
+    greatest_drift: float = Field(0.1, ge=0, le=1)
+
+
+class Deadline(_Section):
+    # A due vintage that is not there when the round is about to close is not waited for any longer.
+    weekend_minutes: int = Field(360, ge=0)
+    weekday_minutes: int = Field(25, ge=0)
+
+
 class Network(_Section):
     timeout_seconds: float = Field(60.0, gt=0)
     attempts: int = Field(4, ge=1)
+    # Wait before the second attempt; it doubles from one to the next, up to a minute.
+    retry_seconds: float = Field(0.5, ge=0)
     api_url: str | None = None
 
 
@@ -122,6 +149,8 @@ class Settings(BaseSettings):
     retrain: RetrainPolicy = RetrainPolicy()
     cleaning: Cleaning = Cleaning()
     methods: dict[str, MethodSettings] = Field(default_factory=lambda: {"benchmark": MethodSettings()})
+    gate: GateLimits = GateLimits()
+    deadline: Deadline = Deadline()
     network: Network = Network()
     sandbox: SandboxSettings = SandboxSettings()
 

@@ -48,7 +48,7 @@ def show_validation(method: str, validation: pd.DataFrame, *, first_era: int, la
 def show_receipts(receipts: Sequence[Receipt]) -> None:
     """What was submitted, and how far it got."""
     table = Table(title="Submissions", title_justify="left", title_style="bold")
-    for name in ("round", "slot", "method", "vintage"):
+    for name in ("round", "slot", "method", "vintage", "rung"):
         table.add_column(name)
     table.add_column("rows", justify="right")
     for name in ("state", "when (UTC)", "submission id"):
@@ -59,8 +59,9 @@ def show_receipts(receipts: Sequence[Receipt]) -> None:
             receipt.slot,
             receipt.method,
             f"{receipt.vintage:04d}",
+            receipt.rung,
             f"{receipt.rows:,}",
-            receipt.step.value,
+            f"{receipt.step.value}, late" if receipt.is_late else receipt.step.value,
             receipt.history[-1][1][:19],
             receipt.submission_id or "",
         )

@@ -138,7 +138,9 @@ def _store_eras(
     validation = release.manifest(VALIDATION)
     if validation is None:
         raise ReleaseError(f"{VALIDATION} is not there; fetch the release first (`numerai weekly`)")
-    features, targets = release.features()["all"], release.targets()
+    # The first release decides what the store holds; what later ones lose or add is told by a check.
+    held = workspace.store.feature_names if workspace.store.eras() else tuple(release.features()["all"])
+    targets = list(workspace.store.target_names) if workspace.store.eras() else release.targets()
     # The check on the release says this too, but only in the run that fetched it.
     if (current := workspace.tournament.current_round()) is not None:
         check_calendar(validation.newest_era, current.era, current.number)
@@ -150,14 +152,14 @@ def _store_eras(
     alias: str | None = None
     for file in (TRAIN, VALIDATION):
         manifest = release.manifest(file)
-        held = [label for label in (manifest.eras if manifest else ()) if label in labels]
-        if not held:
+        labels_here = [label for label in (manifest.eras if manifest else ()) if label in labels]
+        if not labels_here:
             continue
-        found = read_eras(release.path(file), features=features, targets=targets, wanted=lambda label: label in labels)
-        for _ in progress(context, held, f"eras from {file}"):
+        found = read_eras(release.path(file), features=held, targets=targets, wanted=lambda label: label in labels)
+        for _ in progress(context, labels_here, f"eras from {file}"):
             item = next(found)
             alias = alias_of(item.targets) or alias
-            written.append(_write(workspace, item.label, int(item.label), item, features, as_of=validation.newest_era))
+            written.append(_write(workspace, item.label, int(item.label), item, held, as_of=validation.newest_era))
     absent = labels - {record.key for record in written}
     if absent:
         raise ReleaseError(f"era {min(absent)}: not in the release, which ends with {validation.newest_era:04d}")

@@ -99,8 +99,11 @@ def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
 
 
 def feature_set(workspace: Workspace, name: str) -> list[str]:
-    """Features of one set of features.json. Raises MethodError, listing the sets, for an unknown one."""
-    sets = workspace.release.features()
+    """Features of one set of features.json that the store holds. Raises MethodError, listing the sets, for an unknown one.
+
+    A feature that a later release added is in no stored era; the check on the release tells of it.
+    """
+    sets, held = workspace.release.features(), set(workspace.store.feature_names)
     if name not in sets:
         raise MethodError(f"feature set {name!r} is not in features.json; it has {', '.join(sorted(sets))}")
-    return sets[name]
+    return [feature for feature in sets[name] if feature in held]

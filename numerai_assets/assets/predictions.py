@@ -1,16 +1,20 @@
 """Predictions of every vintage: out of sample over the eras it is judged on, and live for each round."""
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
+from numpy.typing import NDArray
 
 from numerai_assets.assets.features import cleaned_features, live_features
-from numerai_assets.assets.models import feature_set, model_key
+from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import measured, progress, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of, live_key
 from numerai_assets.errors import StoreError
 from numerai_assets.methods.contract import Method
+from numerai_assets.store.panel import EraPanel
 
 
 def out_of_sample_key(method: str) -> dg.AssetKey:
@@ -64,47 +68,94 @@ def out_of_sample_asset(method: str) -> dg.AssetsDefinition:
 
 def live_predictions_asset(method: str) -> dg.AssetsDefinition:
     """The asset of a method's predictions for each round's live rows."""
+    key = live_predictions_key(method)
 
     @dg.asset(
-        key=live_predictions_key(method),
+        key=key,
         partitions_def=rounds,
         group_name="predictions",
         description=f"Predictions of the newest `{method}` vintage that is older than the round's era.",
         kinds={"parquet"},
         deps=[live_features, dg.AssetDep(model_key(method), partition_mapping=dg.LastPartitionMapping())],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "newest_vintage_predicts",
+                asset=key,
+                description="The newest vintage predicts the live rows; where it does not, submissions take the next rung.",
+            )
+        ],
     )
     def _predictions(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         number = int(context.partition_key)
-        vintage = vintage_for_round(workspace, method, number)
-        with measured() as cost:
-            rows = predict_era(workspace, method, vintage, load_vintage(workspace, method, vintage), live_key(number))
-        frame = workspace.predictions.read(method, vintage, live_key(number))
-        counts, _ = np.histogram(frame["prediction"], bins=10, range=(0, 1))
-        return result({"rows": rows, "vintage": era_label(vintage), "tenths": str(counts.tolist())}, cost)
+        held = workspace.vintages.before(method, workspace.round(number).era)
+        if not held:
+            return _not_predicted(context, number, f"{method} has no vintage older than round {number}")
+        try:
+            with measured() as cost:
+                prediction = live_prediction(workspace, method, held[0], number)
+        except Exception as error:
+            context.log.exception(f"{method} {era_label(held[0])}: does not predict round {number}")
+            return _not_predicted(context, number, f"{type(error).__name__}: {error}")
+        counts, _ = np.histogram(prediction, bins=10, range=(0, 1))
+        shown: dict[str, Any] = {"rows": len(prediction), "vintage": era_label(held[0]), "tenths": str(counts.tolist())}
+        return dg.MaterializeResult(
+            metadata=shown | cost.metadata(), check_results=[dg.AssetCheckResult(passed=True, metadata=shown)]
+        )
 
     return _predictions
 
 
-def vintage_for_round(workspace: Workspace, method: str, number: int) -> int:
-    """The vintage that predicts a round. Raises StoreError when there is none that is older than its era."""
-    era = workspace.round(number).era
-    vintage = workspace.vintages.newest_before(method, era)
-    if vintage is None:
-        raise StoreError(f"round {number} (era {era_label(era)}): {method} has no older vintage; train one first")
-    return vintage
+def _not_predicted(context: dg.AssetExecutionContext, number: int, why: str) -> dg.MaterializeResult:
+    context.log.error(why)
+    return dg.MaterializeResult(
+        metadata={"rows": 0, "why": why},
+        # A warning: another rung may be submitted still, and when none is, the submission says so of each.
+        check_results=[
+            dg.AssetCheckResult(
+                passed=False, severity=dg.AssetCheckSeverity.WARN, metadata={"round": number, "why": why}
+            )
+        ],
+    )
+
+
+def live_panel(workspace: Workspace, number: int) -> EraPanel:
+    """The stored live rows of a round."""
+    return workspace.store.panel([live_key(number)])
+
+
+def live_prediction(workspace: Workspace, method: str, vintage: int, number: int) -> NDArray[np.float32]:
+    """(n,) predictions of a vintage for a round's live rows, in their order; made and kept unless they are there."""
+    key, ids = live_key(number), live_panel(workspace, number).ids
+    if workspace.predictions.holds(method, vintage, key):
+        frame = workspace.predictions.read(method, vintage, key)
+        # Live rows that were fetched anew have other ids.
+        if np.array_equal(frame["id"].to_numpy(object), ids):
+            return frame["prediction"].to_numpy(np.float32)
+    predict_era(workspace, method, vintage, load_vintage(workspace, method, vintage), key)
+    return workspace.predictions.read(method, vintage, key)["prediction"].to_numpy(np.float32)
 
 
 def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
-    """The fitted estimator of a vintage, its files compared with their checksums."""
+    """The fitted estimator of a vintage, its files compared with their checksums.
+
+    Raises StoreError for a damaged one, which is kept aside for a look and, being absent then, fitted anew when due.
+    """
     from numerai_assets.methods.registry import method_class
 
-    return method_class(method).load(workspace.vintages.verified(method, vintage))
+    try:
+        place = workspace.vintages.verified(method, vintage)
+    except StoreError as error:
+        if not workspace.vintages.holds(method, vintage):
+            raise
+        kept = workspace.vintages.set_aside(method, vintage)
+        workspace.alert(f"{method} {era_label(vintage)} damaged", f"{error}. It is kept in {kept}")
+        raise StoreError(f"{error}. It is kept in {kept}") from None
+    return method_class(method).load(place)
 
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    names = feature_set(workspace, workspace.vintages.facts(method, vintage).feature_set)
-    panel = workspace.store.panel([key], features=names)
+    panel = workspace.store.panel([key], features=estimator.feature_names_)
     workspace.predictions.write(
         method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)
     )

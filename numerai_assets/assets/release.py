@@ -9,7 +9,14 @@ from numerai_assets.assets.partitions import rounds
 from numerai_assets.assets.reporting import ByteProgress, column_schema, measured, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.errors import ReleaseError
-from numerai_assets.tournament.release import FEATURES, ROUND_FILES, WEEKLY_FILES, Manifest, Release
+from numerai_assets.tournament.release import (
+    FEATURES,
+    ROUND_FILES,
+    WEEKLY_FILES,
+    YARDSTICK_FILES,
+    Manifest,
+    Release,
+)
 
 # A schema of thousands of features says nothing to a reader; the columns around them do.
 _COLUMNS_SHOWN = 60
@@ -25,7 +32,8 @@ def weekly_file(file: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=asset_key(file),
-        deps=[] if file == FEATURES else [asset_key(FEATURES)],
+        # Only what is checked against the list of features waits for it.
+        deps=[asset_key(FEATURES)] if file in WEEKLY_FILES and file != FEATURES else [],
         group_name="release",
         description=f"`{file}` of the data version, verified: length, footer, row groups, columns, eras.",
         kinds={"parquet" if file.endswith(".parquet") else "json"},
@@ -49,6 +57,8 @@ def round_file(file: str) -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=rounds,
         pool="network",
+        # Before the submission, which is held against the benchmark where its file has come.
+        op_tags={"dagster/priority": "1"},
     )
     def _file(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         number = int(context.partition_key)
@@ -122,5 +132,5 @@ def _describe(manifest: Manifest, release: Release) -> dict[str, Any]:
     return shown
 
 
-weekly_files = [weekly_file(file) for file in WEEKLY_FILES]
+weekly_files = [weekly_file(file) for file in (*WEEKLY_FILES, *YARDSTICK_FILES)]
 round_files = [round_file(file) for file in ROUND_FILES]

@@ -1,51 +1,54 @@
 """Submissions: one asset a model slot, each round's file proven to be on the server."""
 
-import dagster as dg
+from collections.abc import Callable
 
+import dagster as dg
+import pandas as pd
+
+from numerai_assets.assets.ladder import Ladder, Rung
 from numerai_assets.assets.partitions import rounds
-from numerai_assets.assets.predictions import live_predictions_key, vintage_for_round
-from numerai_assets.assets.reporting import measured, result
+from numerai_assets.assets.predictions import live_panel, live_predictions_key
+from numerai_assets.assets.reporting import measured, result, table
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.eras import era_label, live_key
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.eras import era_label
+from numerai_assets.errors import StaleLiveError
+from numerai_assets.evaluation.gate import Finding
+from numerai_assets.tournament.submission import Entry, Receipt
+
+Log = Callable[[str], None]
 
 
 def submission_key(slot: str) -> dg.AssetKey:
     return dg.AssetKey(["submissions", slot])
 
 
-def submission_asset(slot: str, method: str) -> dg.AssetsDefinition:
-    """The asset of one slot's submissions."""
+def submission_asset(slot: str, method: str, methods: list[str]) -> dg.AssetsDefinition:
+    """The asset of one slot's submissions. methods: all that are active, whose predictions may have to stand in."""
 
     @dg.asset(
         key=submission_key(slot),
         partitions_def=rounds,
         group_name="submissions",
-        description=f"`{method}` submitted to slot `{slot}`: validated, uploaded, registered, read back byte for byte.",
-        pool="network",
-        deps=[live_predictions_key(method)],
+        description=f"`{method}` submitted to slot `{slot}`: gated, validated, uploaded, registered, read back.",
+        # One submitter a slot, whoever starts it.
+        pool=f"slot_{slot}",
+        deps=[live_predictions_key(name) for name in methods],
     )
     def _submission(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         number = int(context.partition_key)
-        vintage = vintage_for_round(workspace, method, number)
         with measured() as cost:
-            receipt = workspace.desk.submit(
-                workspace.tournament,
-                workspace.round(number),
-                slot,
-                predictions=workspace.predictions.read(method, vintage, live_key(number))[["id", "prediction"]],
-                live_ids=list(live_panel(workspace, number).ids),
-                method=method,
-                vintage=vintage,
-                log=context.log.info,
-            )
+            receipt, findings = submit(workspace, slot, number, log=context.log.info)
         return result(
             {
                 "round": number,
                 "slot": slot,
-                "vintage": era_label(receipt.vintage),
+                "model": f"{receipt.method} {era_label(receipt.vintage)}",
+                "rung": receipt.rung,
+                "refused": table(pd.DataFrame(receipt.refused, columns=["rung", "why"])) if receipt.refused else "none",
+                "gate": table(_as_frame(findings)),
                 "rows": receipt.rows,
                 "step": receipt.step.value,
+                "status": receipt.status or "",
                 "submission_id": receipt.submission_id or "",
                 "sha256": receipt.sha256,
                 "receipt": dg.MetadataValue.md(
@@ -58,6 +61,41 @@ def submission_asset(slot: str, method: str) -> dg.AssetsDefinition:
     return _submission
 
 
-def live_panel(workspace: Workspace, number: int) -> EraPanel:
-    """The stored live rows of a round."""
-    return workspace.store.panel([live_key(number)])
+def submit(workspace: Workspace, slot: str, number: int, log: Log) -> tuple[Receipt, list[Finding]]:
+    """Submits the best entry of the ladder and alerts whoever has to know: a lower rung, a late one, a stale live file.
+
+    Raises what the desk and the ladder raise, and for a slot that is not on the account. A live file that the server did
+    not take is set aside first.
+    """
+    workspace.tournament.model_id(slot)
+    entry, findings = Ladder(workspace, slot, number).climb_down()
+    _tell_of_rung(workspace, slot, number, entry)
+    try:
+        receipt = workspace.desk.submit(
+            workspace.tournament,
+            workspace.round(number),
+            slot,
+            entry,
+            live_ids=list(live_panel(workspace, number).ids),
+            log=log,
+        )
+    except StaleLiveError as error:
+        kept = workspace.set_aside_live(number)
+        raise StaleLiveError(f"{error}. The live file is kept in {kept}; run again to fetch it anew") from None
+    if receipt.is_late:
+        workspace.alert(
+            f"round {number} {slot} late", f"round {number}, {slot}: the server took it as {receipt.status}"
+        )
+    return receipt, findings
+
+
+def _tell_of_rung(workspace: Workspace, slot: str, number: int, entry: Entry) -> None:
+    if entry.rung == Rung.FRESH or (entry.rung == Rung.NEWEST and not entry.refused):
+        return
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in entry.refused)
+    workspace.alert(f"round {number} {slot} {entry.rung}", f"round {number}, {slot}: submits {entry.rung}. {reasons}")
+
+
+def _as_frame(findings: list[Finding]) -> pd.DataFrame:
+    rows = [(f.name, float(f.value), float(f.least), float(f.greatest)) for f in findings]
+    return pd.DataFrame(rows, columns=["finding", "value", "least", "greatest"])

@@ -21,7 +21,9 @@ def write_report(workspace: Workspace, path: Path) -> None:
     receipts = pd.DataFrame([asdict(receipt) for receipt in workspace.desk.receipts()])
     if len(receipts):
         receipts["sha256"] = receipts["sha256"].str[:12]
-        shown = receipts[["round_number", "slot", "method", "vintage", "rows", "step", "submission_id", "sha256"]]
+        shown = receipts[
+            ["round_number", "slot", "method", "vintage", "rung", "rows", "step", "submission_id", "sha256"]
+        ]
         sections.append(
             Section("Submissions", shown.iloc[::-1], "Proven means read back from the server byte for byte.")
         )

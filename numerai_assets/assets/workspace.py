@@ -6,7 +6,9 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-from numerai_assets.errors import TournamentError
+from numerai_assets.alerts import Alerts
+from numerai_assets.eras import live_key
+from numerai_assets.errors import TournamentError, Unreachable
 from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
@@ -41,9 +43,9 @@ class Workspace:
         return self.folder / "rounds"
 
     def remember_round(self, current: Round) -> None:
-        """Keeps what the tournament said of a round, for when it no longer does."""
+        """Keeps what the tournament says of a round, for when it no longer does; a round may close early."""
         path = self._round_path(current.number)
-        if not path.is_file():
+        if not path.is_file() or self.round(current.number) != current:
             write_json(path, {name: value.isoformat() for name, value in asdict(current).items() if name != "number"})
 
     def round(self, number: int) -> Round:
@@ -61,12 +63,32 @@ class Workspace:
             data_day=dt.date.fromisoformat(known["data_day"]),
         )
 
+    def set_aside_live(self, number: int) -> Path:
+        """Takes a round's live files out of use, keeping them for a look, so that they are fetched anew."""
+        place = self.round_release(number).folder
+        kept = place.parent / f"refused-{len(list(place.parent.glob('refused-*'))) + 1}"
+        self.store.forget(live_key(number))
+        place.rename(kept)
+        return kept
+
     def known_rounds(self) -> list[int]:
         """Numbers of the rounds seen here, ascending."""
         return sorted(int(path.parent.name) for path in self.rounds_folder.glob("*/round.json"))
 
     def _round_path(self, number: int) -> Path:
         return self.rounds_folder / str(number) / "round.json"
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        return Alerts(self.folder / "alerts.jsonl")
+
+    def alert(self, key: str, text: str) -> None:
+        """Tells a person, once a key, at the tournament's time or, when it does not answer, at this machine's."""
+        try:
+            now = self.tournament.now()
+        except Unreachable:
+            now = dt.datetime.now(dt.UTC)
+        self.alerts.alert(key, text, now)
 
     @cached_property
     def store(self) -> EraStore:

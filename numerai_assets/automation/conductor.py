@@ -1,5 +1,6 @@
 """The plan carried out here and now, in one process: what the command line does instead of the daemon."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,12 +10,18 @@ from filelock import FileLock, Timeout
 
 import numerai_assets.errors as errors
 from numerai_assets.assets.workspace import Workspace
+from numerai_assets.automation.deadline import is_near, tell_blocked, watch
 from numerai_assets.automation.jobs import run_of
 from numerai_assets.automation.plan import Step, next_steps
 from numerai_assets.errors import NumeraiAssetsError
+from numerai_assets.store.atomic import sweep
 from numerai_assets.tournament.client import Round
 
 _BY_COMMAND_LINE = {"numerai/by": "command line"}
+_LEFTOVER_SECONDS = 2 * 24 * 3600.0
+_OF_SUBMISSIONS = ("_Abandoned", "_NotYet")
+# A submission is worth another try at once; all else waits for the next call.
+_TRIES = {"round": 3}
 
 
 class RunFailed(NumeraiAssetsError):
@@ -38,14 +45,21 @@ def conduct(
 ) -> tuple[Round | None, list[Done]]:
     """Runs step after step until nothing is stale; returns the open round, if any, and what was done.
 
-    Raises RunFailed with the failing step's own message, when a step has to be repeated without having helped, or when
-    another process is at it in the same workspace.
+    A step that fails does not stop the others: the round is submitted with the best that is at hand, then what can be
+    done is done. Raises RunFailed at the end with the failing steps' own messages (also for one that ran without having
+    helped), and at once when another process is at it in the same workspace.
     """
     workspace.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(workspace.folder / ".conduct.lock", timeout=0):
             _end_dead_runs(instance)
+            sweep(workspace.folder, _LEFTOVER_SECONDS)
             return _conduct(definitions, workspace, instance, announce)
+    except RunFailed:
+        raise
+    except NumeraiAssetsError as error:
+        tell_blocked(workspace, error)
+        raise
     except Timeout:
         raise RunFailed(f"another `numerai` is at work in {workspace.folder}; wait for it to end") from None
 
@@ -57,19 +71,41 @@ def _conduct(
     announce: Callable[[Step], None],
 ) -> tuple[Round | None, list[Done]]:
     done: list[Done] = []
+    failed: dict[str, list[str]] = {}
     while True:
         # Asked anew before each step: a long one may outlast the round it began in.
-        current = workspace.tournament.current_round()
+        current, now = workspace.tournament.current_round(), workspace.tournament.now()
         if current is not None:
             workspace.remember_round(current)
-        steps = next_steps(workspace, current)
+        watch(workspace, current, now)
+        due = next_steps(workspace, current, is_hindered=bool(failed) or is_near(workspace, current, now))
+        steps = [step for step in due if len(failed.get(step.key, [])) < _TRIES.get(step.job, 1)]
         if not steps:
-            return current, done
+            break
         step = steps[0]
         if any(step == earlier.step for earlier in done):
-            raise RunFailed(f"{step.job} {' '.join(step.partitions)}: ran and is still due ({step.why})")
+            failed[step.key] = [f"{step.key} ran and is still due ({step.why})"] * _TRIES.get(step.job, 1)
+            continue
         announce(step)
-        done.append(Done(step, execute(definitions, instance, step)))
+        try:
+            done.append(Done(step, execute(definitions, instance, step, current)))
+            failed.pop(step.key, None)
+            if step.job == "vintage":
+                # What could not be submitted for want of a model may be now.
+                failed = {key: reasons for key, reasons in failed.items() if not key.startswith("round/")}
+        except RunFailed as error:
+            failed.setdefault(step.key, []).append(str(error))
+            _tell(workspace, current, step, error)
+            time.sleep(workspace.settings.network.retry_seconds)
+    if failed:
+        reasons = {key: tries[-1] for key, tries in failed.items()}
+        raise RunFailed("; ".join(f"{key}: {why}" if len(reasons) > 1 else why for key, why in reasons.items()))
+    return current, done
+
+
+def _tell(workspace: Workspace, current: Round | None, step: Step, error: RunFailed) -> None:
+    where = f"round {current.number}" if current is not None else "between rounds"
+    workspace.alert(f"{where} {step.key} failed", f"{where}: {step.key} failed. {error}")
 
 
 def _end_dead_runs(instance: dg.DagsterInstance) -> None:
@@ -78,9 +114,9 @@ def _end_dead_runs(instance: dg.DagsterInstance) -> None:
         instance.report_run_failed(run, "the process that ran it has ended")
 
 
-def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Step) -> str:
+def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Step, current: Round | None = None) -> str:
     """Runs one step in this process and returns the run's id. Raises RunFailed with the failing step's message."""
-    run = run_of(step)
+    run = run_of(step, current)
     if run.adds_partition is not None:
         definition, key = run.adds_partition
         instance.add_dynamic_partitions(definition, [key])
@@ -120,8 +156,10 @@ def _one_line(kind: str, message: str, run_id: str) -> str:
         f"dagster._core.definitions.events.{kind}: "
     )
     text = text.split(": ", 1)[1] if text.startswith("numerai_assets.") and ": " in text else text
-    if hasattr(errors, kind) or kind in {"Failure", "Unreachable", "Interrupted"}:
+    if hasattr(errors, kind) or kind in {"Failure", "Interrupted", *_OF_SUBMISSIONS}:
         return text
+    if kind in {"OSError", "PermissionError"}:
+        return f"{text.splitlines()[0]}. Nothing that was whole is lost; mend it and run again"
     return (
         f"{kind}: {text.splitlines()[0]} (an error of this program; the traceback is in run {run_id} in Dagster's UI)"
     )

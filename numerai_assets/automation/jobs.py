@@ -15,13 +15,24 @@ from numerai_assets.assets.submissions import submission_key
 from numerai_assets.automation.plan import Step
 from numerai_assets.eras import parse_era
 from numerai_assets.settings import Settings
-from numerai_assets.tournament.release import ROUND_FILES, WEEKLY_FILES
+from numerai_assets.tournament.client import Round
+from numerai_assets.tournament.release import ROUND_FILES, WEEKLY_FILES, YARDSTICK_FILES
 
 STEP_TAG = "numerai/step"
+ROUND_TAG = "numerai/round"
 PLANNED_TAG = "numerai/planned"
 WHY_TAG = "numerai/why"
 # A run whose machine died looks as if it went on; past this time Dagster's monitor ends it and the next one may begin.
-_MAX_RUNTIME_SECONDS = {"release": 6 * 3600, "eras": 6 * 3600, "round": 1800, "diagnostics": 7200, "performance": 900}
+_MAX_RUNTIME_SECONDS = {
+    "release": 6 * 3600,
+    "yardsticks": 6 * 3600,
+    "eras": 6 * 3600,
+    "vintage": 48 * 3600,
+    "out_of_sample": 12 * 3600,
+    "round": 1800,
+    "diagnostics": 7200,
+    "performance": 900,
+}
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -30,6 +41,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
     methods = settings.active_methods
     selections = {
         "release": [asset_key(file) for file in WEEKLY_FILES],
+        "yardsticks": [asset_key(file) for file in YARDSTICK_FILES],
         "eras": [dg.AssetKey(["store", "era_store"]), dg.AssetKey(["features", "cleaned_features"])],
         "vintage": [key(m) for m in methods for key in (model_key, out_of_sample_key)],
         "out_of_sample": [out_of_sample_key(m) for m in methods],
@@ -43,7 +55,8 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
         "performance": [dg.AssetKey(["performance", "live_scores"])],
     }
     descriptions = {
-        "release": "Fetch the files of the data version that changed.",
+        "release": "Fetch the features and targets of the data version that changed.",
+        "yardsticks": "Fetch what validation is compared with: meta model, benchmarks, example predictions.",
         "eras": "Write eras that are new, or whose targets have resolved, into the store and clean them.",
         "vintage": "Fit every method for one vintage and predict the eras it is judged on.",
         "out_of_sample": "Predict eras that came after a vintage was fitted.",
@@ -67,9 +80,11 @@ class RunOf:
     adds_partition: tuple[str, str] | None
 
 
-def run_of(step: Step) -> RunOf:
-    """The run that a step of the plan stands for."""
-    tags = {STEP_TAG: "/".join((step.job, *step.partitions)), WHY_TAG: step.why, PLANNED_TAG: "yes"}
+def run_of(step: Step, current: Round | None = None) -> RunOf:
+    """The run that a step of the plan stands for, while `current` is the open round."""
+    tags = {STEP_TAG: step.key, WHY_TAG: step.why, PLANNED_TAG: "yes"}
+    if current is not None:
+        tags[ROUND_TAG] = str(current.number)
     if step.job in _MAX_RUNTIME_SECONDS:
         tags["dagster/max_runtime"] = str(_MAX_RUNTIME_SECONDS[step.job])
     if step.job == "eras":

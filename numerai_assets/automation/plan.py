@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numerai_assets.assets.diagnostics import read_scores
+from numerai_assets.assets.ladder import Rung, candidates, is_fresh
 from numerai_assets.assets.models import made_with
 from numerai_assets.assets.performance import scores_as_of
 from numerai_assets.assets.predictions import judged_eras
@@ -11,7 +12,7 @@ from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.retrain import vintages_due
 from numerai_assets.eras import era_label
 from numerai_assets.tournament.client import Round
-from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES
+from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
 
 
 @dataclass(frozen=True)
@@ -22,23 +23,34 @@ class Step:
     partitions: tuple[str, ...]
     why: str
 
+    @property
+    def key(self) -> str:
+        """What it does, whatever the reason: "eras/0600/0620"."""
+        return "/".join((self.job, *self.partitions))
 
-def next_steps(workspace: Workspace, current: Round | None) -> list[Step]:
+
+def next_steps(workspace: Workspace, current: Round | None, *, is_hindered: bool = False) -> list[Step]:
     """Runs that are due, in order; later ones may appear only once earlier ones have run. Empty when nothing is stale.
 
     Between the opening of a weekend round and its submission stands only what the submission needs: the new week's
-    data and the vintage that is due. A weekday round, open for one hour, goes before everything if there is any model.
-    What validation needs comes after the submission, so that no failure there costs a round.
+    data and the vintage that is due. When that is hindered (a run of it failed, or the round is about to close), and
+    for a weekday round, open for one hour, whatever can predict submits first; a fresh vintage that comes while the
+    round is still open submits once more. What validation needs comes after, so that no failure there costs a round.
     """
     data, submission = _data_steps(workspace, current), _round_steps(workspace, current)
-    if submission and current is not None and not current.is_weekend and _can_predict(workspace, current):
-        return submission + data
+    submits_first = (
+        bool(submission)
+        and current is not None
+        and (is_hindered or not current.is_weekend)
+        and _can_serve(workspace, current)
+    )
     if data:
-        return data
+        return submission + data if submits_first else data
     vintages = _vintage_steps(workspace)
-    if submission:
-        return [*vintages[:1], *submission] if _newest_is_missing(workspace) else submission
-    return vintages or _validation_steps(workspace) or _performance_steps(workspace, current)
+    newest = vintages[:1] if _newest_is_missing(workspace) else []
+    # All of it: what fails at one step, for rounds on end perhaps, is no reason to leave the next.
+    rest = vintages[len(newest) :] + _validation_steps(workspace) + _performance_steps(workspace, current)
+    return (submission + newest if submits_first else newest + submission) + rest
 
 
 def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
@@ -115,9 +127,19 @@ def _validation_steps(workspace: Workspace) -> list[Step]:
         return [
             Step("out_of_sample", (era_label(v),), f"vintage {era_label(v)} has eras to predict") for v in unpredicted
         ]
-    if any(_diagnostics_are_stale(workspace, m) for m in methods):
-        return [Step("diagnostics", (), "targets resolved since the last diagnostics")]
-    return []
+    if not any(_diagnostics_are_stale(workspace, m) for m in methods):
+        return []
+    if _yardsticks_are_stale(workspace):
+        return [Step("yardsticks", (), "validation is compared with those of the newest release")]
+    return [Step("diagnostics", (), "targets resolved since the last diagnostics")]
+
+
+def _yardsticks_are_stale(workspace: Workspace) -> bool:
+    """True until what validation is compared with is at least as new as the release that it validates."""
+    validation = workspace.release.manifest(VALIDATION)
+    manifests = [workspace.release.manifest(name) for name in YARDSTICK_FILES]
+    assert validation is not None  # there are stored eras, so the release is there
+    return any(m is None or m.round_number < validation.round_number for m in manifests)
 
 
 def _performance_steps(workspace: Workspace, current: Round | None) -> list[Step]:
@@ -153,17 +175,35 @@ def _diagnostics_are_stale(workspace: Workspace, method: str) -> bool:
 def _round_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     if current is None:
         return []
-    unproven = [s for s in workspace.settings.slots if not workspace.desk.is_proven(current.number, s)]
-    if not unproven:
-        return []
-    return [
-        Step("round", (str(current.number),), f"round {current.number} is open, {', '.join(unproven)} not submitted")
-    ]
+    desk, slots = workspace.desk, workspace.settings.slots
+    unproven = [slot for slot in slots if not desk.is_proven(current.number, slot)]
+    if unproven:
+        why = f"round {current.number} is open, {', '.join(unproven)} not submitted"
+        return [Step("round", (str(current.number),), why)]
+    improvable = [slot for slot in slots if _has_better(workspace, slot, current)]
+    if improvable and not _newest_is_missing(workspace):
+        why = f"round {current.number} is open, {', '.join(improvable)} can be submitted with a fresh vintage"
+        return [Step("round", (str(current.number),), why)]
+    return []
 
 
-def _can_predict(workspace: Workspace, current: Round) -> bool:
-    methods = workspace.settings.active_methods
-    return all(workspace.vintages.newest_before(m, current.era) is not None for m in methods)
+def _has_better(workspace: Workspace, slot: str, current: Round) -> bool:
+    """True when a vintage is held now that is newer than the one submitted, and the policy's own for this round."""
+    receipt, method = workspace.desk.receipt(current.number, slot), workspace.settings.slots[slot]
+    held = workspace.vintages.before(method, current.era)
+    if receipt is None or not held or not is_fresh(workspace, method, held[0], current.era):
+        return False
+    was_best = receipt.method == method and receipt.vintage == held[0]
+    # What the gate refused once is not tried again and again.
+    refused = any(f"{method} {era_label(held[0])}" in name for name, _ in receipt.refused)
+    return not was_best and not refused and receipt.rung != Rung.FRESH
+
+
+def _can_serve(workspace: Workspace, current: Round) -> bool:
+    """True when a slot has something to submit to the round, on whatever rung; one that has not must not hold it up."""
+    return bool(workspace.store.eras()) and any(
+        next(candidates(workspace, slot, current.number), None) is not None for slot in workspace.settings.slots
+    )
 
 
 def contiguous(eras: Sequence[int]) -> list[tuple[int, int]]:

@@ -10,9 +10,11 @@ from typing import Any
 import dagster as dg
 
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.automation.jobs import PLANNED_TAG, STEP_TAG, run_of
+from numerai_assets.automation.deadline import is_near, tell_blocked, watch
+from numerai_assets.automation.jobs import PLANNED_TAG, ROUND_TAG, STEP_TAG, run_of
 from numerai_assets.automation.plan import Step, next_steps
 from numerai_assets.errors import NumeraiAssetsError
+from numerai_assets.tournament.client import Round
 
 _MAX_FAILURES = 3
 # Without these there is no submission: they are tried again until the round closes, ever less often.
@@ -40,8 +42,12 @@ def next_run(
         if weekend is not None and current.is_weekend != weekend:
             return dg.SkipReason(f"round {current.number} is not a {'weekend' if weekend else 'weekday'} round")
         workspace.remember_round(current)
-        steps = next_steps(workspace, current)
+        now = workspace.tournament.now()
+        watch(workspace, current, now)
+        is_hindered = is_near(workspace, current, now) or _has_failed_runs(instance, current)
+        steps = next_steps(workspace, current, is_hindered=is_hindered)
     except NumeraiAssetsError as error:
+        tell_blocked(workspace, error)
         return dg.SkipReason(str(error))
     if not steps:
         return dg.SkipReason(f"round {current.number}: everything is done")
@@ -50,13 +56,24 @@ def next_run(
     in_the_way = [run for run in active if steps[0].job != "round" or run.job_name == "round"]
     if in_the_way:
         return dg.SkipReason(f"run {in_the_way[0].run_id[:8]} ({in_the_way[0].tags[STEP_TAG]}) is still going")
-    return _request(instance, steps[0], current.number)
+    answers = []
+    for step in steps:
+        answers.append(_request(instance, step, current))
+        if isinstance(answers[-1], dg.RunRequest):
+            return answers[-1]
+    return answers[0]
 
 
-def _request(instance: dg.DagsterInstance, step: Step, round_number: int) -> dg.RunRequest | dg.SkipReason:
-    run = run_of(step)
-    tags = run.tags | {"numerai/round": str(round_number)}
-    same = {STEP_TAG: tags[STEP_TAG], "numerai/round": str(round_number)}
+def _has_failed_runs(instance: dg.DagsterInstance, current: Round) -> bool:
+    """True when a planned run of this round failed, whatever for; the submission then goes before all else."""
+    tags = {PLANNED_TAG: "yes", ROUND_TAG: str(current.number)}
+    return bool(instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=tags), limit=1))
+
+
+def _request(instance: dg.DagsterInstance, step: Step, current: Round) -> dg.RunRequest | dg.SkipReason:
+    run, round_number = run_of(step, current), current.number
+    tags = run.tags
+    same = {name: tags[name] for name in (STEP_TAG, ROUND_TAG)}
     failed = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=same))
     if len(failed) >= _MAX_FAILURES and step.job not in _NEVER_GIVEN_UP:
         return dg.SkipReason(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from numerai_assets.assets.features import cleaned_features, era_store
 from numerai_assets.assets.release import asset_key
@@ -12,22 +13,27 @@ from numerai_assets.errors import ReleaseError
 from numerai_assets.tournament.release import FEATURES, LIVE, VALIDATION, check_calendar
 
 
-@dg.asset_check(asset=asset_key(FEATURES), blocking=True)
+@dg.asset_check(asset=asset_key(FEATURES))
 def features_are_those_of_the_store(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-    """Features and targets of the release are the ones the store was begun with; a change is reported, never absorbed."""
+    """Features and targets of the release are the ones the store was begun with. A warning and an alert: the store goes
+    on with its own, without values for what is lost, and what is new waits for a store begun anew."""
     store, release = workspace.store, workspace.release
     if not store.eras():
         return dg.AssetCheckResult(passed=True, metadata={"note": "the store is empty"})
-    known, now = set(store.feature_names), set(release.features()["all"])
-    known_targets, targets = set(store.target_names), set(release.targets())
+    changes = {
+        "features_lost": set(store.feature_names) - set(release.features()["all"]),
+        "features_new": set(release.features()["all"]) - set(store.feature_names),
+        "targets_lost": set(store.target_names) - set(release.targets()),
+        "targets_new": set(release.targets()) - set(store.target_names),
+    }
+    told = "; ".join(f"{name} {len(names)} ({sorted(names)[0]} ...)" for name, names in changes.items() if names)
+    manifest = release.manifest(FEATURES)
+    if told and manifest is not None:
+        workspace.alert(f"{FEATURES} {manifest.sha256[:12]} changed", f"{FEATURES} is not that of the store: {told}")
     return dg.AssetCheckResult(
-        passed=known == now and known_targets == targets,
-        metadata={
-            "features_lost": sorted(known - now)[:20],
-            "features_new": sorted(now - known)[:20],
-            "targets_lost": sorted(known_targets - targets),
-            "targets_new": sorted(targets - known_targets),
-        },
+        passed=not told,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={name: sorted(names)[:20] for name, names in changes.items()},
     )
 
 
@@ -91,25 +97,32 @@ def every_era_is_cleaned(workspace: dg.ResourceParam[Workspace]) -> dg.AssetChec
     )
 
 
-@dg.asset_check(asset=asset_key(LIVE), blocking=True)
+@dg.asset_check(asset=asset_key(LIVE))
 def live_features_are_those_of_the_store(
     context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
 ) -> dg.AssetCheckResult:
-    """The live file has the features and the number of rows that the newest eras led one to expect."""
+    """The live file has the features and the number of rows that the newest eras led one to expect. A warning and an
+    alert: whether what is there is enough to submit, the quality gate says."""
     number = int(context.op_execution_context.partition_key)
     release, store = workspace.round_release(number), workspace.store
     manifest = release.manifest(LIVE)
     assert manifest is not None  # the check runs on the materialized file
-    lost = sorted(set(store.feature_names) - set(release.features()["all"]))
+    lost = sorted(set(store.feature_names) - set(pq.read_schema(release.path(LIVE)).names))
     usual = store.record(era_label(store.newest_era())).rows
-    enough = manifest.rows >= 0.8 * usual
+    is_well = manifest.rows >= 0.8 * usual and not lost
+    if not is_well:
+        workspace.alert(
+            f"round {number} {LIVE} is unusual",
+            f"round {number}: {LIVE} has {manifest.rows:,} rows (era {store.newest_era():04d}: {usual:,}) and lacks "
+            f"{len(lost)} features{f', e.g. {lost[0]}' if lost else ''}",
+        )
     metadata: dict[str, Any] = {
         "key": live_key(number),
         "rows": manifest.rows,
         "rows_of_newest_era": usual,
         "features_lost": lost[:20],
     }
-    return dg.AssetCheckResult(passed=enough and not lost, metadata=metadata)
+    return dg.AssetCheckResult(passed=is_well, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
 
 
 CHECKS = [

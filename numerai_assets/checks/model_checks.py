@@ -1,16 +1,11 @@
-"""Checks of models and predictions: the wall held, and what is about to be submitted keeps Numerai's rules."""
-
-from typing import Any
+"""Checks of models and predictions: the wall held."""
 
 import dagster as dg
 
 from numerai_assets.assets.models import model_key
-from numerai_assets.assets.predictions import live_predictions_key, out_of_sample_key, vintage_for_round
-from numerai_assets.assets.submissions import live_panel
+from numerai_assets.assets.predictions import out_of_sample_key
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.eras import Wall, era_label, horizon_of, live_key
-from numerai_assets.errors import SubmissionError
-from numerai_assets.tournament.submission import check_predictions
+from numerai_assets.eras import Wall, horizon_of
 
 
 def wall_held(method: str) -> dg.AssetChecksDefinition:
@@ -39,27 +34,6 @@ def judged_after_vintage(method: str) -> dg.AssetChecksDefinition:
     return _judged_after_vintage
 
 
-def live_predictions_valid(method: str) -> dg.AssetChecksDefinition:
-    """Live predictions keep Numerai's own rules before anything is uploaded."""
-
-    @dg.asset_check(asset=live_predictions_key(method), name="live_predictions_valid", blocking=True)
-    def _live_predictions_valid(
-        context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
-    ) -> dg.AssetCheckResult:
-        """One value in (0, 1) for every live id, not constant, as numerai-tools demands."""
-        number = int(context.op_execution_context.partition_key)
-        vintage = vintage_for_round(workspace, method, number)
-        frame = workspace.predictions.read(method, vintage, live_key(number))
-        metadata: dict[str, Any] = {"rows": len(frame), "vintage": era_label(vintage)}
-        try:
-            check_predictions(frame, list(live_panel(workspace, number).ids), f"round {number}, {method}")
-        except SubmissionError as error:
-            return dg.AssetCheckResult(passed=False, metadata=metadata | {"why": str(error)})
-        return dg.AssetCheckResult(passed=True, metadata=metadata)
-
-    return _live_predictions_valid
-
-
 def checks_of(method: str) -> list[dg.AssetChecksDefinition]:
     """All checks of one method's assets."""
-    return [wall_held(method), judged_after_vintage(method), live_predictions_valid(method)]
+    return [wall_held(method), judged_after_vintage(method)]

@@ -22,6 +22,8 @@ class Method(Protocol):
     """Horizons, in weekdays, of the targets it can be fitted on."""
     every_eras: int
     """Fit on each so many-th era before the wall, counted back from the newest."""
+    feature_names_: tuple[str, ...]
+    """Features it was fitted on, which it wants, in this order, to predict; set by `fit` and `load`."""
 
     @classmethod
     def of_profile(cls, profile: Profile, **parameters: Any) -> Self:

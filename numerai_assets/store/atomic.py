@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,19 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep(folder: Path, older_than_seconds: float) -> int:
+    """Removes what killed processes left aside under `folder` so long ago that nobody can be writing it still."""
+    until = time.time() - older_than_seconds
+    left = [path for pattern in (".*.part", ".*.old") for path in folder.rglob(pattern)]
+    stale = [path for path in left if path.exists() and path.stat().st_mtime < until]
+    for path in stale:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return len(stale)
 
 
 def write_json(path: Path, content: Any) -> None:

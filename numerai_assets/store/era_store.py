@@ -118,22 +118,27 @@ class EraStore:
     ) -> EraRecord:
         """Writes one era, features (n, d) int8 and targets (n rows, a float32 column each), replacing what was there.
 
-        Features that are already held with the same content are left alone. Raises StoreError when the feature or
-        target names differ from those of the store, or when the features of a held historical era would change.
+        Features that are already held with the same content are left alone; so are those of a held historical era that
+        are without any value now, as when a release has lost them. Raises StoreError when the feature or target names
+        differ from those of the store, or when values of a held historical era would change.
         """
         self._agree_on_schema(feature_names, list(targets.columns))
         block = np.ascontiguousarray(features.T)
         released = self._path("released", key, "npy")
         old = self.record(key) if self.holds(key) else None
-        aside_changed = old is None or not released.is_file() or not np.array_equal(self._map(key, "released"), block)
-        if old is not None and aside_changed and key.isdigit() and released.is_file():
+        held = self._map(key, "released") if old is not None and released.is_file() else None
+        if held is not None and key.isdigit() and held.shape == block.shape:
+            lost = (block == MISSING).all(axis=1, keepdims=True)
+            block = np.where(lost, held, block)
+        aside_changed = held is None or not np.array_equal(held, block)
+        if held is not None and aside_changed and key.isdigit() and not _only_adds(held, block):
             raise StoreError(
                 f"era {key}: the release now holds other features than the store; eras are immutable. "
                 f"Nothing was touched. If the release is right, remove {self.folder} and run again"
             )
         if old is not None and key.isdigit() and self._path("targets", key, "parquet").is_file():
-            held = self._targets(old, [])["id"].to_pylist()
-            if held != list(ids):
+            held_ids = self._targets(old, [])["id"].to_pylist()
+            if held_ids != list(ids):
                 raise StoreError(
                     f"era {key}: the release now holds other ids than the store; eras are immutable. Nothing was touched"
                 )
@@ -342,6 +347,14 @@ class EraStore:
             raise StoreError(
                 f"era {path.stem}: record {path} cannot be read ({error}); run `numerai store verify --repair`"
             ) from None
+
+
+def _only_adds(held: NDArray[np.int8], block: NDArray[np.int8]) -> bool:
+    """True when (d, n) `block` differs from `held` only in features that had no value in any row."""
+    if held.shape != block.shape:
+        return False
+    differs = (held != block).any(axis=1)
+    return bool((held[differs] == MISSING).all())
 
 
 def resolved_horizons(targets: pd.DataFrame) -> tuple[int, ...]:

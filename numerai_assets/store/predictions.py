@@ -61,8 +61,8 @@ class PredictionStore:
         return sorted(int(path.stem) for path in (self.folder / method / era_label(vintage)).glob("[0-9]*.parquet"))
 
     def forget(self, method: str, vintage: int) -> None:
-        """Drops a vintage's predictions of historical eras, as when it is about to be fitted anew; live ones stay."""
-        for path in (self.folder / method / era_label(vintage)).glob("[0-9]*.parquet"):
+        """Drops all predictions of a vintage, as when it is about to be fitted anew."""
+        for path in (self.folder / method / era_label(vintage)).glob("[!.]*.parquet"):
             path.unlink()
 
     def glob(self, method: str) -> str:

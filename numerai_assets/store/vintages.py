@@ -47,9 +47,9 @@ class VintageStore:
         """Vintages held of a method, ascending."""
         return sorted(int(path.parent.name) for path in self.folder.glob(f"{method}/[0-9]*/{_FACTS}"))
 
-    def newest_before(self, method: str, era: int) -> int | None:
-        """The vintage that predicts `era`: the newest one fitted when `era` was still to come."""
-        return max((v for v in self.vintages(method) if v < era), default=None)
+    def before(self, method: str, era: int) -> list[int]:
+        """Vintages held that were fitted when `era` was still to come, newest first: those that may predict it."""
+        return [vintage for vintage in reversed(self.vintages(method)) if vintage < era]
 
     def facts(self, method: str, vintage: int) -> Vintage:
         """Raises StoreError when the vintage is not held."""
@@ -67,6 +67,14 @@ class VintageStore:
                     f"{method} vintage {era_label(vintage)}: {name} is absent or was changed; train it again"
                 )
         return place
+
+    def set_aside(self, method: str, vintage: int) -> Path:
+        """Takes a vintage out of use and keeps its folder for a look; returns where. StoreError when it is not held."""
+        self.facts(method, vintage)
+        place = self._place(method, vintage)
+        kept = place.with_name(f"damaged-{place.name}-{len(list(place.parent.glob('damaged-*'))) + 1}")
+        place.rename(kept)
+        return kept
 
     def holds(self, method: str, vintage: int, **made_with: Any) -> bool:
         """True when the vintage is held and was made with these facts, e.g. target, parameters, seed, cleaning."""

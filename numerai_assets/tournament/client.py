@@ -1,34 +1,33 @@
 """The one door to the tournament: numerapi, pointed at Numerai or at the sandbox, with its failures put into words.
 
-numerapi answers an outage with `KeyError('data')` and every refusal with `ValueError`; here both become errors that
-say what to do. The clock is the server's own (the Date header), so a wrong local clock cannot miss a deadline.
+numerapi answers an outage with `KeyError('data')` and every refusal with `ValueError`, and waits for ever; here its
+requests go through `transport` and its failures become errors that say what to do. The clock is the server's own (the
+Date header), so a wrong local clock cannot miss a deadline.
 """
 
 import datetime as dt
 import email.utils
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numerapi
-import numerapi.base_api
 import requests
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from numerai_assets.eras import era_on
-from numerai_assets.errors import AuthenticationError, RoundClosedError, TournamentError
+from numerai_assets.errors import AuthenticationError, RoundClosedError, TournamentError, Unreachable
 from numerai_assets.settings import Settings
+from numerai_assets.tournament import transport
 
 TOURNAMENT = 8
 NUMERAI_URL = "https://api-tournament.numer.ai"
 # Of the local tournament; public by design, so that real keys are never sent to it.
 SANDBOX_KEYS = ("SANDBOX", "sandbox")
 
+T = TypeVar("T")
+
 _ROUND_FIELDS = "number openTime closeStakingTime dataDatestamp"
-
-
-class Unreachable(TournamentError):
-    """No usable answer came: worth another try, unlike a refusal."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,44 @@ class Round:
         return self.opens <= now < self.closes
 
 
+class BoundedNumerAPI(numerapi.NumerAPI):
+    """numerapi whose requests end in time, are sent once, and say why when nothing usable comes back."""
+
+    def __init__(self, url: str, timeout_seconds: float, keys: tuple[str, str] | None) -> None:
+        super().__init__(*(keys or (None, None)), verbosity="CRITICAL", show_progress_bars=False)
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+
+    def raw_query(
+        self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: Any
+    ) -> dict[str, Any]:
+        """The decoded answer of one request. ValueError with the server's message for a refusal, as in numerapi;
+        Unreachable for everything that may pass."""
+        headers = {"Accept": "application/json"}
+        if authorization:
+            public_id, secret_key = self.token
+            headers["Authorization"] = f"Token {public_id}${secret_key}"
+        answer = transport.request(
+            "POST",
+            self._url,
+            timeout_seconds=self._timeout_seconds,
+            headers=headers,
+            json={"query": query, "variables": variables},
+        )
+        try:
+            content = answer.json()
+        except requests.JSONDecodeError:
+            content = None
+        if isinstance(content, dict) and content.get("errors"):
+            raise ValueError(self._handle_call_error(content["errors"]))
+        if not answer.ok:
+            after = transport.retry_after_seconds(answer)
+            raise Unreachable(f"answered {answer.status_code} {answer.reason}", after)
+        if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
+            raise Unreachable("no data in the answer")
+        return content
+
+
 class Tournament:
     """Calls of the Classic tournament. Every method raises TournamentError (or one of its kinds) with one clear line."""
 
@@ -61,15 +98,12 @@ class Tournament:
         self.url = settings.network.api_url or (settings.sandbox.url if self.is_sandbox else NUMERAI_URL)
         self.timeout_seconds = settings.network.timeout_seconds
         self.attempts = settings.network.attempts
+        self.retry_seconds = settings.network.retry_seconds
         self.data_version = settings.data_version
 
     def now(self) -> dt.datetime:
         """The server's time, UTC."""
-        try:
-            answer = requests.head(self.url, timeout=self.timeout_seconds, allow_redirects=True)
-        except requests.RequestException as error:
-            raise self._unreachable(type(error).__name__) from None
-        stamp = answer.headers.get("Date")
+        stamp = self._persistently(self._date_header)
         if stamp is None:
             raise TournamentError(f"{self.url} sends no Date header; its clock cannot be read")
         return email.utils.parsedate_to_datetime(stamp).astimezone(dt.UTC)
@@ -89,13 +123,20 @@ class Tournament:
     def next_round(self) -> Round | None:
         """The earliest round that has not opened yet, where the tournament announces one."""
         now = self.now()
+        return min((r for r in self._rounds("UPCOMING") if r.opens > now), key=lambda r: r.opens, default=None)
+
+    def latest_round(self) -> Round | None:
+        """The round that opened last, open or not."""
+        now, found = self.now(), [*self._rounds("OPEN"), *self._rounds("RESOLVING", limit=5)]
+        return max((r for r in found if r.opens <= now), key=lambda r: r.opens, default=None)
+
+    def _rounds(self, status: str, limit: int | None = None) -> list[Round]:
         query = (
-            "query($tournament: Int $status: RoundStatus) "
-            f"{{ rounds(tournament: $tournament status: $status) {{ {_ROUND_FIELDS} }} }}"
+            "query($tournament: Int $status: RoundStatus $limit: Int) "
+            f"{{ rounds(tournament: $tournament status: $status limit: $limit) {{ {_ROUND_FIELDS} }} }}"
         )
-        found = self.query(query, {"tournament": TOURNAMENT, "status": "UPCOMING"})["rounds"] or []
-        upcoming = [parse_round(item) for item in found if item and item.get("dataDatestamp")]
-        return min((r for r in upcoming if r.opens > now), key=lambda r: r.opens, default=None)
+        found = self.query(query, {"tournament": TOURNAMENT, "status": status, "limit": limit})["rounds"] or []
+        return [parse_round(item) for item in found if item and item.get("dataDatestamp")]
 
     def models(self) -> dict[str, str]:
         """Model slots of the account, name -> id."""
@@ -123,35 +164,38 @@ class Tournament:
 
     def query(self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False) -> dict[str, Any]:
         """Answer of a query that may be asked again: outages are retried with backoff and jitter, refusals are not."""
-        for attempt in Retrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=wait_exponential_jitter(multiplier=0.5, max=20),
-            retry=retry_if_exception_type(Unreachable),
-            reraise=True,
-        ):
-            with attempt:
-                return self.ask_once(query, variables, authorized=authorized)
-        raise AssertionError("unreachable: Retrying re-raises")
+        return self._persistently(lambda: self.ask_once(query, variables, authorized=authorized))
 
     def ask_once(
         self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False
     ) -> dict[str, Any]:
         """Answer of one request, for mutations, which must not be repeated blindly (numerapi by itself repeats on 5xx)."""
+        api = BoundedNumerAPI(self.url, self.timeout_seconds, self._keys() if authorized else None)
         try:
-            answer = self._api(authorized=authorized).raw_query(query, variables, authorization=authorized, retries=1)
+            data: dict[str, Any] = api.raw_query(query, variables, authorization=authorized)["data"]
         except ValueError as error:
             raise refusal(str(error)) from None
-        except requests.RequestException as error:
-            raise self._unreachable(type(error).__name__) from None
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
-            raise self._unreachable("no data in the answer")
-        data: dict[str, Any] = answer["data"]
+        except Unreachable as error:
+            raise self._unreachable(error) from None
         return data
 
-    def _api(self, *, authorized: bool) -> Any:
-        numerapi.base_api.API_TOURNAMENT_URL = self.url
-        public_id, secret_key = self._keys() if authorized else (None, None)
-        return numerapi.NumerAPI(public_id, secret_key, verbosity="CRITICAL", show_progress_bars=False)
+    def put(self, url: str, content: bytes) -> requests.Response:
+        """The answer to an upload, sent once: a name for an upload serves one file. Raises Unreachable."""
+        return transport.request("PUT", url, timeout_seconds=self.timeout_seconds, data=content)
+
+    def get(self, url: str) -> requests.Response:
+        """The answer to a small download, such as a submission read back. Raises Unreachable."""
+        return transport.request("GET", url, timeout_seconds=self.timeout_seconds)
+
+    def _date_header(self) -> str | None:
+        try:
+            answer = transport.request("HEAD", self.url, timeout_seconds=self.timeout_seconds)
+        except Unreachable as error:
+            raise self._unreachable(error) from None
+        return answer.headers.get("Date")
+
+    def _persistently(self, call: Callable[[], T]) -> T:
+        return transport.persistently(call, attempts=self.attempts, base_seconds=self.retry_seconds)
 
     def _keys(self) -> tuple[str, str]:
         if self.is_sandbox:
@@ -164,9 +208,10 @@ class Tournament:
             )
         return public_id, secret_key
 
-    def _unreachable(self, why: str) -> Unreachable:
+    def _unreachable(self, error: Unreachable) -> Unreachable:
         hint = "; start it with `numerai sandbox start`" if self.is_sandbox else ""
-        return Unreachable(f"no answer from {self.url} ({why}){hint}. Nothing was changed; run again")
+        message = f"no answer from {self.url} ({error}){hint}. Nothing was changed; run again"
+        return Unreachable(message, error.retry_after)
 
 
 def refusal(message: str) -> TournamentError:

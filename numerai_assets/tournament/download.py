@@ -8,24 +8,26 @@ the length must come out, the content must pass the caller's own verification, a
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import requests
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from numerai_assets.errors import DownloadError
+from numerai_assets.errors import DownloadError, Unreachable
 from numerai_assets.store.atomic import sha256_of
-
-_CHUNK_BYTES = 1 << 20
-_HEADERS = {"Accept-Encoding": "identity"}
+from numerai_assets.tournament import transport
 
 Progress = Callable[[int, int], None]
 
 
 class Interrupted(DownloadError):
-    """The transfer broke off; what came is kept and another try continues it."""
+    """The transfer broke off; what came is kept and another try continues it. `retry_after`: seconds asked to wait."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def fetch(
     known: Fetched | None = None,
     timeout_seconds: float,
     attempts: int,
+    retry_seconds: float = 0.5,
     progress: Progress = lambda done, total: None,
 ) -> Fetched | None:
     """Fetches one file to `destination`; returns None when the server says it still is the `known` one.
@@ -59,15 +62,12 @@ def fetch(
     content is wrong; the file is then dropped and not resumed. progress: called with bytes so far and bytes in all.
     Raises DownloadError after `attempts` tries; a broken transfer stays beside the destination for the next run.
     """
-    for attempt in Retrying(
-        stop=stop_after_attempt(attempts),
-        wait=wait_exponential_jitter(multiplier=0.5, max=20),
-        retry=retry_if_exception_type(Interrupted),
-        reraise=True,
-    ):
-        with attempt:
-            return _fetch_once(address(), destination, verify, known, timeout_seconds, progress)
-    raise AssertionError("unreachable: Retrying re-raises")
+    return transport.persistently(
+        lambda: _fetch_once(address(), destination, verify, known, timeout_seconds, progress),
+        attempts=attempts,
+        on=Interrupted,
+        base_seconds=retry_seconds,
+    )
 
 
 def _fetch_once(
@@ -82,13 +82,13 @@ def _fetch_once(
     part = destination.with_name(destination.name + ".part")
     note = destination.with_name(destination.name + ".part.json")
     bound, have = _resumable(part, note)
-    headers = dict(_HEADERS)
+    headers: dict[str, str] = {}
     if have and bound is not None and bound.etag is not None:
         headers |= {"Range": f"bytes={have}-", "If-Range": bound.etag}
     elif known is not None and known.etag is not None and destination.is_file():
         headers["If-None-Match"] = known.etag
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(timeout_seconds, timeout_seconds)) as answer:
+        with transport.streamed("GET", url, timeout_seconds=timeout_seconds, headers=headers) as answer:
             if answer.status_code == 304:
                 return None
             if answer.status_code == 206 and bound is not None and _continues(answer, bound, have):
@@ -103,18 +103,19 @@ def _fetch_once(
                 _drop(part, note)
                 raise Interrupted(f"{destination.name}: the server answered with another range than asked for")
             else:
-                raise Interrupted(f"{destination.name}: the server answered {answer.status_code} {answer.reason}")
+                raise Interrupted(
+                    f"{destination.name}: the server answered {answer.status_code} {answer.reason}",
+                    transport.retry_after_seconds(answer),
+                )
             with part.open(mode) as file:
-                for chunk in _chunks(answer):
+                for chunk in transport.chunks(answer, timeout_seconds=timeout_seconds):
                     file.write(chunk)
                     have += len(chunk)
                     progress(have, bound.size)
                 file.flush()
                 os.fsync(file.fileno())
-    except requests.RequestException as error:
-        raise Interrupted(
-            f"{destination.name}: the transfer broke off ({type(error).__name__}); run again to continue"
-        ) from None
+    except Unreachable as error:
+        raise Interrupted(f"{destination.name}: the transfer broke off ({error}); run again to continue") from None
     if part.stat().st_size < bound.size:
         raise Interrupted(
             f"{destination.name}: {part.stat().st_size:,} of {bound.size:,} bytes came; run again to continue"
@@ -123,15 +124,35 @@ def _fetch_once(
         size = part.stat().st_size
         _drop(part, note)
         raise Interrupted(f"{destination.name}: {size:,} bytes came, {bound.size:,} were announced; dropped")
+    fetched = Fetched(size=bound.size, sha256=sha256_of(part), etag=bound.etag)
+    if not is_vouched_for(part, fetched):
+        _drop(part, note)
+        raise Interrupted(
+            f"{destination.name}: {bound.size:,} bytes came, but not those that ETag {bound.etag} stands for"
+        )
     try:
         verify(part)
     except BaseException:
         _drop(part, note)
         raise
-    fetched = Fetched(size=bound.size, sha256=sha256_of(part), etag=bound.etag)
     part.replace(destination)
     note.unlink(missing_ok=True)
     return fetched
+
+
+def is_vouched_for(path: Path, fetched: Fetched) -> bool:
+    """False when the ETag is a digest, and of other bytes than these.
+
+    Object stores give the MD5 of an object (S3: put in one part) as its ETag; 64 hex digits are taken for a SHA-256.
+    An ETag of any other form vouches for nothing and against nothing.
+    """
+    digest = (fetched.etag or "").strip('"').lower()
+    if re.fullmatch("[0-9a-f]{64}", digest):
+        return digest == fetched.sha256
+    if re.fullmatch("[0-9a-f]{32}", digest):
+        with path.open("rb") as file:
+            return digest == hashlib.file_digest(file, "md5").hexdigest()
+    return True
 
 
 def _resumable(part: Path, note: Path) -> tuple[_Binding | None, int]:
@@ -157,10 +178,6 @@ def _length(answer: requests.Response, destination: Path) -> int:
     if length is None or not length.isdigit():
         raise DownloadError(f"{destination.name}: the server does not say how long the file is; it cannot be verified")
     return int(length)
-
-
-def _chunks(answer: requests.Response) -> Iterator[bytes]:
-    yield from (chunk for chunk in answer.iter_content(_CHUNK_BYTES) if chunk)
 
 
 def _drop(part: Path, note: Path) -> None:

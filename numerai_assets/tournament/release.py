@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from numerai_assets.eras import parse_era
 from numerai_assets.errors import CalendarError, ReleaseError
 from numerai_assets.store.atomic import write_json
+from numerai_assets.store.panel import MISSING
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.download import Fetched, Progress, fetch
 
@@ -31,8 +32,10 @@ TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS = "train_benchmark_models.parquet", "val
 LIVE_BENCHMARKS = "live_benchmark_models.parquet"
 VALIDATION_EXAMPLE, LIVE_EXAMPLE = "validation_example_preds.parquet", "live_example_preds.parquet"
 
-# What changes once a week, and what is new at every round; train files never change but are checked like the others.
-WEEKLY_FILES = (FEATURES, TRAIN, VALIDATION, META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, VALIDATION_EXAMPLE)
+# What changes once a week (first what is stored and fitted on, then what validation is compared with), and what is new at
+# every round; train files never change but are checked like the others.
+WEEKLY_FILES = (FEATURES, TRAIN, VALIDATION)
+YARDSTICK_FILES = (META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, VALIDATION_EXAMPLE)
 ROUND_FILES = (LIVE, LIVE_BENCHMARKS, LIVE_EXAMPLE)
 LIVE_ERA = "X"
 _ROW_FILES = {TRAIN: {"train"}, VALIDATION: {"validation", "test"}, LIVE: {"live"}}
@@ -120,6 +123,7 @@ class Release:
             known=Fetched(old.size, old.sha256, old.etag) if old else None,
             timeout_seconds=tournament.timeout_seconds,
             attempts=tournament.attempts,
+            retry_seconds=tournament.retry_seconds,
             progress=progress,
         )
         if fetched is None and old is not None:
@@ -134,7 +138,8 @@ class Release:
                 **asdict(fetched),
                 **asdict(facts["table"]) | {"eras": facts["table"].eras},
             )
-        write_json(self.folder / f"{name}.manifest.json", asdict(manifest))
+        if manifest != old:
+            write_json(self.folder / f"{name}.manifest.json", asdict(manifest))
         return manifest, fetched is not None
 
 
@@ -207,7 +212,12 @@ def _check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
     features, targets = content["feature_sets"]["all"], content["targets"]
     expected = {"id", "era", "data_type", *features, *targets}
     lost, extra = expected - set(schema.names), set(schema.names) - expected
-    if lost or extra:
+    if name == LIVE:
+        # An hour is too short to refuse what can be predicted from: the quality gate weighs what is missing.
+        if lost & {"era", "data_type"} or not set(features) & set(schema.names):
+            raise ReleaseError(f"{name}: has no {_some(lost & {'era', 'data_type'} or features)}")
+        features, targets = ([n for n in names if n in schema.names] for names in (features, targets))
+    elif lost or extra:
         raise ReleaseError(f"{name}: columns differ from {FEATURES}: lost {_some(lost)}, unexpected {_some(extra)}")
     for feature in features:
         if not (pa.types.is_integer(schema.field(feature).type) or pa.types.is_floating(schema.field(feature).type)):
@@ -286,10 +296,12 @@ def read_eras(
 ) -> Iterator[ReleasedEra]:
     """The wanted eras of a row file in file order, holding no more than an era and a row group in memory.
 
+    A feature that the file does not have is without a value (-1) in every row, a target NaN.
     Raises ReleaseError for a feature value outside 0..4, a NaN target in a partly resolved main target, or ids that are
     absent or repeated within the era.
     """
     with pq.ParquetFile(path) as file:
+        present = [name for name in ("id", *features, *targets) if name in file.schema_arrow.names]
         pending: list[pa.Table] = []
         label: str | None = None
         for group in range(file.metadata.num_row_groups):
@@ -304,7 +316,7 @@ def read_eras(
                     pending, label = [], str(eras[start])
                 if wanted(str(eras[start])):
                     if table is None:
-                        table = file.read_row_group(group, columns=["id", *features, *targets])
+                        table = file.read_row_group(group, columns=present)
                     pending.append(table.slice(start, stop - start))
         if pending and label is not None:
             yield _released_era(path.name, label, pending, features, targets)
@@ -317,13 +329,16 @@ def _released_era(
     ids = table["id"].to_pylist()
     if any(i is None for i in ids) or len(set(ids)) != len(ids):
         raise ReleaseError(f"{name}: era {label}: ids are missing or repeated")
-    matrix = np.empty((len(features), len(ids)), np.int8)
+    present = set(table.column_names)
+    matrix = np.full((len(features), len(ids)), MISSING, np.int8)
     for row, feature in enumerate(features):
-        matrix[row] = _five_levels(table[feature], f"{name}: era {label}: {feature}")
-    frame = pd.DataFrame({target: table[target].to_numpy().astype(np.float32) for target in targets})
+        if feature in present:
+            matrix[row] = _five_levels(table[feature], f"{name}: era {label}: {feature}")
+    unknown = np.full(len(ids), np.nan, np.float32)
+    frame = pd.DataFrame({t: table[t].to_numpy().astype(np.float32) if t in present else unknown for t in targets})
     for main in ("target_ender_20", "target_ender_60"):
-        if main in frame and 0 < (unknown := int(frame[main].isna().sum())) < len(frame):
-            raise ReleaseError(f"{name}: era {label}: {main} is NaN in {unknown} of {len(frame)} rows")
+        if main in frame and 0 < (absent := int(frame[main].isna().sum())) < len(frame):
+            raise ReleaseError(f"{name}: era {label}: {main} is NaN in {absent} of {len(frame)} rows")
     return ReleasedEra(label, ids, matrix.T, frame)
 
 

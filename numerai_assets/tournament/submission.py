@@ -1,9 +1,9 @@
 """A submission as a proven fact: built, validated, uploaded, registered, read back byte for byte.
 
 numerapi uploads without looking at the status of the PUT and cannot be asked twice without submitting twice. Here each
-step is on disk before the next begins, so a run that is killed anywhere is simply run again and ends in the same one
-submission: an upload is registered under the file name the server gave it, and that name is looked for among the
-slot's submissions before it is registered again.
+step is on disk before the next begins, so a run that is killed anywhere is simply run again: an upload is registered
+under the file name the server gave it, and that name is looked for among the slot's submissions before it is
+registered again. What cannot be brought to its end is abandoned, kept for a look, and attempted anew.
 """
 
 import csv
@@ -18,147 +18,261 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import requests
 from filelock import FileLock
 from numerai_tools.submissions import validate_submission_numerai
 from numpy.typing import NDArray
 
-from numerai_assets.errors import RoundClosedError, SubmissionError
+from numerai_assets.errors import (
+    AuthenticationError,
+    RoundClosedError,
+    StaleLiveError,
+    SubmissionError,
+    TournamentError,
+    Unreachable,
+)
 from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.tournament.client import TOURNAMENT, Round, Tournament
 from numerai_assets.tournament.download import sha256_of_bytes
+from numerai_assets.tournament.transport import persistently
 
 
 class Step(StrEnum):
-    """How far a submission has come. Each step is reached only after the one before it."""
+    """How far an attempt has come. Each step is reached only after the one before it; the last two are final."""
 
     BUILT = "built"
     VALIDATED = "validated"
     UPLOADED = "uploaded"
     REGISTERED = "registered"
     PROVEN = "proven"
+    ABANDONED = "abandoned"
 
 
-_ORDER = list(Step)
+_ORDER = [Step.BUILT, Step.VALIDATED, Step.UPLOADED, Step.REGISTERED, Step.PROVEN]
+_ATTEMPTS_A_RUN = 2
+# Validation on the server is asynchronous; one that takes longer than this has been lost.
+PROCESSING_MINUTES = 15
+# What Numerai's words begin with for ids that are not those of the open round.
+_STALE_IDS = "invalid_submission_ids"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is to be submitted. predictions: columns id (str) and prediction (float in (0, 1)).
+
+    rung: the step of the deadline ladder that it stands on. refused: what stood higher, and why it was refused.
+    """
+
+    predictions: pd.DataFrame
+    method: str
+    vintage: int
+    rung: str
+    refused: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What is known of the submission of one slot to one round. Holds no secret."""
+    """What is known of one attempt to submit a slot to a round. Holds no secret.
+
+    status: the server's own word for the submission. is_late: it counts for scores, not for stakes.
+    abandoned_over: why an abandoned attempt came to nothing. displaces: it is in effect on the server all the same.
+    """
 
     round_number: int
     slot: str
+    attempt: int
     method: str
     vintage: int
+    rung: str
+    refused: tuple[tuple[str, str], ...]
     step: Step
     rows: int
     sha256: str
     history: tuple[tuple[str, str], ...]
     server_filename: str | None = None
     submission_id: str | None = None
+    status: str | None = None
+    is_late: bool = False
+    abandoned_over: str | None = None
+    displaces: bool = False
 
     def reached(self, step: Step) -> bool:
-        return _ORDER.index(self.step) >= _ORDER.index(step)
+        """True when the attempt goes on and has come as far as `step`."""
+        return self.step is not Step.ABANDONED and _ORDER.index(self.step) >= _ORDER.index(step)
+
+    @property
+    def is_final(self) -> bool:
+        return self.step in (Step.PROVEN, Step.ABANDONED)
+
+
+class _Abandoned(SubmissionError):
+    """This attempt cannot be brought to its end; another one may."""
+
+
+class _Displacing(_Abandoned):
+    """This attempt is in effect on the server, and wrong: what was proven before is not what counts there any more."""
+
+
+class _NotYet(SubmissionError):
+    """The server has not made up its mind."""
 
 
 class SubmissionDesk:
-    """Receipts and files of all submissions, under `folder`/<round>/submissions/<slot>/."""
+    """Receipts and files of all attempts, under `folder`/<round>/submissions/<slot>/<attempt>/."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def attempts(self, round_number: int, slot: str) -> list[Receipt]:
+        """All attempts of one slot and round, oldest first."""
+        place = self.folder / str(round_number) / "submissions" / slot
+        numbers = sorted(int(path.parent.name) for path in place.glob("*/receipt.json"))
+        return [_read_receipt(place / str(number) / "receipt.json") for number in numbers]
+
     def receipt(self, round_number: int, slot: str) -> Receipt | None:
-        """The receipt of one slot and round, None before anything was built."""
-        path = self._place(round_number, slot) / "receipt.json"
-        if not path.is_file():
-            return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        history = tuple((step, when) for step, when in content["history"])
-        return Receipt(**content | {"step": Step(content["step"]), "history": history})
+        """The attempt that counts: the newest that is proven, unless a later one displaces it, else the newest.
+
+        None before anything was built.
+        """
+        attempts = self.attempts(round_number, slot)
+        counting = next((a for a in reversed(attempts) if a.step is Step.PROVEN or a.displaces), None)
+        return counting or (attempts[-1] if attempts else None)
 
     def receipts(self) -> list[Receipt]:
-        """All receipts, oldest round first."""
-        paths = self.folder.glob("*/submissions/*/receipt.json")
-        places = sorted((int(path.parts[-4]), path.parts[-2]) for path in paths)
+        """The receipt that counts of every round and slot, oldest round first."""
+        places = sorted((int(path.parts[-3]), path.name) for path in self.folder.glob("*/submissions/*"))
         return [receipt for place in places if (receipt := self.receipt(*place)) is not None]
 
     def is_proven(self, round_number: int, slot: str) -> bool:
         receipt = self.receipt(round_number, slot)
         return receipt is not None and receipt.step is Step.PROVEN
 
+    def content(self, receipt: Receipt) -> bytes:
+        """The file of an attempt. Raises SubmissionError when it is not what was built."""
+        path = self._place(receipt) / "predictions.csv"
+        content = path.read_bytes()
+        if sha256_of_bytes(content) != receipt.sha256:
+            raise SubmissionError(f"{path}: changed since it was built; remove its folder and run again")
+        return content
+
+    def predictions(self, receipt: Receipt) -> "pd.Series[float]":
+        """Predictions of an attempt, index id. Raises SubmissionError when the file is not what was built."""
+        frame = pd.read_csv(io.BytesIO(self.content(receipt)), dtype={"id": str}, index_col="id")
+        return frame["prediction"]
+
     def submit(
         self,
         tournament: Tournament,
         current: Round,
         slot: str,
+        entry: Entry,
         *,
-        predictions: pd.DataFrame,
         live_ids: Sequence[str],
-        method: str,
-        vintage: int,
         log: Callable[[str], None] = lambda line: None,
     ) -> Receipt:
         """Brings the slot's submission to the round to its proven end, from wherever an earlier run left it.
 
-        predictions: columns id (str) and prediction (float in (0, 1)), one row for each of `live_ids`.
-        Two processes at once make one submission too: the second waits for the first and finds its receipt.
-        Raises SubmissionError when the predictions break Numerai's rules or the server holds other bytes than were
-        sent, RoundClosedError when the round is over, TournamentError when it refuses or cannot be reached.
+        An attempt whose file is on the server already is finished; else `entry` is what is submitted, one row for each
+        of `live_ids`. A proven attempt stays what counts until a later one is proven too. Two processes at once make
+        one submission: the second waits for the first and finds its receipt.
+        Raises SubmissionError when the predictions break Numerai's rules or cannot be proven, StaleLiveError when the
+        server wants other ids, RoundClosedError when the round is over, TournamentError when it refuses or cannot be
+        reached.
         """
-        place = self._place(current.number, slot)
+        place = self.folder / str(current.number) / "submissions" / slot
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".lock"):
-            receipt = self.receipt(current.number, slot)
-            if receipt is None or not receipt.reached(Step.UPLOADED):
-                receipt = self._build(current, slot, predictions, method=method, vintage=vintage, now=tournament.now())
-            content = self._csv(receipt).read_bytes()
-            if sha256_of_bytes(content) != receipt.sha256:
-                raise SubmissionError(
-                    f"{self._csv(receipt)}: changed since it was built; remove its folder and run again"
-                )
-            advance: dict[Step, Callable[[Receipt], Receipt]] = {
-                Step.VALIDATED: lambda r: _validated(r, content, live_ids),
-                Step.UPLOADED: lambda r: _uploaded(r, content, tournament, current),
-                Step.REGISTERED: lambda r: _registered(r, tournament, current),
-                Step.PROVEN: lambda r: _proven(r, content, tournament),
-            }
-            for step, take in advance.items():
-                if not receipt.reached(step):
-                    # The time is asked for first: nothing may fail between an effect and its record.
-                    when = tournament.now().isoformat(timespec="seconds")
-                    receipt = take(receipt)
-                    receipt = replace(receipt, step=step, history=(*receipt.history, (step.value, when)))
-                    self._keep(receipt)
-                    log(f"round {current.number}, {slot}: {step.value}")
-            return receipt
+            for last in range(_ATTEMPTS_A_RUN):
+                receipt = self._begun(current, slot, entry, tournament)
+                if receipt.step is Step.PROVEN:
+                    return receipt
+                try:
+                    return self._finish(receipt, tournament, current, live_ids, log)
+                except _Abandoned as reason:
+                    log(f"round {current.number}, {slot}: attempt {receipt.attempt} abandoned: {reason}")
+                    if last == _ATTEMPTS_A_RUN - 1:
+                        raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _build(
-        self, current: Round, slot: str, predictions: pd.DataFrame, *, method: str, vintage: int, now: dt.datetime
-    ) -> Receipt:
-        content = submission_csv(predictions["id"].tolist(), predictions["prediction"].to_numpy(np.float64))
+    def _begun(self, current: Round, slot: str, entry: Entry, tournament: Tournament) -> Receipt:
+        """The attempt to go on with: one that is on the server, the proven one of this very file, else a new one."""
+        attempts = self.attempts(current.number, slot)
+        newest = attempts[-1] if attempts else None
+        if newest is not None and newest.reached(Step.UPLOADED) and not newest.is_final:
+            return newest
+        content = submission_csv(entry.predictions["id"].tolist(), entry.predictions["prediction"].to_numpy(np.float64))
+        digest = sha256_of_bytes(content)
+        proven = [attempt for attempt in attempts if attempt.step is Step.PROVEN]
+        if proven and proven[-1].sha256 == digest and newest is proven[-1]:
+            return proven[-1]
+        number = 1 if newest is None else newest.attempt + newest.is_final
         receipt = Receipt(
             round_number=current.number,
             slot=slot,
-            method=method,
-            vintage=vintage,
+            attempt=number,
+            method=entry.method,
+            vintage=entry.vintage,
+            rung=entry.rung,
+            refused=entry.refused,
             step=Step.BUILT,
-            rows=len(predictions),
-            sha256=sha256_of_bytes(content),
-            history=((Step.BUILT.value, now.isoformat(timespec="seconds")),),
+            rows=len(entry.predictions),
+            sha256=digest,
+            history=((Step.BUILT.value, _stamp(tournament)),),
         )
-        with replacing_file(self._csv(receipt)) as aside:
+        with replacing_file(self._place(receipt) / "predictions.csv") as aside:
             aside.write_bytes(content)
         self._keep(receipt)
         return receipt
 
+    def _finish(
+        self,
+        receipt: Receipt,
+        tournament: Tournament,
+        current: Round,
+        live_ids: Sequence[str],
+        log: Callable[[str], None],
+    ) -> Receipt:
+        content = self.content(receipt)
+        advance: dict[Step, Callable[[Receipt], Receipt]] = {
+            Step.VALIDATED: lambda r: _validated(r, content, live_ids),
+            Step.UPLOADED: lambda r: _uploaded(r, content, tournament, current),
+            Step.REGISTERED: lambda r: _registered(r, tournament, current),
+            Step.PROVEN: lambda r: _proven(r, content, tournament),
+        }
+        for step, take in advance.items():
+            if receipt.reached(step):
+                continue
+            # The time is asked for first: nothing may fail between an effect and its record.
+            when = _stamp(tournament)
+            try:
+                receipt = take(receipt)
+            except (_Abandoned, StaleLiveError) as reason:
+                told = replace(receipt, abandoned_over=str(reason), displaces=isinstance(reason, _Displacing))
+                self._keep(_at(told, Step.ABANDONED, when))
+                raise
+            receipt = _at(receipt, step, when)
+            self._keep(receipt)
+            log(f"round {current.number}, {receipt.slot}: {step.value}")
+        return receipt
+
     def _keep(self, receipt: Receipt) -> None:
-        write_json(self._place(receipt.round_number, receipt.slot) / "receipt.json", asdict(receipt))
+        write_json(self._place(receipt) / "receipt.json", asdict(receipt))
 
-    def _csv(self, receipt: Receipt) -> Path:
-        return self._place(receipt.round_number, receipt.slot) / "predictions.csv"
+    def _place(self, receipt: Receipt) -> Path:
+        return self.folder / str(receipt.round_number) / "submissions" / receipt.slot / str(receipt.attempt)
 
-    def _place(self, round_number: int, slot: str) -> Path:
-        return self.folder / str(round_number) / "submissions" / slot
+
+def _read_receipt(path: Path) -> Receipt:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    pairs = {name: tuple((a, b) for a, b in content[name]) for name in ("history", "refused")}
+    return Receipt(**content | pairs | {"step": Step(content["step"])})
+
+
+def _at(receipt: Receipt, step: Step, when: str) -> Receipt:
+    return replace(receipt, step=step, history=(*receipt.history, (step.value, when)))
+
+
+def _stamp(tournament: Tournament) -> str:
+    return tournament.now().isoformat(timespec="seconds")
 
 
 def submission_csv(ids: Sequence[str], predictions: NDArray[np.float64]) -> bytes:
@@ -206,16 +320,20 @@ def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current:
         "tournament": TOURNAMENT,
         "modelId": tournament.model_id(receipt.slot),
     }
-    auth: dict[str, str] = tournament.query(query, variables, authorized=True)["submission_upload_auth"]
-    try:
-        answer = requests.put(auth["url"], data=content, timeout=tournament.timeout_seconds)
-    except requests.RequestException as error:
-        raise SubmissionError(f"{receipt.slot}: the upload broke off ({type(error).__name__}); run again") from None
-    if not answer.ok:
-        raise SubmissionError(
-            f"{receipt.slot}: the upload was answered {answer.status_code} {answer.reason}; run again"
-        )
-    return replace(receipt, server_filename=auth["filename"])
+
+    def upload() -> str:
+        # A name for an upload serves one file, so every try asks for a new one.
+        auth: dict[str, str] = tournament.query(query, variables, authorized=True)["submission_upload_auth"]
+        try:
+            answer = tournament.put(auth["url"], content)
+        except Unreachable as error:
+            raise _NotYet(f"{receipt.slot}: the upload broke off ({error}); run again") from None
+        if not answer.ok:
+            raise _NotYet(f"{receipt.slot}: the upload was answered {answer.status_code} {answer.reason}; run again")
+        return auth["filename"]
+
+    filename = persistently(upload, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    return replace(receipt, server_filename=filename)
 
 
 def _check_open(current: Round, slot: str, now: dt.datetime) -> None:
@@ -228,41 +346,95 @@ def _check_open(current: Round, slot: str, now: dt.datetime) -> None:
 
 def _registered(receipt: Receipt, tournament: Tournament, current: Round) -> Receipt:
     model_id = tournament.model_id(receipt.slot)
-    found = [s["id"] for s in _submissions(tournament, model_id) if s["filename"] == receipt.server_filename]
-    if found:
-        return replace(receipt, submission_id=found[0])
-    # The server takes a file for whatever round is open: one uploaded for an earlier round must not be registered now.
-    _check_open(current, receipt.slot, tournament.now())
     mutation = (
         "mutation($filename: String! $tournament: Int! $modelId: String $triggerId: String, $dataDatestamp: Int) "
         "{ create_submission(filename: $filename tournament: $tournament modelId: $modelId triggerId: $triggerId "
         'source: "numerai_assets" dataDatestamp: $dataDatestamp) { id } }'
     )
     variables = {"filename": receipt.server_filename, "tournament": TOURNAMENT, "modelId": model_id}
-    answer = tournament.ask_once(mutation, variables, authorized=True)["create_submission"]
-    return replace(receipt, submission_id=answer["id"])
+
+    def register() -> str:
+        # A request whose answer was lost may have been carried out: look before asking again.
+        if (known := _on_server(tournament, model_id, receipt)) is not None:
+            return str(known["id"])
+        # The server takes a file for whatever round is open: one of an earlier round must not be registered now.
+        _check_open(current, receipt.slot, tournament.now())
+        return str(tournament.ask_once(mutation, variables, authorized=True)["create_submission"]["id"])
+
+    try:
+        identity = persistently(register, attempts=tournament.attempts, base_seconds=tournament.retry_seconds)
+    except (Unreachable, RoundClosedError, AuthenticationError):
+        raise
+    except TournamentError as error:
+        if _STALE_IDS in str(error):
+            raise StaleLiveError(f"round {receipt.round_number}, {receipt.slot}: {error}") from None
+        raise _Abandoned(f"round {receipt.round_number}, {receipt.slot}: {error}") from None
+    return replace(receipt, submission_id=identity)
 
 
 def _proven(receipt: Receipt, content: bytes, tournament: Tournament) -> Receipt:
-    query = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
-    auth = tournament.query(query, {"id": receipt.submission_id}, authorized=True)["submissionDownloadAuth"]
+    model_id = tournament.model_id(receipt.slot)
+    where = f"round {receipt.round_number}, {receipt.slot}"
+
+    def judged() -> dict[str, Any]:
+        known = _on_server(tournament, model_id, receipt)
+        if known is None:
+            raise _Abandoned(f"{where}: the server no longer knows submission {receipt.submission_id}")
+        if (found := known["round"]["number"]) != receipt.round_number:
+            raise _Abandoned(f"{where}: the server took submission {known['id']} for round {found}")
+        if known["errorInfo"]:
+            # A server may look into a file only some time after it took it.
+            kind = StaleLiveError if _STALE_IDS in known["errorInfo"] else _Abandoned
+            raise kind(f"{where}: the server refused submission {known['id']}: {known['errorInfo']}")
+        if not known["selected"]:
+            raise _NotYet(f"{where}: submission {known['id']} is not in effect yet ({known['status']}); run again")
+        return known
+
     try:
-        answer = requests.get(auth["url"], timeout=tournament.timeout_seconds)
-    except requests.RequestException as error:
-        raise SubmissionError(f"{receipt.slot}: could not be read back ({type(error).__name__}); run again") from None
-    if not answer.ok:
-        raise SubmissionError(
-            f"{receipt.slot}: reading back was answered {answer.status_code} {answer.reason}; run again"
+        known = persistently(judged, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    except _NotYet as error:
+        registered = dt.datetime.fromisoformat(receipt.history[-1][1])
+        if tournament.now() - registered > dt.timedelta(minutes=PROCESSING_MINUTES):
+            raise _Abandoned(f"{error}, for more than {PROCESSING_MINUTES} minutes") from None
+        raise
+    sent_back = _read_back(tournament, str(known["id"]), receipt)
+    if sent_back != content:
+        # Once more, before good bytes are given up for a fault on the way back.
+        sent_back = _read_back(tournament, str(known["id"]), receipt)
+    if sent_back != content:
+        raise _Displacing(
+            f"{where}: the server holds {len(sent_back):,} bytes that are not the {len(content):,} sent "
+            f"(sha256 {receipt.sha256[:12]}); submission {known['id']} is not proven"
         )
-    if answer.content != content:
-        raise SubmissionError(
-            f"{receipt.slot}, round {receipt.round_number}: the server holds {len(answer.content):,} bytes that are not the "
-            f"{len(content):,} sent (sha256 {receipt.sha256[:12]}); submission {receipt.submission_id} is not proven"
-        )
-    return receipt
+    status = str(known["status"])
+    return replace(receipt, submission_id=str(known["id"]), status=status, is_late="late" in status.lower())
 
 
-def _submissions(tournament: Tournament, model_id: str) -> list[dict[str, Any]]:
-    query = "query($modelId: String) { submissions(modelId: $modelId) { id filename insertedAt } }"
-    found: list[dict[str, Any]] = tournament.query(query, {"modelId": model_id}, authorized=True)["submissions"] or []
-    return found
+def _read_back(tournament: Tournament, identity: str, receipt: Receipt) -> bytes:
+    query = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
+
+    def read() -> bytes:
+        auth = tournament.query(query, {"id": identity}, authorized=True)["submissionDownloadAuth"]
+        try:
+            answer = tournament.get(auth["url"])
+        except Unreachable as error:
+            raise _NotYet(f"{receipt.slot}: could not be read back ({error}); run again") from None
+        if not answer.ok:
+            raise _NotYet(f"{receipt.slot}: reading back was answered {answer.status_code} {answer.reason}; run again")
+        return answer.content
+
+    return persistently(read, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+
+
+def _on_server(tournament: Tournament, model_id: str, receipt: Receipt) -> dict[str, Any] | None:
+    """What the server says of the attempt's file: the submission in effect where it was registered more than once."""
+    query = (
+        "query($modelId: String) { model(modelId: $modelId) "
+        "{ submissions { id filename insertedAt status errorInfo selected round { tournament number } } } }"
+    )
+    model = tournament.query(query, {"modelId": model_id}, authorized=True)["model"]
+    if model is None:
+        # Not "none there": registered again on such an answer, a file would be submitted twice.
+        raise Unreachable(f"the tournament tells nothing of the submissions of {receipt.slot}; run again")
+    ours = [item for item in model["submissions"] or [] if item["filename"] == receipt.server_filename]
+    return max(ours, key=lambda item: (bool(item["selected"]), item["insertedAt"]), default=None)

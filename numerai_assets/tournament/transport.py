@@ -1,0 +1,148 @@
+"""The one place through which every request leaves: bounded in time, and tried again where that is safe.
+
+numerapi waits for ever for an answer to GraphQL, and turns every failure of the network into an empty answer. Here each
+request has a limit between two pieces of the answer and a limit in all, and what went wrong keeps its name.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+
+from numerai_assets.errors import NumeraiAssetsError, Unreachable
+
+T = TypeVar("T")
+
+_CHUNK_BYTES = 1 << 20
+# A transfer slower than this for as long as the time limit has stalled in all but name.
+_SLOWEST_BYTES_PER_SECOND = 1_000
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+def request(
+    method: str, url: str, *, timeout_seconds: float, headers: dict[str, str] | None = None, **options: Any
+) -> requests.Response:
+    """One request whose answer came whole within three times `timeout_seconds`; whatever its status.
+
+    `timeout_seconds` bounds connecting and each wait for more bytes. Raises Unreachable when nothing usable came.
+    """
+    until = time.monotonic() + 3 * timeout_seconds
+    with streamed(method, url, timeout_seconds=timeout_seconds, headers=headers, **options) as answer:
+        content = bytearray()
+        for chunk in chunks(answer, timeout_seconds=timeout_seconds):
+            content += chunk
+            if time.monotonic() > until:
+                raise Unreachable(f"no whole answer within {3 * timeout_seconds:.0f} s")
+        answer._content = bytes(content)
+    return answer
+
+
+@contextmanager
+def streamed(
+    method: str, url: str, *, timeout_seconds: float, headers: dict[str, str] | None = None, **options: Any
+) -> Iterator[requests.Response]:
+    """An answer whose body is still to be read, by `chunks`. Raises Unreachable when none begins within three times
+    `timeout_seconds`, and for a redirection of anything but a GET or HEAD."""
+    asked = {"Accept-Encoding": "identity", **(headers or {})}
+
+    def begin() -> requests.Response:
+        return requests.request(
+            method,
+            url,
+            headers=asked,
+            stream=True,
+            timeout=(timeout_seconds, timeout_seconds),
+            # An `auth` of our own, though it does nothing: without one, requests lets ~/.netrc replace the API keys.
+            auth=_as_is,
+            # Followed, a POST or PUT would become a GET, and ~/.netrc would replace the keys after all.
+            allow_redirects=method in ("GET", "HEAD"),
+            **options,
+        )
+
+    try:
+        with _within(3 * timeout_seconds, begin) as answer:
+            if answer.is_redirect:
+                raise Unreachable(f"answered {answer.status_code} {answer.reason}, a redirection that is not followed")
+            yield answer
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise Unreachable(type(error).__name__) from None
+
+
+def _within(seconds: float, begin: Callable[[], requests.Response]) -> requests.Response:
+    """What `begin` returns within `seconds`. The timeout of requests bounds each piece of the headers, not all of them."""
+    promise: Future[requests.Response] = Future()
+
+    def keep() -> None:
+        try:
+            promise.set_result(begin())
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            promise.set_exception(error)
+
+    threading.Thread(target=keep, daemon=True).start()
+    try:
+        return promise.result(seconds)
+    except TimeoutError:
+        raise Unreachable(f"no answer began within {seconds:.0f} s") from None
+
+
+def chunks(answer: requests.Response, *, timeout_seconds: float) -> Iterator[bytes]:
+    """The body piece by piece, as it comes. Raises Unreachable when it breaks off, stalls, trickles or is compressed,
+    which nobody asked for: its length would say nothing."""
+    if answer.request.method == "HEAD" or answer.status_code in (204, 304):
+        return
+    if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
+        raise Unreachable(f"the answer is {encoding}-compressed")
+    since, came = time.monotonic(), 0
+    try:
+        while chunk := answer.raw.read1(_CHUNK_BYTES):
+            came += len(chunk)
+            elapsed = time.monotonic() - since
+            if elapsed > timeout_seconds:
+                if came < _SLOWEST_BYTES_PER_SECOND * elapsed:
+                    raise Unreachable(f"only {came:,} bytes came in {elapsed:.0f} s")
+                since, came = time.monotonic(), 0
+            yield chunk
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unreachable(type(error).__name__) from None
+
+
+def persistently(
+    call: Callable[[], T], *, attempts: int, on: type[NumeraiAssetsError] = Unreachable, base_seconds: float = 0.5
+) -> T:
+    """What `call` returns, asked up to `attempts` times while it raises `on`; only for what may be asked twice.
+
+    Waits grow twofold from `base_seconds`, with jitter, up to a minute; a Retry-After of the server is kept.
+    """
+    retrying = Retrying(
+        stop=stop_after_attempt(attempts),
+        wait=lambda state: _wait_seconds(state, base_seconds),
+        retry=retry_if_exception_type(on),
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def retry_after_seconds(answer: requests.Response) -> float | None:
+    """The server's Retry-After, where it is a number of seconds."""
+    stated = answer.headers.get("Retry-After", "")
+    return float(stated) if stated.isdecimal() else None
+
+
+def _wait_seconds(state: RetryCallState, base_seconds: float) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    stated: float | None = getattr(error, "retry_after", None)
+    if stated is not None:
+        return min(stated, _LONGEST_WAIT_SECONDS)
+    grown: float = base_seconds * 2.0 ** (state.attempt_number - 1)
+    return min(grown * random.uniform(0.5, 1.5), _LONGEST_WAIT_SECONDS)
+
+
+def _as_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    return prepared
