@@ -1,6 +1,7 @@
 # make weekly   the whole weekly job against the local tournament (or, by one setting, Numerai)
 # make ui       Dagster's UI and daemon with the local tournament beside them
 # make test     lint, format, types, definitions, tests
+# make chaos    a year of rounds with everything going wrong (docs/reliability.md); WEEKS=4 SEED=1 for another
 # make weekly MARKET=prices PRICES=panel.parquet   the same on a price panel of your own
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ ifdef SIZE
 export NUMERAI_SANDBOX__SIZE := $(SIZE)
 endif
 
-.PHONY: weekly ui test browser clean
+.PHONY: weekly ui test chaos browser clean
 
 weekly: .venv/installed
 	$(BIN)/numerai weekly --with-sandbox
@@ -30,7 +31,12 @@ test: .venv/installed-test browser
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dagster definitions validate
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+WEEKS ?= 52
+SEED ?= 0
+chaos: .venv/installed
+	$(BIN)/python -m rehearsals.chaos --weeks $(WEEKS) --seed $(SEED)
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,0 +1,1 @@
+"""Long rehearsals against the sandbox: what the pipeline does when everything around it goes wrong."""
