@@ -3,15 +3,23 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import dagster as dg
 
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.conductor import Done, conduct
 from numerai_assets.definitions import build_definitions
+from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.sandbox import process
 from numerai_assets.settings import Settings
 from numerai_assets.tournament.client import Round
+
+
+class SecondMethod(Benchmark):
+    """A method beside the benchmark, to be registered by a test that needs two."""
+
+    name: ClassVar[str] = "second"
 
 
 @dataclass

@@ -63,6 +63,10 @@ def test_a_submission_that_failed_is_tried_again_ever_less_often(
     request = asked(rehearsal)
     assert isinstance(request, dg.RunRequest)
     fail(rehearsal, request, times=4)
+    meanwhile = asked(rehearsal)
+    assert isinstance(meanwhile, dg.RunRequest)
+    assert meanwhile.job_name == "performance"
+    fail(rehearsal, meanwhile, times=3)
     assert str(asked(rehearsal)).startswith("round/327 failed 4 times; next try in ")
     time_machine.move_to(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=481))
     assert asked(rehearsal) == request

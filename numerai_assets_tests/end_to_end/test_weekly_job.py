@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -18,7 +17,9 @@ from numerai_assets.eras import Wall, era_label, live_key
 from numerai_assets.evaluation.diagnostics import validation_table
 from numerai_assets.sandbox.state import State
 from numerai_assets.settings import load_settings
+from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.release import VALIDATION
+from numerai_assets.tournament.submission import Entry
 from numerai_assets.tournament.submission import Step as Stage
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
 
@@ -36,7 +37,7 @@ def test_one_weekly_run_goes_from_nothing_to_a_proven_submission(new_rehearsal: 
     assert current is not None and current.is_weekend
     # Nothing that the submission does not need stands before it.
     assert [d.step.job for d in done][:4] == ["release", "eras", "vintage", "round"]
-    assert [d.step.job for d in done[-2:]] == ["diagnostics", "performance"]
+    assert [d.step.job for d in done[-3:]] == ["yardsticks", "diagnostics", "performance"]
     receipt = rehearsal.workspace.desk.receipt(current.number, SLOT)
     assert receipt is not None and receipt.step is Stage.PROVEN
     assert receipt.vintage < current.era
@@ -59,7 +60,7 @@ def test_running_it_twice_makes_one_submission_and_runs_nothing(rehearsal: Rehea
 def test_a_run_killed_right_after_registering_adopts_its_submission(rehearsal: Rehearsal) -> None:
     current = rehearsal.workspace.tournament.current_round()
     assert current is not None
-    path = rehearsal.workspace.rounds_folder / str(current.number) / "submissions" / SLOT / "receipt.json"
+    path = rehearsal.workspace.rounds_folder / str(current.number) / "submissions" / SLOT / "1" / "receipt.json"
     receipt = json.loads(path.read_text())
     path.write_text(
         json.dumps(receipt | {"step": "uploaded", "submission_id": None, "history": receipt["history"][:3]})
@@ -76,7 +77,7 @@ def test_a_file_uploaded_for_a_round_that_closed_is_not_registered_in_the_next(r
     workspace = rehearsal.workspace
     ended = workspace.tournament.current_round()
     assert ended is not None
-    path = workspace.rounds_folder / str(ended.number) / "submissions" / SLOT / "receipt.json"
+    path = workspace.rounds_folder / str(ended.number) / "submissions" / SLOT / "1" / "receipt.json"
     uploaded = {"step": "uploaded", "submission_id": None, "server_filename": "never-registered.csv"}
     path.write_text(json.dumps(json.loads(path.read_text()) | uploaded))
     rehearsal.advance()
@@ -91,10 +92,10 @@ def test_an_upload_that_the_server_refuses_is_never_registered(
 ) -> None:
     rehearsal.advance()
     before = submissions_on_server(rehearsal)
-    put = requests.put
+    put = Tournament.put
     with monkeypatch.context() as patched:
         # A name the server never gave: it answers 403, which numerapi would not notice.
-        patched.setattr(requests, "put", lambda url, **options: put(url.replace("/uploads/", "/uploads/x"), **options))
+        patched.setattr(Tournament, "put", lambda self, url, content: put(self, url.replace("s/", "s/x"), content))
         with pytest.raises(RunFailed, match=f"{SLOT}: the upload was answered 403"):
             rehearsal.weekly()
     assert submissions_on_server(rehearsal) == before
@@ -107,31 +108,36 @@ def test_an_upload_that_the_server_refuses_is_never_registered(
 def test_bytes_that_come_back_changed_are_not_proven(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     rehearsal.advance()
     before = submissions_on_server(rehearsal)
-    get = requests.get
+    get = Tournament.get
 
-    def last_byte_changed(url: str, **options: Any) -> requests.Response:
-        answer = get(url, **options)
-        if not options.get("stream"):
-            answer._content = answer.content[:-2] + b"9" + answer.content[-1:]
+    def last_byte_changed(self: Tournament, url: str) -> requests.Response:
+        answer = get(self, url)
+        answer._content = answer.content[:-2] + b"9" + answer.content[-1:]
         return answer
 
     with monkeypatch.context() as patched:
-        patched.setattr(requests, "get", last_byte_changed)
+        patched.setattr(Tournament, "get", last_byte_changed)
         with pytest.raises(RunFailed, match="is not proven"):
             rehearsal.weekly()
     current = rehearsal.workspace.tournament.current_round()
     assert current is not None
     receipt = rehearsal.workspace.desk.receipt(current.number, SLOT)
-    assert receipt is not None and receipt.step is Stage.REGISTERED
+    assert receipt is not None and receipt.step is Stage.ABANDONED
     rehearsal.weekly()
-    assert rehearsal.workspace.desk.is_proven(current.number, SLOT)
-    assert len(submissions_on_server(rehearsal)) == len(before) + 1
+    proven = rehearsal.workspace.desk.receipt(current.number, SLOT)
+    assert proven is not None and proven.step is Stage.PROVEN
+    assert proven.attempt == receipt.attempt + 1
+    # What was abandoned is on the server too, but one submission alone is in effect: the proven one.
+    state = State(rehearsal.world / "server" / "state.sqlite")
+    selected = state.submissions(round_number=current.number, selected=1)
+    assert [s.id for s in selected] == [proven.submission_id]
+    assert len(submissions_on_server(rehearsal)) == len(before) + proven.attempt
 
 
 def test_a_file_changed_after_it_was_built_is_not_sent(rehearsal: Rehearsal) -> None:
     current = rehearsal.workspace.tournament.current_round()
     assert current is not None
-    folder = rehearsal.workspace.rounds_folder / str(current.number) / "submissions" / SLOT
+    folder = rehearsal.workspace.rounds_folder / str(current.number) / "submissions" / SLOT / "1"
     receipt = json.loads((folder / "receipt.json").read_text())
     (folder / "receipt.json").write_text(json.dumps(receipt | {"step": "uploaded", "submission_id": None}))
     csv = folder / "predictions.csv"
@@ -198,8 +204,7 @@ def test_a_live_prediction_equals_the_out_of_sample_prediction_of_the_same_rows(
     workspace = rehearsal.workspace
     current = workspace.tournament.current_round()
     assert current is not None
-    vintage = workspace.vintages.newest_before("benchmark", current.era)
-    assert vintage is not None
+    vintage = workspace.vintages.before("benchmark", current.era)[0]
     live = workspace.predictions.read("benchmark", vintage, live_key(current.number))
     later = workspace.predictions.read("benchmark", vintage, era_label(current.era))
     assert set(live["id"]).isdisjoint(later["id"])
@@ -367,7 +372,5 @@ def test_unusable_predictions_never_reach_the_server(rehearsal: Rehearsal) -> No
     }
     for message, predictions in bad.items():
         with pytest.raises(Exception, match=message):
-            desk.submit(
-                tournament, weekday, SLOT, predictions=predictions, live_ids=live_ids, method="benchmark", vintage=1
-            )
+            desk.submit(tournament, weekday, SLOT, Entry(predictions, "benchmark", 1, "test"), live_ids=live_ids)
     assert submissions_on_server(rehearsal) == before

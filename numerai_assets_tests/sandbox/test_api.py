@@ -46,6 +46,7 @@ def test_rounds_are_listed_with_their_scores(api: Any) -> None:
     expected = round_by_number(FIRST_ROUND)
     assert current["openTime"] == expected.opens
     assert current["closeStakingTime"] == expected.closes
+    assert current["closeTime"] == expected.closes + dt.timedelta(days=1)
     assert current["resolveTime"] == expected.resolves
     assert current["dataDatestamp"] == expected.datestamp
     assert current["payoutFactor"] == Decimal(1)
@@ -377,7 +378,7 @@ def test_an_unknown_model_is_refused(sandbox: Served, api: Any, identity: str | 
 def test_a_closed_round_takes_no_submissions(fresh_sandbox: Served) -> None:
     api = fresh_sandbox.client()
     predictions = fresh_sandbox.predictions()
-    fresh_sandbox.advance("+2d")
+    fresh_sandbox.advance(round_by_number(FIRST_ROUND).closes_late.isoformat())
     with pytest.raises(ValueError, match=r"^Current round not open for submissions$"):
         api.get_current_round()
     with pytest.raises(ValueError, match=r"^Current round not open for submissions$"):

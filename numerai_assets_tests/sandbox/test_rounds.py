@@ -41,6 +41,13 @@ def test_a_week_of_rounds_follows_the_published_table(
     assert found.resolves.strftime("%a") == resolves
 
 
+@pytest.mark.parametrize(
+    ("number", "closes_late"), [(1, "Mon 14"), (2, "Wed 12"), (3, "Thu 12"), (4, "Fri 12"), (5, "Sat 12")]
+)
+def test_late_submissions_end_after_a_day_or_when_the_next_round_opens(number: int, closes_late: str) -> None:
+    assert round_by_number(number).closes_late.strftime("%a %H") == closes_late
+
+
 def test_the_first_round_is_the_weekend_of_the_first_validation_era() -> None:
     assert round_by_number(1).data_day == dt.date(2014, 1, 10)
     assert rounds.weekend_round(575) == round_by_number(1)
@@ -50,7 +57,7 @@ def test_the_first_round_is_the_weekend_of_the_first_validation_era() -> None:
 @given(NUMBERS)
 def test_rounds_follow_one_another_without_overlap(number: int) -> None:
     this, following = round_by_number(number), round_by_number(number + 1)
-    assert this.opens < this.closes < following.opens
+    assert this.opens < this.closes < this.closes_late <= following.opens
     assert this.data_day < following.data_day
     assert this.data_day < this.opens.date()
     assert this.is_weekend == (number % 5 == 1)

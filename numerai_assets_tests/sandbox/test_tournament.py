@@ -138,7 +138,22 @@ def test_the_newest_of_a_models_submissions_is_the_one_that_is_scored(world_dir:
 
 def test_state_of_another_format_is_refused(tmp_path: Path) -> None:
     state = State(tmp_path / "state.sqlite")
-    with state._connected() as db:
+    with state.connected() as db:
         db.execute("UPDATE meta SET value = '0' WHERE key = 'format'")
     with pytest.raises(SandboxError, match="state of format 0, expected 1"):
         State(tmp_path / "state.sqlite")
+
+
+def test_state_of_a_version_that_knew_submissions_alone_goes_on(world_dir: Path) -> None:
+    before = opened(world_dir)
+    submitted = submit(before, FIRST, 1)
+    with before.state.connected() as db:
+        for table in ("diagnostics", "pickle_runs", "pickle_assignments", "pickles", "webhook_calls", "queued"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("DROP TABLE rival_scores")
+        db.execute("ALTER TABLE uploads DROP COLUMN purpose")
+    after = opened(world_dir)
+    assert after.submission(submitted).status == "on-time"
+    later = submit(after, FIRST, 2)
+    after.advance("next-round")
+    assert after.submission(later).selected

@@ -15,7 +15,9 @@ from numerai_tools.scoring import numerai_corr
 from numerai_assets.eras import friday_of
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox import release_writer
+from numerai_assets.sandbox.economy import Dials
 from numerai_assets.sandbox.encoder import TARGETS
+from numerai_assets.sandbox.oracle import COMPONENTS
 from numerai_assets.sandbox.sizes import SIZES
 from numerai_assets.sandbox.world import World, era_of_round
 
@@ -293,7 +295,9 @@ def test_the_live_target_grows_into_the_published_one(world: World) -> None:
     assert agreement > 0.97
     early = world.live_target(number, "target_ender_60", 1)
     assert early.notna().all() and set(early) == {0.0, 0.25, 0.5, 0.75, 1.0} and early.name == "target_ender_60"
-    assert 0 < np.corrcoef(early, live)[0, 1] < 0.6
+    halfway = world.live_target(number, "target_ender_60", 30)
+    # A hundred stocks: a day of sixty has a correlation of .13 with them all, with noise of .1.
+    assert 0.4 < np.corrcoef(halfway, live)[0, 1] < 0.95 and np.corrcoef(early, live)[0, 1] < 0.5
 
 
 def test_live_targets_that_make_no_sense_are_refused(world: World) -> None:
@@ -381,16 +385,30 @@ def test_targets_of_one_horizon_resemble_each_other(validation: pd.DataFrame) ->
     assert 0.3 < validation["target_ender_20"].corr(validation["target_ender_60"]) < 0.65
 
 
-def test_the_oracle_is_far_better_than_the_benchmark(world: World, validation: pd.DataFrame, release: Path) -> None:
-    benchmark = read(release, "validation_benchmark_models.parquet")["v53_lgbm_ender60"]
+def test_the_oracle_predicts_the_published_target(world: World, validation: pd.DataFrame) -> None:
     known = validation[validation.data_type == "validation"]
-    gaps = []
+    scores = []
     for era, rows in known.groupby("era"):
-        oracle = pd.Series(world.oracle(int(str(era)), 60), index=rows.index)
-        both = pd.DataFrame({"oracle": oracle, "benchmark": benchmark[rows.index]})
-        gaps.append(numerai_corr(both, rows["target_ender_60"]))
-    means = pd.DataFrame(gaps).mean()
-    assert means["oracle"] > 0.05 and means["oracle"] > means["benchmark"] + 0.03
+        oracle = pd.Series(world.oracle(int(str(era)), 60), index=rows.index).to_frame("oracle")
+        scores.append(numerai_corr(oracle, rows["target_ender_60"])["oracle"])
+    # A hundred stocks and three windows: noise of .02 in the mean.
+    assert np.mean(scores) > 0.03
+
+
+def test_the_oracle_is_the_sum_of_its_parts_and_neutral_as_the_target_is(world: World) -> None:
+    parts = world.oracle_components(NEWEST, 20)
+    assert tuple(parts) == COMPONENTS
+    np.testing.assert_allclose(world.oracle(NEWEST, 20), sum(parts.values()), atol=1e-7)
+    exposures = world._era(NEWEST).rows()["exposures"]
+    assert np.abs(np.corrcoef(world.oracle(NEWEST, 20), exposures.T)[0, 1:]).max() < 1e-3
+
+
+def test_dials_are_kept_with_the_world(tmp_path: Path) -> None:
+    dials = Dials(effects=0, regimes=0, spillover=0.05, drift=0)
+    made = create_small(tmp_path / "world", dials=dials)
+    assert World.open(made.directory).recipe.dials == dials
+    loud = {name for name, part in made.oracle_components(SMALL.newest_era, 20).items() if part.any()}
+    assert loud == {"spillover"}
 
 
 def test_a_price_world_needs_a_panel_that_is_there(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_eras_of_a_vintage_are_its_historical_ones_ascending(store: PredictionSt
     assert store.holds("benchmark", 40, "X@12")
 
 
-def test_forgetting_a_vintage_keeps_its_live_predictions_and_other_vintages(store: PredictionStore) -> None:
+def test_forgetting_a_vintage_drops_its_live_predictions_too_and_keeps_other_vintages(store: PredictionStore) -> None:
     write(store, 40, "0041", 41)
     write(store, 40, "X@12", 44)
     write(store, 44, "0045", 45)
@@ -64,7 +64,7 @@ def test_forgetting_a_vintage_keeps_its_live_predictions_and_other_vintages(stor
     store.forget("benchmark", 40)
 
     assert store.eras("benchmark", 40) == []
-    assert store.holds("benchmark", 40, "X@12")
+    assert not store.holds("benchmark", 40, "X@12")
     assert store.eras("benchmark", 44) == [45]
 
 

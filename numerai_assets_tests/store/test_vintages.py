@@ -91,13 +91,13 @@ def test_fitting_again_replaces_the_vintage(store: VintageStore) -> None:
     assert store.vintages("benchmark") == [40]
 
 
-def test_an_era_is_predicted_by_the_newest_vintage_before_it(store: VintageStore) -> None:
+def test_the_vintages_that_may_predict_an_era_are_those_before_it_newest_first(store: VintageStore) -> None:
     for vintage in (44, 40, 48):
         fit(store, vintage)
     fit(store, 46, method="other")
 
-    newest = {era: store.newest_before("benchmark", era) for era in (39, 40, 41, 44, 45, 48, 49, 999)}
+    before = {era: store.before("benchmark", era) for era in (40, 41, 44, 45, 999)}
 
     assert store.vintages("benchmark") == [40, 44, 48]
-    assert newest == {39: None, 40: None, 41: 40, 44: 40, 45: 44, 48: 44, 49: 48, 999: 48}
-    assert store.newest_before("nobody", 999) is None
+    assert before == {40: [], 41: [40], 44: [40], 45: [44, 40], 999: [48, 44, 40]}
+    assert store.before("nobody", 999) == []

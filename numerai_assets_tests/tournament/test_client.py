@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from numerai_assets.errors import AuthenticationError, RoundClosedError, TournamentError
+from numerai_assets.errors import AuthenticationError, RoundClosedError, TournamentError, Unreachable
 from numerai_assets.settings import Settings
-from numerai_assets.tournament.client import Round, Tournament, Unreachable, parse_round, refusal
+from numerai_assets.tournament.client import Round, Tournament, parse_round, refusal
 
 KEYS = {"NUMERAI_PUBLIC_ID": "HUSHPUBLIC", "NUMERAI_SECRET_KEY": "HUSHSECRET"}
 SATURDAY = {
