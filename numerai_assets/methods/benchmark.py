@@ -4,8 +4,8 @@
 features a tree, every fourth era); `full` has the parameters of the v5 benchmark models (30,000 trees of 1,024 leaves,
 learning rate 0.001, at least 10,000 rows a leaf; Numerai docs, "Models"; forum.numer.ai 7638).
 
-Changed for this machine: the int8 features go to LightGBM as Arrow columns over the mapped era files, one chunk an era,
-so no float copy of the matrix is ever made, and the five levels are declared as five bins instead of searched for.
+Changed for this machine: the int8 features go to LightGBM without a float copy and lie there in four bits each, with the
+five levels declared as bins instead of searched for (`lightgbm_bins`).
 """
 
 import json
@@ -20,6 +20,7 @@ from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import Profile, rank_within_eras
+from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.store.panel import EraPanel
 
 _PROFILES: dict[str, dict[str, Any]] = {
@@ -84,12 +85,9 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
         Raises MethodError when no row has the target.
         """
         values = panel.target(target)
-        known = np.flatnonzero(~np.isnan(values))
-        if known.size == 0:
+        if np.isnan(values).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-        data = lgb.Dataset(panel.arrow_table(), label=np.nan_to_num(values, nan=0.5), params=self._dataset_parameters())
-        if known.size < values.size:
-            data = data.subset(known.tolist())
+        data = binned(panel, values, num_threads=self.num_threads)
         self.booster_ = lgb.train(self._training_parameters(seed), data, num_boost_round=self.n_estimators)
         self.feature_names_ = panel.feature_names
         return self
@@ -134,21 +132,9 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
         )
         return table.sort_values("gain", ascending=False, ignore_index=True)
 
-    def _dataset_parameters(self) -> dict[str, Any]:
-        return {
-            # Values 0..4 and the mark -1 of a kept missing value: every level is a bin, none is merged or searched.
-            "max_bin": 6,
-            "min_data_in_bin": 1,
-            # Five levels of a fifth each: a sample of this size cannot miss one, and a larger one costs 8 bytes a cell.
-            "bin_construct_sample_cnt": 5_000,
-            "feature_pre_filter": False,
-            "enable_bundle": False,
-            "num_threads": self.num_threads,
-            "verbosity": -1,
-        }
-
     def _training_parameters(self, seed: int) -> dict[str, Any]:
-        return self._dataset_parameters() | {
+        return BIN_PARAMETERS | {
+            "num_threads": self.num_threads,
             "objective": "regression",
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,

@@ -212,7 +212,7 @@ class EraStore:
             blocks=tuple(self._map(record.key, stage) for record in records),
             feature_names=self.feature_names,
             eras=tuple(record.era for record in records),
-            ids_of_block=tuple(table["id"].to_numpy(zero_copy_only=False).astype(object) for table in tables),
+            ids_of_block=tuple(table["id"].combine_chunks() for table in tables),
             targets_of_block={name: tuple(table[name].to_numpy() for table in tables) for name in targets},
         )
         return panel if features is None else panel.with_features(features)

@@ -1,7 +1,9 @@
 """Rows of one or more eras as arrays: what methods and features are given."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
@@ -14,25 +16,53 @@ MISSING = np.int8(-1)
 
 
 @dataclass(frozen=True)
+class SelectedBlocks(Sequence[NDArray[np.int8]]):
+    """Some features of whole blocks, taken when an era is asked for, so that a selection over all eras costs nothing.
+
+    whole: (d, n_era) int8 each. rows: of the features taken, in their order; a slice gives views, an array copies.
+    """
+
+    whole: tuple[NDArray[np.int8], ...]
+    rows: "slice | NDArray[np.intp]"
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @overload
+    def __getitem__(self, position: int) -> NDArray[np.int8]: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> "SelectedBlocks": ...
+
+    def __getitem__(self, position: int | slice) -> "NDArray[np.int8] | SelectedBlocks":
+        if isinstance(position, slice):
+            return replace(self, whole=self.whole[position])
+        return self.whole[position][self.rows]
+
+
+@dataclass(frozen=True)
 class EraPanel:
     """Rows of one or more eras; rows of an era are contiguous and eras ascend.
 
     blocks: one (d, n_era) int8 array an era, C-contiguous, usually memory-mapped: feature-major, so that a feature of
-        an era is one run of bytes. Values 0..4, or -1 where a cleaned feature is left missing.
+        an era is one run of bytes. Values 0..4, or -1 where a cleaned feature is left missing. After `with_features` a
+        block is made when it is asked for.
     feature_names: (d,) names of the features.
-    eras: number of the era of each block. ids: one (n_era,) object array of strings a block.
+    eras: number of the era of each block. ids_of_block: (n_era,) strings a block, as NumPy objects or as Arrow holds them.
     targets: for each target, one (n_era,) float32 array a block; NaN where unresolved.
     """
 
-    blocks: tuple[NDArray[np.int8], ...]
+    blocks: Sequence[NDArray[np.int8]]
     feature_names: tuple[str, ...]
     eras: tuple[int, ...]
-    ids_of_block: tuple[NDArray[np.object_], ...]
+    ids_of_block: tuple[NDArray[np.object_] | pa.StringArray, ...]
     targets_of_block: dict[str, tuple[NDArray[np.float32], ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if list(self.eras) != sorted(set(self.eras)):
             raise StoreError(f"panel: eras must ascend without repeats, found {self.eras[:10]}...")
+        if isinstance(self.blocks, SelectedBlocks):
+            return
         for era, block, ids in zip(self.eras, self.blocks, self.ids_of_block, strict=True):
             if block.shape != (len(self.feature_names), len(ids)):
                 raise StoreError(
@@ -48,11 +78,20 @@ class EraPanel:
         return [len(ids) for ids in self.ids_of_block]
 
     @property
+    def edges(self) -> list[int]:
+        """Where in the rows each era begins, and, last, how many rows there are."""
+        return [0, *itertools.accumulate(self.rows_of_era)]
+
+    @property
     def features(self) -> NDArray[np.int8]:
         """(n, d) int8, a view of the block when there is one era, else a copy in column-major order."""
         if len(self.blocks) == 1:
             return self.blocks[0].T
-        return np.concatenate(self.blocks, axis=1).T if self.blocks else np.empty((0, len(self.feature_names)), np.int8)
+        # One array first: the blocks of a selection are made one by one, never all at once.
+        columns = np.empty((len(self.feature_names), self.rows), np.int8)
+        for block, (start, stop) in zip(self.blocks, itertools.pairwise(self.edges), strict=True):
+            columns[:, start:stop] = block
+        return columns.T
 
     @property
     def era(self) -> NDArray[np.int16]:
@@ -62,28 +101,13 @@ class EraPanel:
     @property
     def ids(self) -> NDArray[np.object_]:
         """(n,) ids, in row order."""
-        return np.concatenate(self.ids_of_block) if self.ids_of_block else np.empty(0, object)
+        return np.concatenate([np.asarray(ids, object) for ids in self.ids_of_block] or [np.empty(0, object)])
 
     def target(self, name: str) -> NDArray[np.float32]:
         """(n,) float32 values of one target. Raises StoreError if the panel does not carry it."""
         if name not in self.targets_of_block:
             raise StoreError(f"panel: no target {name!r}; it carries {sorted(self.targets_of_block) or 'none'}")
         return np.concatenate(self.targets_of_block[name])
-
-    def arrow_table(self) -> pa.Table:
-        """The features as an Arrow table of int8 columns, one chunk an era, over the same memory: nothing is copied."""
-        batches = [
-            pa.RecordBatch.from_arrays(
-                [
-                    pa.Array.from_buffers(pa.int8(), block.shape[1], [None, pa.py_buffer(row)])
-                    for row in np.ascontiguousarray(block)
-                ],
-                names=list(self.feature_names),
-            )
-            for block in self.blocks
-        ]
-        schema = pa.schema([(name, pa.int8()) for name in self.feature_names])
-        return pa.Table.from_batches(batches, schema=schema)
 
     def each_era(self) -> Iterator["EraPanel"]:
         """The panel's eras one by one, each a panel of its own over the same memory."""
@@ -99,23 +123,42 @@ class EraPanel:
         return self._blocks_at([place[era] for era in sorted(eras)])
 
     def with_features(self, names: Sequence[str]) -> "EraPanel":
-        """Only the given features, in the given order. Copies them unless they are all of them."""
+        """Only the given features, in the given order, taken from the blocks when these are read."""
         if tuple(names) == self.feature_names:
             return self
         place = {name: position for position, name in enumerate(self.feature_names)}
         absent = [name for name in names if name not in place]
         if absent:
             raise StoreError(f"panel: feature {absent[0]!r} is not in it")
-        rows = [place[name] for name in names]
-        return replace(self, blocks=tuple(block[rows] for block in self.blocks), feature_names=tuple(names))
+        return replace(self, blocks=_select(self.blocks, [place[name] for name in names]), feature_names=tuple(names))
 
     def _blocks_at(self, positions: Sequence[int]) -> "EraPanel":
         return replace(
             self,
-            blocks=tuple(self.blocks[p] for p in positions),
+            blocks=_pick(self.blocks, positions),
             eras=tuple(self.eras[p] for p in positions),
             ids_of_block=tuple(self.ids_of_block[p] for p in positions),
             targets_of_block={
                 name: tuple(values[p] for p in positions) for name, values in self.targets_of_block.items()
             },
         )
+
+
+def _select(blocks: Sequence[NDArray[np.int8]], rows: Sequence[int]) -> SelectedBlocks:
+    """The given rows of every block; of blocks that are a selection already, its rows."""
+    if isinstance(blocks, SelectedBlocks):
+        before = blocks.rows
+        held = np.arange(before.start, before.stop) if isinstance(before, slice) else before
+        whole, taken = blocks.whole, held[np.asarray(rows, np.intp)]
+    else:
+        whole, taken = tuple(blocks), np.asarray(rows, np.intp)
+    if len(taken) and np.array_equal(taken, np.arange(taken[0], taken[0] + len(taken))):
+        return SelectedBlocks(whole, slice(int(taken[0]), int(taken[-1]) + 1))
+    return SelectedBlocks(whole, taken)
+
+
+def _pick(blocks: Sequence[NDArray[np.int8]], positions: Sequence[int]) -> Sequence[NDArray[np.int8]]:
+    """Blocks of the eras at the given positions."""
+    if isinstance(blocks, SelectedBlocks):
+        return replace(blocks, whole=tuple(blocks.whole[p] for p in positions))
+    return tuple(blocks[p] for p in positions)

@@ -42,35 +42,12 @@ def test_features_of_one_era_are_a_view_of_its_block(make_panel: MakePanel) -> N
     assert panel.features.shape == (50, 8)
 
 
-def test_arrow_table_equals_the_features_with_one_chunk_an_era(make_panel: MakePanel) -> None:
-    panel = make_panel([3, 4, 7], rows=11)
-
-    table = panel.arrow_table()
-
-    assert table.column_names == list(panel.feature_names)
-    assert {str(column.type) for column in table.columns} == {"int8"}
-    assert [len(chunk) for chunk in table.column(0).chunks] == [11, 11, 11]
-    for position, name in enumerate(panel.feature_names):
-        np.testing.assert_array_equal(table[name].to_numpy(), panel.features[:, position])
-
-
-def test_arrow_table_lies_over_the_memory_of_the_blocks(make_panel: MakePanel) -> None:
-    panel = make_panel([3, 4], rows=11)
-
-    table = panel.arrow_table()
-
-    for era, block in enumerate(panel.blocks):
-        addresses = [table.column(f).chunk(era).buffers()[1].address for f in range(len(panel.feature_names))]
-        assert addresses == [row.__array_interface__["data"][0] for row in block]
-
-
 def test_panel_without_eras_has_no_rows_and_keeps_its_features() -> None:
     panel = EraPanel((), ("a", "b"), (), ())
 
     assert panel.rows == 0
     assert panel.features.shape == (0, 2)
     assert panel.ids.shape == panel.era.shape == (0,)
-    assert panel.arrow_table().column_names == ["a", "b"]
     assert list(panel.each_era()) == []
 
 
@@ -125,7 +102,26 @@ def test_chosen_features_come_in_the_order_asked_for() -> None:
 
     assert panel.feature_names == ("c", "a")
     assert panel.features.tolist() == [[4, 0], [0, 1], [-1, 4]]
-    assert panel.arrow_table()["c"].to_pylist() == [4, 0, -1]
+    assert [block.tolist() for block in panel.blocks] == [[[4, 0], [0, 1]], [[-1], [4]]]
+
+
+def test_neighbouring_features_are_views_and_others_are_taken_an_era_at_a_time() -> None:
+    panel = two_eras()
+    neighbours, others = panel.with_features(["b", "c"]), panel.with_features(["a", "c"])
+
+    assert np.shares_memory(neighbours.blocks[1], panel.blocks[1])
+    assert not np.shares_memory(others.blocks[1], panel.blocks[1])
+    assert np.shares_memory(others.blocks.whole[1], panel.blocks[1])
+
+
+@pytest.mark.parametrize("first", [["b", "c"], ["c", "a", "b"], ["a", "c"]])
+def test_features_chosen_from_chosen_ones_are_those_of_the_whole(first: list[str]) -> None:
+    panel = two_eras()
+
+    for names in ([first[0]], first[::-1]):
+        chosen = panel.with_features(first).with_features(names).with_eras([9])
+        np.testing.assert_array_equal(chosen.features, panel.with_eras([9]).with_features(names).features)
+        assert chosen.eras == (9,)
 
 
 def test_all_features_in_their_order_copy_nothing() -> None:

@@ -1,0 +1,86 @@
+"""LightGBM's own form of an EraPanel, at half a byte a cell, without a float copy and without a search for bins.
+
+LightGBM keeps a column of up to 16 bins in 4 bits, but its loader leaves the buffer it filled them through beside them
+(`DenseBin::FinishLoad` clears the buffer without giving it back), so what everybody sees is a byte a cell. Columns that
+arrive by `Dataset.add_features_from` are copied without that buffer. So the panel is binned a few columns at a time, each
+part added to the ones before and dropped: all of v5.3, 6.85 M x 3,555, takes 12.2 GB. The trees are the same, bit for bit.
+
+The bins are declared: every part is built on a reference that has seen each level, so nothing is sampled or searched.
+"""
+
+import warnings
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from numerai_assets.store.panel import MISSING, EraPanel
+
+BIN_PARAMETERS: dict[str, Any] = {
+    # Values 0..4 and the mark -1 of a kept missing value: every level is a bin, none is merged.
+    "max_bin": 6,
+    "min_data_in_bin": 1,
+    "feature_pre_filter": False,
+    "enable_bundle": False,
+    "verbosity": -1,
+}
+"""Goes with every use of a data set made here; LightGBM refuses others."""
+
+# Of the int8 columns that are gathered at a time; LightGBM needs about as much again meanwhile.
+_PART_BYTES = 64 << 20
+
+
+def binned(panel: EraPanel, label: NDArray[np.float32], *, num_threads: int) -> lgb.Dataset:
+    """LightGBM's data of the panel's rows whose `label` (n,) is known, not NaN, in their order.
+
+    At most 64 MB of columns are gathered at a time, beside 4 bits for each cell so far.
+    """
+    known = ~np.isnan(label)
+    names = list(panel.feature_names)
+    parameters = BIN_PARAMETERS | {"num_threads": num_threads}
+    width = max(1, _PART_BYTES // max(int(known.sum()), 1))
+    # LightGBM leaves the first part with its buffer, so it is a single column.
+    starts = [0, *range(1, len(names), width)]
+    whole: lgb.Dataset | None = None
+    for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
+        columns = _columns(panel.with_features(names[start:stop]), known)
+        part = _part(columns, names[start:stop], label[known], parameters)
+        if whole is None:
+            whole = part
+        else:
+            _add(whole, part)
+    assert whole is not None  # a panel has features
+    return whole
+
+
+def _columns(panel: EraPanel, known: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """(d, n) values of the known rows of all eras, a feature in one run of bytes."""
+    columns = np.empty((len(panel.feature_names), int(known.sum())), np.int8)
+    edges, filled = panel.edges, 0
+    for position, block in enumerate(panel.blocks):
+        kept = known[edges[position] : edges[position + 1]]
+        stop = filled + int(kept.sum())
+        columns[:, filled:stop] = block if kept.all() else block[:, kept]
+        filled = stop
+    return columns
+
+
+def _part(
+    columns: NDArray[np.int8], names: list[str], label: NDArray[np.float32], parameters: dict[str, Any]
+) -> lgb.Dataset:
+    # Enough rows of each level that no bin is thought too rare to be kept apart.
+    levels = np.repeat(np.arange(MISSING, 5, dtype=np.float32), 20)[:, None]
+    reference = lgb.Dataset(np.tile(levels, len(names)), feature_name=names, params=parameters)
+    arrays = [pa.Array.from_buffers(pa.int8(), len(column), [None, pa.py_buffer(column)]) for column in columns]
+    table = pa.table(dict(zip(names, arrays, strict=True)))
+    data = lgb.Dataset(table, label=label, reference=reference, feature_name=names, params=parameters)
+    return data.construct()
+
+
+def _add(whole: lgb.Dataset, part: lgb.Dataset) -> None:
+    with warnings.catch_warnings():
+        # It tells that raw data and categories cannot be joined; there are none.
+        warnings.simplefilter("ignore", UserWarning)
+        whole.add_features_from(part)

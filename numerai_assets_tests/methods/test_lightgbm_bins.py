@@ -1,0 +1,87 @@
+"""LightGBM's data made column by column: the same trees, in half the memory."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from numerai_assets.methods import lightgbm_bins
+from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
+from numerai_assets.store.panel import EraPanel
+
+MakePanel = Callable[..., EraPanel]
+TREES = BIN_PARAMETERS | {
+    "objective": "regression",
+    "num_leaves": 7,
+    "min_data_in_leaf": 3,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_col_wise": True,
+    "colsample_bytree": 0.6,
+    "seed": 3,
+}
+
+
+def fitted(data: lgb.Dataset, features: NDArray[np.int8]) -> NDArray[np.float64]:
+    predicted: NDArray[np.float64] = lgb.train(TREES, data, num_boost_round=12).predict(features.astype(np.float64))
+    return predicted
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**16), part_bytes=st.sampled_from([1, 200, 1 << 20]), missing=st.booleans())
+def test_trees_are_those_of_a_float_matrix(seed: int, part_bytes: int, missing: bool) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [40, 25, 31]
+    blocks = tuple(rng.integers(-1 if missing else 0, 5, (9, n), dtype=np.int8) for n in rows)
+    ids = tuple(np.array([f"n{i}" for i in range(n)], object) for n in rows)
+    panel = EraPanel(blocks, tuple(f"f{i}" for i in range(9)), (1, 2, 5), ids)
+    label = rng.normal(size=sum(rows)).astype(np.float32)
+    label[rng.random(sum(rows)) < 0.2] = np.nan
+    known = ~np.isnan(label)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lightgbm_bins, "_PART_BYTES", part_bytes)
+        ours = fitted(binned(panel, label, num_threads=1), panel.features)
+    matrix = lgb.Dataset(panel.features[known].astype(np.float64), label=label[known], params=BIN_PARAMETERS)
+
+    np.testing.assert_array_equal(ours, fitted(matrix, panel.features))
+
+
+def test_a_level_that_no_row_has_yet_is_a_bin_of_its_own(make_panel: MakePanel) -> None:
+    panel = make_panel([1, 2])
+    data = binned(panel, np.zeros(panel.rows, np.float32), num_threads=1)
+
+    assert {data.feature_num_bin(feature) for feature in range(len(panel.feature_names))} == {6}
+    assert data.get_feature_name() == list(panel.feature_names)
+
+
+_HALF_A_BYTE = """
+import numpy as np, psutil
+from numerai_assets.methods import lightgbm_bins
+from numerai_assets.methods.lightgbm_bins import binned
+from numerai_assets.store.panel import EraPanel
+
+rng, process = np.random.default_rng(0), psutil.Process()
+rows, features = 200_000, 400
+block = rng.integers(0, 5, (features, rows), dtype=np.int8)
+panel = EraPanel((block,), tuple(map(str, range(features))), (1,), (np.zeros(rows, object),))
+label = rng.normal(size=rows).astype(np.float32)
+lightgbm_bins._PART_BYTES = 4_000_000
+binned(panel.with_features(panel.feature_names[:4]), label, num_threads=1)
+before = process.memory_info()
+data = binned(panel, label, num_threads=1)
+now = process.memory_info()
+print(((now.rss - now.shared) - (before.rss - before.shared)) / block.size)
+"""
+
+
+def test_a_cell_takes_half_a_byte_and_little_else() -> None:
+    printed = subprocess.run([sys.executable, "-c", _HALF_A_BYTE], check=True, capture_output=True, text=True)
+    # Half a byte, the part being made and what the allocator keeps; LightGBM by itself takes a little over one.
+    assert 0.5 < float(printed.stdout) < 0.85
