@@ -145,6 +145,8 @@ class Settings(BaseSettings):
     tournament: Literal["sandbox", "numerai"] = "sandbox"
     home: Path = Path("data")
     data_version: str = "v5.3"
+    # Of what is made from the store before a fit and would be made again, the same, for the next fit on the same rows.
+    cache_gigabytes: float = Field(4.0, ge=0)
     slots: dict[str, str] = Field(default_factory=dict)
     retrain: RetrainPolicy = RetrainPolicy()
     cleaning: Cleaning = Cleaning()

@@ -92,7 +92,7 @@ class Workspace:
 
     @cached_property
     def store(self) -> EraStore:
-        return EraStore(self.folder / "store")
+        return EraStore(self.folder / "store", cache_bytes=int(self.settings.cache_gigabytes * 1e9))
 
     @cached_property
     def predictions(self) -> PredictionStore:

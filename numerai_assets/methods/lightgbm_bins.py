@@ -8,7 +8,9 @@ part added to the ones before and dropped: all of v5.3, 6.85 M x 3,555, takes 12
 The bins are declared: every part is built on a reference that has seen each level, so nothing is sampled or searched.
 """
 
+import hashlib
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import lightgbm as lgb
@@ -16,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from numerai_assets.store.cache import content_key
 from numerai_assets.store.panel import MISSING, EraPanel
 
 BIN_PARAMETERS: dict[str, Any] = {
@@ -28,6 +31,9 @@ BIN_PARAMETERS: dict[str, Any] = {
 }
 """Goes with every use of a data set made here; LightGBM refuses others."""
 
+# Part of the name of what is cached; another number when what the parts hold changes.
+_LAYOUT = 1
+
 # Of the int8 columns that are gathered at a time; LightGBM needs about as much again meanwhile.
 _PART_BYTES = 64 << 20
 
@@ -35,24 +41,49 @@ _PART_BYTES = 64 << 20
 def binned(panel: EraPanel, label: NDArray[np.float32], *, num_threads: int) -> lgb.Dataset:
     """LightGBM's data of the panel's rows whose `label` (n,) is known, not NaN, in their order.
 
-    At most 64 MB of columns are gathered at a time, beside 4 bits for each cell so far.
+    At most 64 MB of columns are gathered at a time, beside 4 bits for each cell so far. Where the panel has a cache with
+    room for them, the bins are kept there, and taken from there when the same cells are asked for again.
     """
     known = ~np.isnan(label)
-    names = list(panel.feature_names)
     parameters = BIN_PARAMETERS | {"num_threads": num_threads}
+    if panel.cache is None or not panel.digests or known.sum() * len(panel.feature_names) / 2 > panel.cache.limit_bytes:
+        return _joined(_parts(panel, known, parameters), label[known])
+    key = content_key(
+        made_by=["lightgbm", lgb.__version__, _LAYOUT],
+        features=panel.feature_names,
+        eras=panel.digests,
+        rows=hashlib.sha256(known.tobytes()).hexdigest(),
+    )
+    kept = panel.cache.find(key)
+    if kept is None:
+        with panel.cache.keeping(key) as folder:
+            for position, part in enumerate(_parts(panel, known, parameters)):
+                part.save_binary(folder / f"{position:05d}.bin")
+        kept = panel.cache.folder / key
+    paths = sorted(kept.glob("*.bin"))
+    return _joined((lgb.Dataset(path, params=parameters).construct() for path in paths), label[known])
+
+
+def _joined(parts: Iterable[lgb.Dataset], label: NDArray[np.float32]) -> lgb.Dataset:
+    """All columns of the parts in one data set; a part is dropped before the next is made."""
+    parts = iter(parts)
+    whole = next(parts)
+    for part in parts:
+        with warnings.catch_warnings():
+            # It tells that raw data and categories cannot be joined; there are none.
+            warnings.simplefilter("ignore", UserWarning)
+            whole.add_features_from(part)
+    return whole.set_label(label)
+
+
+def _parts(panel: EraPanel, known: NDArray[np.bool_], parameters: dict[str, Any]) -> Iterator[lgb.Dataset]:
+    names = panel.feature_names
     width = max(1, _PART_BYTES // max(int(known.sum()), 1))
     # LightGBM leaves the first part with its buffer, so it is a single column.
     starts = [0, *range(1, len(names), width)]
-    whole: lgb.Dataset | None = None
     for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
-        columns = _columns(panel.with_features(names[start:stop]), known)
-        part = _part(columns, names[start:stop], label[known], parameters)
-        if whole is None:
-            whole = part
-        else:
-            _add(whole, part)
-    assert whole is not None  # a panel has features
-    return whole
+        part = panel.with_features(names[start:stop])
+        yield _part(_columns(part, known), list(part.feature_names), parameters)
 
 
 def _columns(panel: EraPanel, known: NDArray[np.bool_]) -> NDArray[np.int8]:
@@ -67,20 +98,13 @@ def _columns(panel: EraPanel, known: NDArray[np.bool_]) -> NDArray[np.int8]:
     return columns
 
 
-def _part(
-    columns: NDArray[np.int8], names: list[str], label: NDArray[np.float32], parameters: dict[str, Any]
-) -> lgb.Dataset:
+def _part(columns: NDArray[np.int8], names: list[str], parameters: dict[str, Any]) -> lgb.Dataset:
     # Enough rows of each level that no bin is thought too rare to be kept apart.
     levels = np.repeat(np.arange(MISSING, 5, dtype=np.float32), 20)[:, None]
     reference = lgb.Dataset(np.tile(levels, len(names)), feature_name=names, params=parameters)
     arrays = [pa.Array.from_buffers(pa.int8(), len(column), [None, pa.py_buffer(column)]) for column in columns]
     table = pa.table(dict(zip(names, arrays, strict=True)))
+    # LightGBM wants some label before it makes bins; the true one is set when all columns are there.
+    label = np.zeros(columns.shape[1], np.float32)
     data = lgb.Dataset(table, label=label, reference=reference, feature_name=names, params=parameters)
     return data.construct()
-
-
-def _add(whole: lgb.Dataset, part: lgb.Dataset) -> None:
-    with warnings.catch_warnings():
-        # It tells that raw data and categories cannot be joined; there are none.
-        warnings.simplefilter("ignore", UserWarning)
-        whole.add_features_from(part)

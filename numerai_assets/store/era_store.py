@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from numerai_assets.eras import HORIZONS, Wall, era_label, horizon_of, resolved_through
 from numerai_assets.errors import StoreError
 from numerai_assets.store.atomic import replacing_file, sha256_of, write_json
+from numerai_assets.store.cache import ContentCache
 from numerai_assets.store.panel import MISSING, EraPanel
 
 Stage = Literal["released", "cleaned"]
@@ -67,8 +68,10 @@ class EraRecord:
 class EraStore:
     """Reads and writes eras under `folder`. Every read checks the size the record states; `verify` checks contents."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cache_bytes: int = 0) -> None:
         self.folder = folder
+        # Of what methods make from eras before they fit on them.
+        self.cache = ContentCache(folder / "cache", cache_bytes)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -214,6 +217,8 @@ class EraStore:
             eras=tuple(record.era for record in records),
             ids_of_block=tuple(table["id"].combine_chunks() for table in tables),
             targets_of_block={name: tuple(table[name].to_numpy() for table in tables) for name in targets},
+            digests=tuple(_digest(record, stage) for record in records),
+            cache=self.cache,
         )
         return panel if features is None else panel.with_features(features)
 
@@ -347,6 +352,10 @@ class EraStore:
             raise StoreError(
                 f"era {path.stem}: record {path} cannot be read ({error}); run `numerai store verify --repair`"
             ) from None
+
+
+def _digest(record: EraRecord, stage: Stage) -> str:
+    return record.features_sha256 if stage == "released" else record.cleaned_sha256 or ""
 
 
 def _only_adds(held: NDArray[np.int8], block: NDArray[np.int8]) -> bool:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
+from numerai_assets.store.cache import ContentCache
 
 MISSING = np.int8(-1)
 """Stands in a block where there is no value."""
@@ -50,6 +51,8 @@ class EraPanel:
     feature_names: (d,) names of the features.
     eras: number of the era of each block. ids_of_block: (n_era,) strings a block, as NumPy objects or as Arrow holds them.
     targets: for each target, one (n_era,) float32 array a block; NaN where unresolved.
+    digests: one a block, of its whole content; empty for a panel that does not come from the store.
+    cache: where what is made from the panel may be kept; None for nowhere.
     """
 
     blocks: Sequence[NDArray[np.int8]]
@@ -57,6 +60,8 @@ class EraPanel:
     eras: tuple[int, ...]
     ids_of_block: tuple[NDArray[np.object_] | pa.StringArray, ...]
     targets_of_block: dict[str, tuple[NDArray[np.float32], ...]] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()
+    cache: ContentCache | None = None
 
     def __post_init__(self) -> None:
         if list(self.eras) != sorted(set(self.eras)):
@@ -141,6 +146,7 @@ class EraPanel:
             targets_of_block={
                 name: tuple(values[p] for p in positions) for name, values in self.targets_of_block.items()
             },
+            digests=tuple(self.digests[p] for p in positions) if self.digests else (),
         )
 
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.methods import lightgbm_bins
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
+from numerai_assets.store.cache import ContentCache
 from numerai_assets.store.panel import EraPanel
 
 MakePanel = Callable[..., EraPanel]
@@ -59,6 +62,48 @@ def test_a_level_that_no_row_has_yet_is_a_bin_of_its_own(make_panel: MakePanel) 
 
     assert {data.feature_num_bin(feature) for feature in range(len(panel.feature_names))} == {6}
     assert data.get_feature_name() == list(panel.feature_names)
+
+
+def cached(panel: EraPanel, folder: Path, limit: int = 1 << 20) -> EraPanel:
+    return replace(panel, digests=tuple(f"era {era}" for era in panel.eras), cache=ContentCache(folder, limit))
+
+
+def test_bins_are_made_once_for_the_same_cells_whatever_the_label(
+    make_panel: MakePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = cached(make_panel([1, 2, 4]), tmp_path)
+    rng = np.random.default_rng(0)
+    label, other = rng.normal(size=(2, panel.rows)).astype(np.float32)
+    first = fitted(binned(panel, label, num_threads=1), panel.features)
+    expected = fitted(binned(replace(panel, cache=None), other, num_threads=1), panel.features)
+    monkeypatch.setattr(lightgbm_bins, "_columns", None)
+
+    np.testing.assert_array_equal(fitted(binned(panel, label, num_threads=1), panel.features), first)
+    np.testing.assert_array_equal(fitted(binned(panel, other, num_threads=1), panel.features), expected)
+
+
+def test_other_cells_have_other_bins(make_panel: MakePanel, tmp_path: Path) -> None:
+    panel = cached(make_panel([1, 2, 4]), tmp_path)
+    label = np.zeros(panel.rows, np.float32)
+    without_a_row = np.where(np.arange(panel.rows) == 3, np.float32(np.nan), label)
+    changed = replace(panel, digests=("era 1", "era 2", "another era 4"))
+    for one, wanted in (
+        (panel, label),
+        (panel, without_a_row),
+        (changed, label),
+        (panel.with_features(panel.feature_names[::-1]), label),
+        (panel.with_eras([1, 2]), label[: panel.edges[2]]),
+    ):
+        binned(one, wanted, num_threads=1)
+
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_what_has_no_room_is_not_cached(make_panel: MakePanel, tmp_path: Path) -> None:
+    panel = cached(make_panel([1]), tmp_path / "cache", limit=50 * 8 // 2 - 1)
+    binned(panel, np.zeros(panel.rows, np.float32), num_threads=1)
+
+    assert not (tmp_path / "cache").exists()
 
 
 _HALF_A_BYTE = """
