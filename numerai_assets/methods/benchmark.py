@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.contract import Profile, rank_within_eras
+from numerai_assets.methods.contract import Profile, check_features, known_parameters, rank_within_eras
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.store.panel import EraPanel
 
@@ -72,12 +72,7 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
     @classmethod
     def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
         """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
-        unknown = set(parameters) - set(cls._get_param_names())
-        if unknown:
-            raise MethodError(
-                f"{cls.name}: no hyperparameter {sorted(unknown)[0]!r}; it has {', '.join(cls._get_param_names())}"
-            )
-        return cls(**_PROFILES[profile] | parameters)
+        return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
 
     def fit(self, panel: EraPanel, *, target: str, seed: int) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
@@ -94,11 +89,7 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
-        if panel.feature_names != self.feature_names_:
-            raise MethodError(
-                f"{self.name}: fitted on {len(self.feature_names_)} features, given {len(panel.feature_names)} "
-                "or the same in another order"
-            )
+        check_features(self, panel)
         raw = [
             self.booster_.predict(era.features, num_threads=self.num_threads, validate_features=False)
             for era in panel.each_era()

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from sklearn.base import BaseEstimator
 
+from numerai_assets.errors import MethodError
 from numerai_assets.store.panel import EraPanel
 
 Profile = Literal["quick", "full"]
@@ -46,6 +48,24 @@ class Method(Protocol):
 
     def explain(self, panel: EraPanel) -> pd.DataFrame:
         """One row a feature: `feature` and at least one importance column, most important first."""
+
+
+def known_parameters(method: type[BaseEstimator], parameters: dict[str, Any]) -> dict[str, Any]:
+    """`parameters` themselves. Raises MethodError, listing what there is, for one that is no hyperparameter of `method`."""
+    known = method._get_param_names()
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise MethodError(f"{method.name}: no hyperparameter {unknown[0]!r}; it has {', '.join(known)}")
+    return parameters
+
+
+def check_features(method: Method, panel: EraPanel) -> None:
+    """Raises MethodError unless the panel has the features that the method was fitted on, in their order."""
+    if panel.feature_names != method.feature_names_:
+        raise MethodError(
+            f"{method.name}: fitted on {len(method.feature_names_)} features, given {len(panel.feature_names)} "
+            "or the same in another order"
+        )
 
 
 def rank_within_eras(raw: NDArray[np.floating], rows_of_era: list[int]) -> NDArray[np.float32]:

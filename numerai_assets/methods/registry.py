@@ -9,6 +9,7 @@ from numerai_assets.settings import MethodSettings
 # Named, not imported: the definitions of the assets load without LightGBM or PyTorch.
 METHODS: dict[str, str] = {
     "benchmark": "numerai_assets.methods.benchmark:Benchmark",
+    "external_boosting": "numerai_assets.methods.external_boosting:ExternalBoosting",
 }
 
 
