@@ -1,6 +1,7 @@
 # make weekly   the whole weekly job against the local tournament (or, by one setting, Numerai)
 # make ui       Dagster's UI and daemon with the local tournament beside them
 # make test     lint, format, types, definitions, tests
+# make benchmarks  what the project does against named peers, as a table (docs/benchmarks.md)
 # make chaos    a year of rounds with everything going wrong (docs/reliability.md); WEEKS=4 SEED=1 for another
 # make weekly MARKET=prices PRICES=panel.parquet   the same on a price panel of your own
 
@@ -18,7 +19,7 @@ ifdef SIZE
 export NUMERAI_SANDBOX__SIZE := $(SIZE)
 endif
 
-.PHONY: weekly ui test chaos browser clean
+.PHONY: weekly ui test chaos benchmarks browser clean
 
 weekly: .venv/installed
 	$(BIN)/numerai weekly --with-sandbox
@@ -37,6 +38,9 @@ WEEKS ?= 52
 SEED ?= 0
 chaos: .venv/installed
 	$(BIN)/python -m rehearsals.chaos --weeks $(WEEKS) --seed $(SEED)
+
+benchmarks: .venv/installed-test
+	$(BIN)/python -m benchmarks.run --out docs/benchmarks.md
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

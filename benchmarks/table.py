@@ -102,11 +102,13 @@ def _watched(work: Callable[[], object]) -> Cost:
     watcher = threading.Thread(target=watch)
     watcher.start()
     began, cpu_began = time.perf_counter(), time.process_time()
-    kept = work()
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    look()
-    over.set()
-    watcher.join()
+    try:
+        kept = work()
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+        look()
+    finally:
+        over.set()
+        watcher.join()
     del kept
     return Cost(seconds, cpu_seconds, *peaks)
 

@@ -1,0 +1,138 @@
+"""How time and memory grow: convert, clean, fit, predict and score at 1, 2, 4 and 8 times the rows, 1, 2 and 4 the features.
+
+    python -m benchmarks.scaling                       # quick
+    python -m benchmarks.scaling --eras 20 --rows 2000 --features 400
+
+An exponent is the slope of log cost over log size, fitted over the sizes: 1 is linear, 0 is flat. Rows grow as they do in
+life, by more eras. Every step runs in a process of its own; memory is anonymous, beyond the imports.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.table import Cost, in_process
+from numerai_assets.eras import Wall, era_label
+from numerai_assets.evaluation.metrics import corr
+from numerai_assets.features.cleaning import clean, scale
+from numerai_assets.methods.benchmark import Benchmark
+from numerai_assets.methods.external_boosting import ExternalBoosting
+from numerai_assets.sandbox.full_release import write_full_release
+from numerai_assets.sandbox.full_shape import FullShape
+from numerai_assets.store.era_store import EraStore
+from numerai_assets.tournament.release import TRAIN, Release, read_eras
+
+TARGET = "target_ender_60"
+FIRST_ERA, TREES = 301, 20
+
+
+def convert(folder: Path) -> None:
+    release, store = Release(folder / "release" / "v5.3"), EraStore(folder / "store")
+    features, targets = release.features()["all"], release.targets()
+    for item in read_eras(release.path(TRAIN), features=features, targets=targets, wanted=lambda label: True):
+        store.write_era(
+            item.label,
+            era=int(item.label),
+            ids=item.ids,
+            features=item.features,
+            feature_names=features,
+            targets=item.targets,
+            targets_as_of=574,
+        )
+        store.write_cleaned(item.label, clean(item.features, "median"), strategy="median")
+
+
+def features(folder: Path) -> None:
+    """Ranks in the era of every feature, as methods that want floats are given them."""
+    store = EraStore(folder / "store")
+    for era in store.eras():
+        scale(store.panel([era_label(era)]).features, "rank")
+
+
+def fit(folder: Path) -> None:
+    store = EraStore(folder / "store")
+    panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
+    Benchmark(n_estimators=TREES, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0).save(folder)
+
+
+def fit_from_disk(folder: Path) -> None:
+    store = EraStore(folder / "store")
+    panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
+    ExternalBoosting(n_estimators=TREES // 4, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+
+
+def predict(folder: Path) -> None:
+    store, model = EraStore(folder / "store"), Benchmark.load(folder)
+    for era in store.eras():
+        prediction = model.predict(store.panel([era_label(era)]))
+        np.save(folder / f"{era}.npy", prediction)
+
+
+def score(folder: Path) -> None:
+    store = EraStore(folder / "store")
+    for era in store.eras():
+        target = store.panel([era_label(era)], targets=[TARGET]).target(TARGET).astype(np.float64)
+        corr(np.load(folder / f"{era}.npy")[:, None].astype(np.float64), target)
+
+
+STEPS: dict[str, Callable[[Path], None]] = {
+    "convert": convert,
+    "features": features,
+    "fit": fit,
+    "fit from disk": fit_from_disk,
+    "predict": predict,
+    "score": score,
+}
+
+
+def costs(eras: int, rows_share: float, features: int) -> dict[str, Cost]:
+    """Cost of every step at one size."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        shape = FullShape(FIRST_ERA, FIRST_ERA + eras + 20, features, rows_share)
+        write_full_release(folder / "release", shape=shape, rows_per_group=10_000)
+        return {name: in_process(step, folder) for name, step in STEPS.items()}
+
+
+def exponent(sizes: list[float], values: list[float]) -> float:
+    """Slope of log value over log size, by least squares."""
+    return float(np.polyfit(np.log(sizes), np.log(np.maximum(values, 1e-9)), 1)[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--eras", type=int, default=16)
+    parser.add_argument("--rows-share", type=float, default=0.15, help="share of the real rows of an era")
+    parser.add_argument("--features", type=int, default=200)
+    options = parser.parse_args()
+    for what, factors in (("rows", (1, 2, 4, 8)), ("features", (1, 2, 4))):
+        found = {
+            factor: costs(
+                options.eras * (factor if what == "rows" else 1),
+                options.rows_share,
+                options.features * (factor if what == "features" else 1),
+            )
+            for factor in factors
+        }
+        sizes = [float(factor) for factor in factors]
+        table = pd.DataFrame(
+            {
+                name: {
+                    **{f"{factor}x CPU s": found[factor][name].cpu_seconds for factor in factors},
+                    "exponent, time": exponent(sizes, [found[f][name].cpu_seconds for f in factors]),
+                    **{f"{factor}x MB": found[factor][name].anonymous / 1e6 for factor in factors},
+                    "exponent, memory": exponent(sizes, [found[f][name].anonymous for f in factors]),
+                }
+                for name in STEPS
+            }
+        ).T
+        print(f"\n{what} ({options.eras} eras, {options.rows_share:g} of the rows, {options.features} features at 1x)")
+        print(table.to_string(float_format=lambda value: f"{value:.2f}"))
+
+
+if __name__ == "__main__":
+    main()
