@@ -441,21 +441,30 @@ def _damaged(key: str, what: str, error: StoreError) -> StoreError:
 def _read_record(path: Path, feature_names: tuple[str, ...]) -> EraRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        missing = [name for first, last in content["missing_features"] for name in feature_names[first : last + 1]]
+        missing = tuple(feature_names[place] for place in _places(content["missing_features"]))
         tuples = {name: tuple(content[name]) for name in ("resolved", "revised_targets")}
-        return EraRecord(**content | tuples | {"missing_features": tuple(missing)})
-    except (ValueError, KeyError, TypeError) as error:
+        return EraRecord(**content | tuples | {"missing_features": missing})
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise StoreError(
             f"era {path.stem}: record {path} cannot be read ({error}); run `numerai store verify --repair`"
         ) from None
 
 
-def _as_ranges(places: Sequence[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as first and last of each run: in thousands of absent features, a few."""
-    runs: list[tuple[int, int]] = []
+def _as_ranges(places: Sequence[int]) -> str:
+    """Ascending numbers as "0-12 40": names of thousands of absent features would make every record slow to read."""
+    runs: list[list[int]] = []
     for place in places:
-        runs[-1:] = [(runs[-1][0], place)] if runs and place == runs[-1][1] + 1 else [*runs[-1:], (place, place)]
-    return runs
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1][1:] = [place]
+        else:
+            runs.append([place])
+    return " ".join("-".join(map(str, run)) for run in runs)
+
+
+def _places(ranges: str) -> Iterator[int]:
+    for run in ranges.split():
+        first, _, last = run.partition("-")
+        yield from range(int(first), int(last or first) + 1)
 
 
 def _strings(column: pa.ChunkedArray) -> NDArray[np.object_]:
