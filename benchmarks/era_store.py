@@ -12,7 +12,8 @@ Layouts, each a file an era unless said:
 Work: one era whole as a (d, n) or (n, d) matrix; 42 features of all eras; all eras streamed; 4,096 random rows as a
 loader of batches takes them. Every layout's answer is compared with that of the era store before it is timed. `cold` is
 the same with the files' pages dropped before (posix_fadvise), where the system does that. The era store does more for
-its answer than the bare layouts: it reads the era's record and ids and holds the seal against the record.
+its answer than the bare layouts: it reads the era's record and ids and holds the seal against the record, and when it
+writes, it hashes and flushes. The last row decodes a release for the store, each way in a process of its own.
 """
 
 import argparse
@@ -34,8 +35,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks.table import Row, package, print_rows, timed
+from benchmarks.table import Row, in_process, package, print_rows, timed
 from numerai_assets.store.era_store import EraStore
+from numerai_assets.tournament.release import read_eras
 
 Matrix = NDArray[np.int8]
 _SUBSET, _BATCH = 42, 4096
@@ -226,6 +228,54 @@ WORK: dict[str, Callable[[Layout, Path, Shape], NDArray[Any]]] = {
 }
 
 
+def write_release(path: Path, shape: Shape) -> None:
+    """A file like train.parquet, of row groups that do not align with eras."""
+    schema = pa.schema([("id", pa.string()), ("era", pa.string())] + [(name, pa.int8()) for name in shape.names])
+    held = pa.Table.from_batches([], schema=schema)
+    with pq.ParquetWriter(path, schema, compression="zstd") as file:
+        for era, block in enumerate(shape.blocks()):
+            ids = pa.array([f"n{era:04d}{row:011x}" for row in range(shape.rows)])
+            labels = pa.array([f"{era + 1:04d}"] * shape.rows)
+            held = pa.concat_tables([held, pa.table([ids, labels, *map(pa.array, block)], schema=schema)])
+            if held.num_rows > 4.5 * shape.rows or era == shape.eras - 1:
+                written = held.num_rows if era == shape.eras - 1 else int(4.5 * shape.rows)
+                file.write_table(held.slice(0, written), row_group_size=written)
+                held = held.slice(written)
+
+
+def decode_by_eras(path: Path, names: list[str], answer: Path) -> None:
+    """The way of the conversion: int8 blocks, era by era."""
+    total = np.zeros(len(names), np.int64)
+    for era in read_eras(path, features=names, targets=[], wanted=lambda label: True):
+        total += era.features.sum(axis=0, dtype=np.int64)
+    np.save(answer, total)
+
+
+def decode_row_groups(path: Path, names: list[str], answer: Path) -> None:
+    """Plain decoding of the same columns, a row group at a time."""
+    total = np.zeros(len(names), np.int64)
+    with pq.ParquetFile(path) as file:
+        for group in range(file.metadata.num_row_groups):
+            table = file.read_row_group(group, columns=["id", "era", *names], use_threads=False)
+            total += [column.to_numpy().sum(dtype=np.int64) for column in table.columns[2:]]
+    np.save(answer, total)
+
+
+def compare_decoding(shape: Shape, folder: Path) -> Row:
+    """Decoding a release for the store against `read_row_group`, each in a process of its own."""
+    path, ours, theirs = folder / "release.parquet", folder / "ours.npy", folder / "theirs.npy"
+    write_release(path, shape)
+    row = Row(
+        f"release decoded, {shape.eras}x{shape.rows}x{shape.features}",
+        in_process(decode_by_eras, path, shape.names, ours),
+        f"read_row_group, {package('pyarrow')}",
+        in_process(decode_row_groups, path, shape.names, theirs),
+    )
+    if not np.array_equal(np.load(ours), np.load(theirs)):
+        raise RuntimeError("read_eras: another answer than read_row_group's")
+    return row
+
+
 def compare(shape: Shape, folder: Path, repeats: int) -> tuple[list[Row], list[tuple[str, float, float, float | None]]]:
     """Rows of every work against every other layout; and of each layout: write s, MB, cold s for one era."""
     rows: list[Row] = []
@@ -249,7 +299,7 @@ def compare(shape: Shape, folder: Path, repeats: int) -> tuple[list[Row], list[t
                 raise RuntimeError(f"{layout.name}: {what}: another answer than the era store's")
             theirs = timed(lambda work=work, layout=layout, place=place: work(layout, place, shape), repeats=repeats)  # type: ignore[misc]
             rows.append(Row(f"{what}, {shape.eras}x{shape.rows}x{shape.features}", cost, layout.peer, theirs))
-    return rows, kept
+    return [*rows, compare_decoding(shape, folder)], kept
 
 
 def _cold(layout: Layout, place: Path, shape: Shape, repeats: int) -> float | None:
@@ -289,7 +339,7 @@ def _in_scratch(shape: Shape, repeats: int) -> tuple[list[Row], list[tuple[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("eras", 20), ("rows", 2000), ("features", 600), ("repeats", 3)):
+    for name, default in (("eras", 12), ("rows", 2000), ("features", 600), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     shape = Shape(options.eras, options.rows, options.features)
