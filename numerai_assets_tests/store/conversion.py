@@ -71,7 +71,7 @@ def read_for_ever(answer: Connection, folder: Path, over: Path) -> None:
             keys = [f"{era:04d}" for era in store.eras()]
             for stage in ("released", "cleaned"):
                 held = [key for key in keys if stage == "released" or store.record(key).cleaned_by]
-                panel = store.panel(held, stage=stage, targets=TARGETS)  # type: ignore[arg-type]
+                panel = store.panel(held, stage=stage, targets=TARGETS)
                 for part in panel.each_era():
                     rng = np.random.default_rng(part.eras[0])
                     expected = rng.integers(0, 5, (ROWS, len(FEATURES)), dtype=np.int8)

@@ -73,7 +73,7 @@ def test_cleaned_features_in_the_place_of_released_ones_are_told(store: EraStore
 
     for stage in ("released", "cleaned"):
         with pytest.raises(StoreError, match=f"era 0003: {stage} features file"):
-            store.panel(["0003"], stage=stage)  # type: ignore[arg-type]
+            store.panel(["0003"], stage=stage)
     assert store.verify() == ["0003"]
 
 
