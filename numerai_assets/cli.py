@@ -1,4 +1,4 @@
-"""`numerai`: the weekly job, status, doctor, report, backfill, store and sandbox at a terminal."""
+"""`numerai`: the weekly job, status, doctor, report, backfill, export, store and sandbox at a terminal."""
 
 import os
 import sys
@@ -161,6 +161,40 @@ def ui(port: int) -> None:
     click.echo(f"Dagster on http://127.0.0.1:{port}; Ctrl-C stops it. Switch on `weekly` and `round` under Automation.")
     dagster = Path(sys.executable).with_name("dagster")
     os.execv(dagster, [str(dagster), "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"])
+
+
+@main.command("export")
+@click.option("--eras", help="A range such as 0575-0700, or one era; without it all that are stored.")
+@click.option("--feature-set", default="all", show_default=True, help="A set of features.json, e.g. medium.")
+@click.option("--targets", help="Targets by name, with commas between, or `all`; without it none.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The Parquet file.")
+@guarded
+def export_command(eras: str | None, feature_set: str, targets: str | None, out: Path) -> None:
+    """Write stored eras, cleaned, to one Parquet file for other programs: id, era, features, targets."""
+    from tqdm import tqdm
+
+    from numerai_assets.eras import era_label, parse_era
+    from numerai_assets.store.export import export
+    from numerai_assets.tournament.release import FEATURES
+
+    workspace = _workspace(load_settings())
+    store, held = workspace.store, workspace.store.eras()
+    if not held:
+        raise SettingsError("export: the era store is empty; run `numerai weekly` first")
+    first, _, last = (eras or f"{era_label(held[0])}-{era_label(held[-1])}").partition("-")
+    wanted = range(parse_era(first), parse_era(last or first) + 1)
+    if not wanted or wanted[0] < held[0] or wanted[-1] > held[-1]:
+        raise SettingsError(f"export: --eras {eras}: expected a range within {held[0]:04d}-{held[-1]:04d}")
+    released = workspace.release.features() if workspace.release.path(FEATURES).is_file() else {}
+    sets = released | {"all": list(store.feature_names)}
+    if feature_set not in sets:
+        raise SettingsError(f"export: --feature-set {feature_set}: expected one of {', '.join(sets)}")
+    names = store.target_names if targets == "all" else [name.strip() for name in (targets or "").split(",") if name]
+    keys = tqdm([era_label(era) for era in wanted], desc="eras", leave=False, disable=not sys.stderr.isatty())
+    rows = export(store, keys, out, features=sets[feature_set], targets=names)
+    click.echo(
+        f"wrote {out}: {len(wanted)} eras, {rows:,} rows, {len(sets[feature_set])} features, {len(names)} targets"
+    )
 
 
 @main.group()

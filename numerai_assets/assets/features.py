@@ -10,7 +10,7 @@ from numerai_assets.assets.reporting import measured, progress, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, live_key
 from numerai_assets.errors import ReleaseError
-from numerai_assets.features.cleaning import clean
+from numerai_assets.features.cleaning import clean, leaves_as_released
 from numerai_assets.store.era_store import EraRecord
 from numerai_assets.tournament.release import (
     LIVE,
@@ -127,6 +127,8 @@ def clean_era(workspace: Workspace, key: str) -> EraRecord:
     record = store.record(key)
     if record.cleaned_by == strategy:
         return record
+    if leaves_as_released(strategy, record.missing_cells):
+        return store.clean_as_released(key, strategy=strategy)
     panel = store.panel([key], stage="released")
     return store.write_cleaned(key, clean(panel.features, strategy), strategy=strategy)
 
@@ -152,22 +154,44 @@ def _store_eras(
     alias: str | None = None
     for file in (TRAIN, VALIDATION):
         manifest = release.manifest(file)
-        labels_here = [label for label in (manifest.eras if manifest else ()) if label in labels]
-        if not labels_here:
+        if manifest is None:
             continue
-        found = read_eras(release.path(file), features=held, targets=targets, wanted=lambda label: label in labels)
-        for _ in progress(context, labels_here, f"eras from {file}"):
+        digest, newest = manifest.sha256, validation.newest_era
+        labels_here = [label for label in manifest.eras if label in labels]
+        # What a killed run has read from this very file stays; the next one goes on behind it.
+        done = {label for label in labels_here if _is_stored(workspace, label, digest, newest)}
+        written += [workspace.store.record(label) for label in sorted(done)]
+        left = [label for label in labels_here if label not in done]
+        if not left:
+            continue
+        found = read_eras(release.path(file), features=held, targets=targets, wanted=set(left).__contains__)
+        for _ in progress(context, left, f"eras from {file}"):
             item = next(found)
             alias = alias_of(item.targets) or alias
-            written.append(_write(workspace, item.label, int(item.label), item, held, as_of=validation.newest_era))
+            written.append(_write(workspace, item.label, int(item.label), item, held, as_of=newest, read_from=digest))
     absent = labels - {record.key for record in written}
     if absent:
         raise ReleaseError(f"era {min(absent)}: not in the release, which ends with {validation.newest_era:04d}")
     return written, alias
 
 
+def _is_stored(workspace: Workspace, key: str, digest: str, newest_era: int) -> bool:
+    store = workspace.store
+    if not store.holds(key):
+        return False
+    record = store.record(key)
+    return (record.read_from, record.targets_as_of) == (digest, newest_era)
+
+
 def _write(
-    workspace: Workspace, key: str, era: int, item: ReleasedEra, feature_names: Sequence[str], *, as_of: int
+    workspace: Workspace,
+    key: str,
+    era: int,
+    item: ReleasedEra,
+    feature_names: Sequence[str],
+    *,
+    as_of: int,
+    read_from: str | None = None,
 ) -> EraRecord:
     return workspace.store.write_era(
         key,
@@ -177,4 +201,5 @@ def _write(
         feature_names=feature_names,
         targets=item.targets,
         targets_as_of=as_of,
+        read_from=read_from,
     )

@@ -24,6 +24,11 @@ def absent_features(features: NDArray[np.int8]) -> NDArray[np.bool_]:
     return np.asarray((features == 2).all(axis=0))
 
 
+def leaves_as_released(strategy: Strategy, missing_cells: int) -> bool:
+    """True when `clean` would return an era with so many cells without a value as it is."""
+    return strategy != "keep" and missing_cells == 0
+
+
 def clean(features: NDArray[np.int8], strategy: Strategy) -> NDArray[np.int8]:
     """Features (n, d) int8 of one era with missing values (-1) and absent features dealt with.
 

@@ -1,12 +1,16 @@
 """The command line as a user meets it: a clear line and a non-zero exit for whatever is wrong."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
 from numerai_assets.cli import main
+from numerai_assets.tournament.release import ReleasedEra, read_eras
 from numerai_assets_tests.end_to_end.conftest import SETTINGS, free_port
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 
@@ -148,6 +152,70 @@ def test_store_verify_finds_and_repairs(rehearsal: Rehearsal, monkeypatch: pytes
     assert "dropped 0600" in run("store", "verify", "--repair").stdout
     assert rehearsal.workspace.store.verify() == []
     assert not rehearsal.workspace.store.holds("0600")
+
+
+def test_only_eras_that_were_not_stored_from_this_release_are_read_again(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
+    monkeypatch.setenv("DAGSTER_STORAGE_DIR", str(tmp_path / "dagster"))
+    read: list[str] = []
+
+    def reading(*args: Any, **options: Any) -> Iterator[ReleasedEra]:
+        for era in read_eras(*args, **options):
+            read.append(era.label)
+            yield era
+
+    monkeypatch.setattr("numerai_assets.assets.features.read_eras", reading)
+    for label in ("0601", "0602"):
+        rehearsal.workspace.store.forget(label)
+    result = run("backfill", "--eras", "0600-0604")
+    assert result.exit_code == 0, result.output
+    assert {"0601", "0602"} <= set(read) <= {"0600", "0601", "0602"}
+    assert rehearsal.workspace.store.verify() == []
+
+
+def test_a_medium_set_of_some_eras_is_exported(
+    rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    out = tmp_path / "medium.parquet"
+    result = run(
+        "export", "--eras", "0601-0602", "--feature-set", "medium", "--targets", "target_ender_60", "--out", str(out)
+    )
+    assert result.exit_code == 0, result.output
+    assert "2 eras" in result.stdout
+    exported = pd.read_parquet(out).set_index("id")
+    released = pd.read_parquet(rehearsal.workspace.release.path("validation.parquet"))
+    assert exported.columns.tolist() == [
+        "era",
+        *rehearsal.workspace.release.features()["medium"],
+        "target_ender_60",
+    ]
+    rows = released[released["era"].isin(["0601", "0602"])]
+    pd.testing.assert_frame_equal(exported, rows[exported.columns.tolist()])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--eras", "0620-0610"), ("--eras 0620-0610", "expected a range within 0531-06")),
+        (("--eras", "9000"), ("--eras 9000", "expected a range within 0531-06")),
+        (("--feature-set", "huge"), ("--feature-set huge", "small", "all")),
+        (("--targets", "target_nobody_60", "--eras", "0610"), ("0610", "target_nobody_60")),
+    ],
+)
+def test_an_export_of_what_is_not_there_is_refused(
+    rehearsal: Rehearsal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    assert_one_line(run("export", *options, "--out", str(tmp_path / "out.parquet")), *words)
+    assert list(tmp_path.glob("*.parquet")) == []
 
 
 def test_no_secret_is_written_anywhere(rehearsal: Rehearsal) -> None:

@@ -13,7 +13,15 @@ from scipy.stats import zscore
 from sklearn.impute import KNNImputer, SimpleImputer
 
 from numerai_assets.errors import MethodError
-from numerai_assets.features.cleaning import STRATEGIES, Strategy, absent_features, clean, coverage, scale
+from numerai_assets.features.cleaning import (
+    STRATEGIES,
+    Strategy,
+    absent_features,
+    clean,
+    coverage,
+    leaves_as_released,
+    scale,
+)
 
 Matrix = NDArray[np.int8]
 LAWFUL = settings(deadline=None, max_examples=60)
@@ -186,3 +194,10 @@ def test_coverage_is_the_share_of_present_features_off_the_middle() -> None:
 
     np.testing.assert_allclose(covered, np.array([2, 1, 1]) / 3, rtol=1e-6)
     assert covered.dtype == np.float32
+
+
+@LAWFUL
+@given(MATRICES, st.sampled_from(BY_COLUMN))
+def test_cleaning_leaves_an_era_alone_where_it_says_so(features: Matrix, strategy: Strategy) -> None:
+    if leaves_as_released(strategy, int((features == -1).sum())):
+        np.testing.assert_array_equal(clean(features, strategy), features)

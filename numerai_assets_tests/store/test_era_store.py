@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import StoreError, WallError
-from numerai_assets.store.era_store import EraRecord, EraStore, resolved_horizons
+from numerai_assets.store.era_store import EraRecord, EraStore, _as_ranges, _places, resolved_horizons
 
 FEATURES = ("feature_a", "feature_b", "feature_c")
 TARGETS = ("target", "target_ender_20", "target_ender_60")
@@ -462,3 +464,8 @@ def test_horizons_are_resolved_when_a_target_named_in_full_has_a_value() -> None
     assert resolved_horizons(targets_of(1, resolved=(20,))) == (20,)
     assert resolved_horizons(nothing) == ()
     assert resolved_horizons(alias_only) == ()
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_absent_features_come_back_whichever_they_are(places: set[int]) -> None:
+    assert list(_places(_as_ranges(sorted(places)))) == sorted(places)

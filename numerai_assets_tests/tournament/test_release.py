@@ -333,6 +333,37 @@ def test_eras_read_back_whatever_the_row_groups_are(save: Save, rows_a_group: in
         np.testing.assert_array_equal(era.targets, rows[list(TARGETS)])
 
 
+def test_a_row_group_too_large_for_memory_is_gathered_in_a_file(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = eras_of(["0575", "0576", "0577"])
+    monkeypatch.setattr("numerai_assets.tournament.release._GROUP_BYTES_IN_MEMORY", 1)
+    path = save(frame, len(frame) - 1)
+
+    eras = read(path)
+
+    np.testing.assert_array_equal(np.vstack([era.features for era in eras]), frame[list(NAMES)])
+    assert list(path.parent.glob("tmp*")) == []
+
+
+def test_columns_are_decoded_a_few_at_a_time_whatever_their_number(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = eras_of(["0575", "0576"])
+    monkeypatch.setattr("numerai_assets.tournament.release._COLUMNS_AT_A_TIME", 2)
+
+    eras = read(save(frame))
+
+    np.testing.assert_array_equal(np.vstack([era.features for era in eras]), frame[list(NAMES)])
+
+
+def test_a_wrong_value_in_an_era_that_is_not_wanted_hinders_nobody(save: Save) -> None:
+    frame = eras_of(["0575", "0576", "0577"])
+    frame.loc[frame["era"] == "0576", NAMES[0]] = 7
+
+    eras = read(save(frame), lambda label: label != "0576")
+
+    assert [era.label for era in eras] == ["0575", "0577"]
+    with pytest.raises(ReleaseError, match=f"era 0576: {NAMES[0]}: holds 7"):
+        read(save(frame))
+
+
 @pytest.mark.parametrize("rows_a_group", [2, 1000])
 def test_only_the_wanted_eras_are_read(save: Save, rows_a_group: int) -> None:
     path = save(eras_of(["0575", "0576", "0577", "0578"]), rows_a_group)
