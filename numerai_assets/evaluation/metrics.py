@@ -66,7 +66,7 @@ def corr(predictions: NDArray[np.floating], target: NDArray[np.floating]) -> Arr
     Pearson correlation of the 1.5th powers of the gaussianised ranks and of the centred target.
     Rows whose target is NaN count for nothing.
     """
-    return score_eras(predictions, [len(predictions)], {"corr": Score(target)})["corr"][0]
+    return np.asarray(score_eras(predictions, [len(predictions)], {"corr": Score(target)})["corr"][0])
 
 
 def contribution(
@@ -77,7 +77,7 @@ def contribution(
     Gaussianised ranks are made orthogonal to the reference's; the score is their mean product with the centred target,
     which is scaled to 0..4 when it lies in 0..1. NaN for a constant prediction or reference.
     """
-    return score_eras(predictions, [len(predictions)], {"mmc": Score(target, reference)})["mmc"][0]
+    return np.asarray(score_eras(predictions, [len(predictions)], {"mmc": Score(target, reference)})["mmc"][0])
 
 
 def gaussian_ranks(scores: NDArray[np.floating]) -> Array:
