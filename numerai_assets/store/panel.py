@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
+from numerai_assets.store.mapped import opened, portable
 
 MISSING = np.int8(-1)
 """Stands in a block where there is no value."""
@@ -38,6 +40,13 @@ class EraPanel:
                 raise StoreError(
                     f"panel: era {era:04d} has block {block.shape}, expected ({len(self.feature_names)}, {len(ids)})"
                 )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A mapped block would be pickled as its bytes: gigabytes, copied for every process they go to.
+        return self.__dict__ | {"blocks": tuple(map(portable, self.blocks))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"blocks": tuple(map(opened, state["blocks"]))})
 
     @property
     def rows(self) -> int:
@@ -102,12 +111,16 @@ class EraPanel:
         """Only the given features, in the given order. Copies them unless they are all of them."""
         if tuple(names) == self.feature_names:
             return self
+        rows = self.places_of(names)
+        return replace(self, blocks=tuple(block[rows] for block in self.blocks), feature_names=tuple(names))
+
+    def places_of(self, names: Sequence[str]) -> list[int]:
+        """Position of each of the given features. Raises StoreError naming one that is not in the panel."""
         place = {name: position for position, name in enumerate(self.feature_names)}
         absent = [name for name in names if name not in place]
         if absent:
             raise StoreError(f"panel: feature {absent[0]!r} is not in it")
-        rows = [place[name] for name in names]
-        return replace(self, blocks=tuple(block[rows] for block in self.blocks), feature_names=tuple(names))
+        return [place[name] for name in names]
 
     def _blocks_at(self, positions: Sequence[int]) -> "EraPanel":
         return replace(
