@@ -28,7 +28,7 @@ def portable(block: Block) -> Block | MappedBlock:
 
     Raises StoreError when the file is gone.
     """
-    if not isinstance(block, np.memmap) or not block.flags.c_contiguous:
+    if not isinstance(block, np.memmap) or block.filename is None or not block.flags.c_contiguous:
         return np.asarray(block)
     path, mapping = Path(str(block.filename)), np.frombuffer(block._mmap, np.uint8)  # type: ignore[attr-defined]
     # A part of a map keeps the offset of the whole, so the place is told by the addresses; a map starts on a page.

@@ -60,7 +60,7 @@ class EraTensors(Dataset[EraBatch]):
             raise MethodError(f"layout {layout!r}: expected 'features' or 'rows'")
         self.eras, self.layout = panel.eras, layout
         self._blocks = panel.blocks
-        self._chosen = None if features is None else panel.places_of(features)
+        self._chosen = None if features is None else torch.tensor(panel.places_of(features), dtype=torch.int64)
         for name in targets:
             panel.target(name)
         self._targets = tuple(
@@ -75,13 +75,14 @@ class EraTensors(Dataset[EraBatch]):
 
     def __getitem__(self, position: int) -> EraBatch:
         """All rows of the era at `position`, in their order."""
-        block = self._blocks[position]
+        # Through DLPack, because torch's other ways warn of every read-only array.
+        features = from_dlpack(self._blocks[position])
         if self._chosen is not None:
-            block = block[self._chosen]
+            features = features.index_select(0, self._chosen)
         if self.layout == "rows":
-            block = _row_major(block)
+            features = _row_major(features)
         targets = torch.from_numpy(self._targets[position])
-        return EraBatch(self.eras[position], from_dlpack(block), targets, torch.arange(len(targets)))
+        return EraBatch(self.eras[position], features, targets, torch.arange(len(targets)))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_blocks": tuple(map(portable, self._blocks))}
@@ -198,10 +199,12 @@ def _moved(batch: EraBatch, device: torch.device) -> EraBatch:
     return EraBatch(batch.era, *(part if device.type == "cpu" else part.to(device, non_blocking=True) for part in held))
 
 
-def _row_major(block: NDArray[np.int8]) -> NDArray[np.int8]:
+def _row_major(block: Tensor) -> Tensor:
     """(n, d) contiguous copy of a (d, n) block."""
     features, rows = block.shape
-    turned = np.empty((rows, features), np.int8)
+    turned = torch.empty((rows, features), dtype=torch.int8)
+    # In numpy and in tiles, which is a little faster than torch's own copy of a transposed tensor.
+    source, target = block.numpy(), turned.numpy()
     for start in range(0, features, _TILE):
-        turned[:, start : start + _TILE] = block[start : start + _TILE].T
+        target[:, start : start + _TILE] = source[start : start + _TILE].T
     return turned
