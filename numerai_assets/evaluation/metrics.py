@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 # Numerai docs, "Staking": payout of a round is clip(3 x CORR + 15 x MMC on the 60-day target, -1, 1) since round 1343.
 PAYOUT_CORR, PAYOUT_MMC, PAYOUT_CLIP = 3.0, 15.0, 1.0
-# Cells ranked at once: 2 MiB of float64, so that the five passes over them stay in the cache of one core.
+# Cells ranked at once: 2 MiB of float64, so that the passes over them stay in the cache of one core.
 _CELLS = 1 << 18
 
 

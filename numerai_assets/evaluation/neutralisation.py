@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 MIDDLE = np.int8(2)
 """Level of a missing cell here: what Numerai itself releases where there was no value."""
 
-# Share of a feature's variance that the features before it leave: about 1e-13 where it is a combination of them,
-# above 1e-5 where it is not, so anything between tells the two apart.
+# Least share of a feature's variance that the features before it must leave. Where it is a combination of them rounding
+# alone is left, some 1e-13; levels of whole numbers that are no combination leave far more.
 _COLLINEAR = 1e-9
 # Of the mean variance. Each refinement takes ridge / (variance + ridge) of what the one before left in a direction.
 _RIDGE, _REFINEMENTS = 1e-8, 2
@@ -54,8 +54,8 @@ class EraFactor:
 
         A missing cell (-1) counts as the middle level, 2. Features that are constant in the era say what the intercept
         says and are left out. Where features are combinations of others, a ridge of 1e-8 of the mean variance and two
-        refinements give the projection on what they span. Raises ScoringError for another dtype and for an era
-        without rows.
+        refinements give the projection on what they span. Raises ScoringError for another dtype, for an era without
+        rows, and where even the ridge gives no factor.
         """
         levels = _without_gaps(block, subset)
         varying = (levels != levels[:, :1]).any(axis=1)
@@ -65,15 +65,18 @@ class EraFactor:
         if not len(levels):
             return cls(levels, np.empty(0), np.empty((0, 0)), 0)
         gram, sums = _integer_gram(levels), levels.sum(axis=1, dtype=np.int64).astype(np.float64)
-        factor, left = _cholesky(_centred(gram, sums, rows))
+        factor, share = _cholesky(_centred(gram, sums, rows))
         refinements = 0
-        if left < _COLLINEAR:
+        if share < _COLLINEAR:
             normal = _centred(gram, sums, rows)
             normal[np.diag_indices(len(sums))] += _RIDGE * normal.diagonal().mean()
-            factor, left = _cholesky(normal)
+            factor, share = _cholesky(normal)
             refinements = _REFINEMENTS
-        if left <= 0:
-            raise ScoringError(f"features of an era, {block.shape}: their Gram matrix has no Cholesky factor")
+        if share <= 0:
+            raise ScoringError(
+                f"features of an era, {levels.shape}: their Gram matrix has no Cholesky factor even with a ridge; "
+                "neutralise to a subset of them"
+            )
         return cls(levels, sums / rows, factor, refinements)
 
     def neutralise(self, values: NDArray[np.floating], proportion: float = 1.0) -> Array:
@@ -149,7 +152,8 @@ def _checked(values: NDArray[np.floating], rows: int) -> Array:
 
 def _integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
     """(k, k) exact products of the features (k, n): at most 16 a row, so int32 holds those of any era."""
-    # The one int8 matrix product at hand that sums in int32; four times as fast as the product of float32 copies.
+    # The one int8 matrix product at hand that sums in int32, and four times as fast as numpy's of float32 copies, which
+    # are exact too. It has no public name in torch yet; a test holds it to the exact product.
     rows = from_dlpack(levels)
     gram: NDArray[np.int32] = torch._int_mm(rows, rows.T).numpy()
     return gram
@@ -164,8 +168,7 @@ def _cholesky(normal: Array) -> tuple[Array, float]:
     """Lower factor of (k, k), in its place, and the least share of a feature's variance that those before it leave."""
     before = normal.diagonal().copy()
     factor, failed_at = lapack.dpotrf(normal, lower=1, clean=0, overwrite_a=1)
-    left = 0.0 if failed_at else float((factor.diagonal() ** 2 / before).min())
-    return factor, left
+    return factor, 0.0 if failed_at else float((factor.diagonal() ** 2 / before).min())
 
 
 def _moments(levels: NDArray[np.int8], values: Array) -> Array:

@@ -140,7 +140,7 @@ def batches(
 
 
 def prefetched(items: Iterable[T], ahead: int) -> Iterator[T]:
-    """The items, of which a thread makes up to `ahead` before they are asked for. Its error is raised here, in turn.
+    """The items, of which a thread keeps up to `ahead` (>= 1) ready and makes the next. Its error is raised here, in turn.
 
     The thread ends when the items do, or when this iterator is closed or dropped.
     """
