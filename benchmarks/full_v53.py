@@ -18,7 +18,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,14 +32,14 @@ import xgboost as xgb
 from benchmarks.table import Cost, Row, in_process, package, print_rows
 from numerai_assets.eras import Wall, era_label, live_key
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.features.cleaning import clean
+from numerai_assets.features.cleaning import clean, leaves_as_released
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.sandbox.full_release import write_full_release
 from numerai_assets.sandbox.full_shape import FullShape
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.tournament.release import FEATURES, LIVE, TRAIN, VALIDATION, read_eras
+from numerai_assets.tournament.release import LIVE, TRAIN, VALIDATION, Release, read_eras
 
 TARGET = "target_ender_60"
 EXAMPLE_TREES = 2000
@@ -53,24 +53,28 @@ def write_release(folder: Path, shape: FullShape) -> None:
 
 def convert(folder: Path) -> None:
     """Every era of train, validation and live from Parquet to the era store, cleaned."""
-    release = folder / "release" / "v5.3"
-    names = json.loads((release / FEATURES).read_text(encoding="utf-8"))
-    features, targets = names["feature_sets"]["all"], names["targets"]
-    store, newest = EraStore(folder / "store"), 0
+    release = Release(folder / "release" / "v5.3")
     for file in (TRAIN, VALIDATION, LIVE):
-        for item in read_eras(release / file, features=features, targets=targets, wanted=lambda label: True):
-            newest = int(item.label) if item.label.isdigit() else newest
-            key = item.label if item.label.isdigit() else live_key(LIVE_ROUND)
-            store.write_era(
-                key,
-                era=newest,
-                ids=item.ids,
-                features=item.features,
-                feature_names=features,
-                targets=item.targets,
-                targets_as_of=newest,
-            )
-            store.write_cleaned(key, clean(item.features, "median"), strategy="median")
+        convert_file(EraStore(folder / "store"), release.path(file), release.features()["all"], release.targets())
+
+
+def convert_file(store: EraStore, path: Path, features: Sequence[str], targets: Sequence[str]) -> None:
+    """Every era of one release file, stored and cleaned as the assets do it."""
+    for item in read_eras(path, features=features, targets=targets, wanted=lambda label: True):
+        newest = int(item.label) if item.label.isdigit() else store.newest_era()
+        record = store.write_era(
+            item.label if item.label.isdigit() else live_key(LIVE_ROUND),
+            era=newest,
+            ids=item.ids,
+            features=item.features,
+            feature_names=features,
+            targets=item.targets,
+            targets_as_of=newest,
+        )
+        if leaves_as_released("median", record.missing_cells):
+            store.clean_as_released(record.key, strategy="median")
+        else:
+            store.write_cleaned(record.key, clean(item.features, "median"), strategy="median")
 
 
 def fit(folder: Path, name: str, method: Method) -> None:

@@ -15,42 +15,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.full_v53 import convert_file
 from benchmarks.table import Cost, in_process
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.features.cleaning import clean, scale
+from numerai_assets.features.levels import scaled
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.sandbox.full_release import write_full_release
 from numerai_assets.sandbox.full_shape import FullShape
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.tournament.release import TRAIN, Release, read_eras
+from numerai_assets.tournament.release import TRAIN, Release
 
 TARGET = "target_ender_60"
 FIRST_ERA, TREES = 301, 20
 
 
 def convert(folder: Path) -> None:
-    release, store = Release(folder / "release" / "v5.3"), EraStore(folder / "store")
+    release = Release(folder / "release" / "v5.3")
     features, targets = release.features()["all"], release.targets()
-    for item in read_eras(release.path(TRAIN), features=features, targets=targets, wanted=lambda label: True):
-        store.write_era(
-            item.label,
-            era=int(item.label),
-            ids=item.ids,
-            features=item.features,
-            feature_names=features,
-            targets=item.targets,
-            targets_as_of=574,
-        )
-        store.write_cleaned(item.label, clean(item.features, "median"), strategy="median")
+    convert_file(EraStore(folder / "store"), release.path(TRAIN), features, targets)
 
 
 def features(folder: Path) -> None:
     """Ranks in the era of every feature, as methods that want floats are given them."""
     store = EraStore(folder / "store")
     for era in store.eras():
-        scale(store.panel([era_label(era)]).features, "rank")
+        scaled(store.panel([era_label(era)]).blocks[0], "rank")
 
 
 def fit(folder: Path) -> None:

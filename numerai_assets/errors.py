@@ -65,5 +65,9 @@ class MethodError(NumeraiAssetsError):
     """A method was given input that it cannot fit or predict."""
 
 
+class ScoringError(NumeraiAssetsError):
+    """Predictions cannot be scored or neutralised as they were given."""
+
+
 class SandboxError(NumeraiAssetsError):
     """The local tournament cannot do what was asked."""

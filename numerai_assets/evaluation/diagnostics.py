@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS
-from numerai_assets.evaluation.metrics import contribution, corr, max_drawdown, payout, sharpe
+from numerai_assets.evaluation.metrics import Score, max_drawdown, payout, score_eras, sharpe
 from numerai_assets.evaluation.uncertainty import standard_error
 
 # numerai-tools refuses to compare series that share fewer of their ids (DEFAULT_MAX_FILTERED_INDEX_RATIO = 0.2).
@@ -45,16 +45,15 @@ def era_scores(rows: Iterable[ScoredRows]) -> pd.DataFrame:
 
 def _score(rows: ScoredRows) -> dict[str, float]:
     scores: dict[str, float] = {"era": rows.era, "vintage": rows.vintage} | dict.fromkeys(SCORES, math.nan)
-    ours = rows.prediction[:, None]
+    wanted = {}
     for horizon in HORIZONS:
         target = rows.targets[horizon]
-        if np.isnan(target).all():
-            continue
-        scores[f"corr{horizon}"] = corr(ours, target)[0]
+        wanted[f"corr{horizon}"] = Score(target)
         for name, reference in (("mmc", rows.meta_model), ("bmc", rows.benchmark[horizon])):
             if np.isfinite(reference).mean() >= MIN_OVERLAP:
-                scores[f"{name}{horizon}"] = contribution(ours, reference, target)[0]
-    return scores
+                wanted[f"{name}{horizon}"] = Score(target, reference)
+    found = score_eras(rows.prediction[:, None], [len(rows.prediction)], wanted)
+    return scores | {name: float(values[0, 0]) for name, values in found.items()}
 
 
 def validation_table(scores: pd.DataFrame) -> pd.DataFrame:

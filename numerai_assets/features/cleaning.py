@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sklearn.impute import KNNImputer
 
 from numerai_assets.errors import MethodError
+from numerai_assets.features.levels import LEVELS, level_counts
 from numerai_assets.store.panel import MISSING
 
-LEVELS = 5
 Strategy = Literal["median", "mean", "mode", "knn", "keep"]
 STRATEGIES: tuple[Strategy, ...] = ("median", "mean", "mode", "knn", "keep")
 _KNN_ROWS = 5
@@ -46,10 +46,7 @@ def clean(features: NDArray[np.int8], strategy: Strategy) -> NDArray[np.int8]:
         return features
     if strategy == "knn":
         return _fill_from_nearest_rows(features, missing)
-    filled = features.copy()
-    for column in np.flatnonzero(missing.any(axis=0)):
-        filled[missing[:, column], column] = _typical_level(features[~missing[:, column], column], strategy)
-    return filled
+    return np.where(missing, _typical_levels(level_counts(features.T), strategy), features)
 
 
 def coverage(features: NDArray[np.int8]) -> NDArray[np.float32]:
@@ -63,39 +60,18 @@ def coverage(features: NDArray[np.int8]) -> NDArray[np.float32]:
     return np.asarray(((present != 2) & (present != MISSING)).mean(axis=1), np.float32)
 
 
-def scale(features: NDArray[np.int8], kind: Literal["rank", "z"]) -> NDArray[np.float32]:
-    """(n, d) float32 of one era's features for methods that want floats; missing cells become 0, the centre.
-
-    rank: average rank in the era mapped to (-1, 1); z: mean 0 and standard deviation 1 in the era, constants 0.
-    Both are look-up tables over the five levels, so no column is sorted.
-    """
-    table = _level_table(features, kind)
-    return np.take_along_axis(table, features.astype(np.intp) + 1, axis=0)
-
-
-def _level_table(features: NDArray[np.int8], kind: Literal["rank", "z"]) -> NDArray[np.float32]:
-    counts = np.stack([(features == level).sum(axis=0) for level in range(LEVELS)]).astype(np.float64)
-    rows = np.maximum(counts.sum(axis=0), 1)
-    if kind == "rank":
-        below = np.cumsum(counts, axis=0) - counts
-        values = (2 * below + counts) / rows - 1
-    elif kind == "z":
-        levels = np.arange(LEVELS, dtype=np.float64)[:, None]
-        mean = (levels * counts).sum(axis=0) / rows
-        spread = np.sqrt((np.square(levels - mean) * counts).sum(axis=0) / rows)
-        values = np.divide(levels - mean, spread, out=np.zeros_like(counts), where=spread > 0)
-    else:
-        raise MethodError(f"scaling {kind!r}: expected 'rank' or 'z'")
-    return np.vstack([np.zeros((1, counts.shape[1])), values]).astype(np.float32)
-
-
-def _typical_level(values: NDArray[np.int8], strategy: Strategy) -> np.int8:
-    if values.size == 0:
-        return np.int8(2)
+def _typical_levels(counts: NDArray[np.int64], strategy: Strategy) -> NDArray[np.int8]:
+    """(d,) level to fill each feature with, from its counts (d, 5); the middle level where it has no value."""
+    rows = counts.sum(axis=1)
     if strategy == "mode":
-        return np.int8(np.bincount(values, minlength=LEVELS).argmax())
-    middle = np.median(values) if strategy == "median" else values.mean()
-    return np.int8(np.rint(middle))
+        typical = counts.argmax(axis=1).astype(np.float64)
+    elif strategy == "mean":
+        typical = counts @ np.arange(LEVELS) / np.maximum(rows, 1)
+    else:
+        through = np.cumsum(counts, axis=1)
+        # Mean of the two middle values, which are one where their number is odd.
+        typical = sum((through <= middle[:, None]).sum(axis=1) for middle in ((rows - 1) // 2, rows // 2)) / 2
+    return np.where(rows > 0, np.rint(typical), 2).astype(np.int8)
 
 
 def _fill_from_nearest_rows(features: NDArray[np.int8], missing: NDArray[np.bool_]) -> NDArray[np.int8]:

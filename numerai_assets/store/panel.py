@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
 from numerai_assets.store.cache import ContentCache
+from numerai_assets.store.mapped import opened, portable
 
 MISSING = np.int8(-1)
 """Stands in a block where there is no value."""
@@ -40,6 +41,25 @@ class SelectedBlocks(Sequence[NDArray[np.int8]]):
             return replace(self, whole=self.whole[position])
         return self.whole[position][self.rows]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"whole": tuple(map(portable, self.whole))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"whole": tuple(map(opened, state["whole"]))})
+
+
+Blocks = tuple[NDArray[np.int8], ...] | SelectedBlocks
+
+
+def portable_blocks(blocks: Blocks) -> tuple[Any, ...] | SelectedBlocks:
+    """What to pickle in place of blocks: mapped ones would be pickled as their bytes, gigabytes for every process."""
+    return blocks if isinstance(blocks, SelectedBlocks) else tuple(map(portable, blocks))
+
+
+def opened_blocks(blocks: tuple[Any, ...] | SelectedBlocks) -> Blocks:
+    """The blocks that `portable_blocks` was given, mapped anew. Raises StoreError when a file has changed since."""
+    return blocks if isinstance(blocks, SelectedBlocks) else tuple(map(opened, blocks))
+
 
 @dataclass(frozen=True)
 class EraPanel:
@@ -55,7 +75,7 @@ class EraPanel:
     cache: where what is made from the panel may be kept; None for nowhere.
     """
 
-    blocks: Sequence[NDArray[np.int8]]
+    blocks: Blocks
     feature_names: tuple[str, ...]
     eras: tuple[int, ...]
     ids_of_block: tuple[NDArray[np.object_] | pa.StringArray, ...]
@@ -73,6 +93,12 @@ class EraPanel:
                 raise StoreError(
                     f"panel: era {era:04d} has block {block.shape}, expected ({len(self.feature_names)}, {len(ids)})"
                 )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"blocks": portable_blocks(self.blocks)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"blocks": opened_blocks(state["blocks"])})
 
     @property
     def rows(self) -> int:
@@ -131,11 +157,15 @@ class EraPanel:
         """Only the given features, in the given order, taken from the blocks when these are read."""
         if tuple(names) == self.feature_names:
             return self
+        return replace(self, blocks=_select(self.blocks, self.places_of(names)), feature_names=tuple(names))
+
+    def places_of(self, names: Sequence[str]) -> list[int]:
+        """Position of each of the given features. Raises StoreError naming one that is not in the panel."""
         place = {name: position for position, name in enumerate(self.feature_names)}
         absent = [name for name in names if name not in place]
         if absent:
             raise StoreError(f"panel: feature {absent[0]!r} is not in it")
-        return replace(self, blocks=_select(self.blocks, [place[name] for name in names]), feature_names=tuple(names))
+        return [place[name] for name in names]
 
     def _blocks_at(self, positions: Sequence[int]) -> "EraPanel":
         return replace(
@@ -150,20 +180,20 @@ class EraPanel:
         )
 
 
-def _select(blocks: Sequence[NDArray[np.int8]], rows: Sequence[int]) -> SelectedBlocks:
+def _select(blocks: Blocks, rows: Sequence[int]) -> SelectedBlocks:
     """The given rows of every block; of blocks that are a selection already, its rows."""
     if isinstance(blocks, SelectedBlocks):
         before = blocks.rows
         held = np.arange(before.start, before.stop) if isinstance(before, slice) else before
         whole, taken = blocks.whole, held[np.asarray(rows, np.intp)]
     else:
-        whole, taken = tuple(blocks), np.asarray(rows, np.intp)
+        whole, taken = blocks, np.asarray(rows, np.intp)
     if len(taken) and np.array_equal(taken, np.arange(taken[0], taken[0] + len(taken))):
         return SelectedBlocks(whole, slice(int(taken[0]), int(taken[-1]) + 1))
     return SelectedBlocks(whole, taken)
 
 
-def _pick(blocks: Sequence[NDArray[np.int8]], positions: Sequence[int]) -> Sequence[NDArray[np.int8]]:
+def _pick(blocks: Blocks, positions: Sequence[int]) -> Blocks:
     """Blocks of the eras at the given positions."""
     if isinstance(blocks, SelectedBlocks):
         return replace(blocks, whole=tuple(blocks.whole[p] for p in positions))

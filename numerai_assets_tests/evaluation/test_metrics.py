@@ -1,5 +1,6 @@
 """Scores equal Numerai's own to the last digits that matter, for many predictions at once."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -8,14 +9,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numerai_tools.scoring import correlation_contribution, numerai_corr
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 
+from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.metrics import (
+    Score,
     contribution,
     corr,
     gaussian_ranks,
     max_drawdown,
     payout,
+    score_eras,
     sharpe,
     signed_power,
 )
@@ -182,6 +186,118 @@ def test_scores_of_the_opposite_prediction_are_opposite_and_the_order_of_rows_do
     np.testing.assert_allclose(corr(1 - predictions, target), -score, rtol=0, atol=1e-9)
     np.testing.assert_allclose(corr(predictions[order], target[order]), score, rtol=0, atol=1e-9)
     assert (np.abs(score) <= 1).all()
+
+
+@given(seed=SEEDS, rows_of_era=st.lists(st.integers(10, 60), min_size=1, max_size=4), columns=st.integers(1, 7))
+@LAWFUL
+def test_many_eras_at_once_score_as_each_does_with_numerai_tools(
+    seed: int, rows_of_era: list[int], columns: int
+) -> None:
+    rows = sum(rows_of_era)
+    predictions = some_predictions(seed, rows, columns)
+    predictions[:, ::2] = np.round(predictions[:, ::2], 1)
+    reference = some_predictions(seed + 1, rows, 1)[:, 0]
+    targets = {20: some_target(seed, rows), 60: np.random.default_rng([seed, 2]).normal(size=rows)}
+    edges = np.cumsum([0, *rows_of_era])
+    eras = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+    assume(all(np.ptp(targets[20][era]) > 0 and np.ptp(predictions[era], axis=0).min() > 0 for era in eras))
+
+    wanted = {f"corr{h}": Score(t) for h, t in targets.items()} | {
+        f"mmc{h}": Score(t, reference) for h, t in targets.items()
+    }
+    scores = score_eras(predictions, rows_of_era, wanted)
+
+    for horizon, target in targets.items():
+        corrs = [their_corr(predictions[era], target[era]) for era in eras]
+        mmcs = [their_contribution(predictions[era], reference[era], target[era]) for era in eras]
+        np.testing.assert_allclose(scores[f"corr{horizon}"], corrs, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(scores[f"mmc{horizon}"], mmcs, rtol=0, atol=1e-12)
+
+
+def test_scores_do_not_depend_on_how_many_predictions_are_ranked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions, target = some_predictions(0, 200, 9, distinct=50), some_target(0, 200)
+    wanted = {"corr": Score(target), "mmc": Score(target, some_predictions(1, 200, 1)[:, 0])}
+    together = score_eras(predictions, [120, 80], wanted)
+
+    monkeypatch.setattr("numerai_assets.evaluation.metrics._CELLS", 250)
+    in_blocks = score_eras(predictions, [120, 80], wanted)
+
+    for name in wanted:
+        np.testing.assert_allclose(in_blocks[name], together[name], rtol=0, atol=1e-12)
+
+
+def test_scores_over_other_rows_do_not_share_a_ranking() -> None:
+    predictions = some_predictions(0, 100, 2)
+    early, late = some_target(0, 100), some_target(1, 100)
+    early[:9], late[-9:] = np.nan, np.nan
+
+    scores = score_eras(predictions, [100], {"early": Score(early), "late": Score(late)})
+
+    np.testing.assert_allclose(scores["early"][0], their_corr(predictions, early), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(scores["late"][0], their_corr(predictions, late), rtol=0, atol=1e-12)
+
+
+def test_references_that_are_columns_of_one_table_are_told_apart() -> None:
+    predictions, target, table = some_predictions(0, 60, 1), some_target(0, 60), some_predictions(1, 60, 2)
+
+    scores = score_eras(predictions, [60], {str(c): Score(target, table[:, c]) for c in (0, 1)})
+
+    for column in (0, 1):
+        theirs = their_contribution(predictions, table[:, column], target)
+        np.testing.assert_allclose(scores[str(column)][0], theirs, rtol=0, atol=1e-12)
+
+
+def test_an_era_without_a_target_has_no_scores_and_the_others_have_theirs() -> None:
+    predictions, target = some_predictions(0, 90, 2), some_target(0, 90)
+    target[30:60] = np.nan
+
+    scores = score_eras(predictions, [30, 30, 30, 0], {"corr": Score(target)})["corr"]
+
+    assert np.isnan(scores).all(axis=1).tolist() == [False, True, False, True]
+    np.testing.assert_array_equal(scores[2], corr(predictions[60:], target[60:]))
+
+
+def test_float32_predictions_score_as_their_float64_copies() -> None:
+    predictions, target = some_predictions(0, 90, 2).astype(np.float32), some_target(0, 90).astype(np.float32)
+
+    scores = corr(predictions, target)
+
+    np.testing.assert_array_equal(scores, corr(predictions.astype(np.float64), target.astype(np.float64)))
+    assert scores.dtype == np.float64
+
+
+def test_a_prediction_with_a_gap_has_no_score_and_does_not_disturb_the_others() -> None:
+    predictions, target = some_predictions(0, 90, 2), some_target(0, 90)
+    predictions[4, 0] = np.nan
+
+    scores = corr(predictions, target)
+
+    assert np.isnan(scores).tolist() == [True, False]
+    np.testing.assert_allclose(scores[1:], corr(predictions[:, 1:], target), rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_beyond_a_constant_reference_there_is_no_contribution() -> None:
+    assert np.isnan(contribution(some_predictions(0, 90, 2), np.full(90, 0.5), some_target(0, 90))).all()
+
+
+@pytest.mark.parametrize(
+    ("rows_of_era", "target", "message"),
+    [([50, 49], 100, "rows of the eras together: 99"), ([50, 50], 99, "target of corr: 99")],
+)
+def test_lengths_that_differ_are_named(rows_of_era: list[int], target: int, message: str) -> None:
+    with pytest.raises(ScoringError, match=f"{message}, but there are 100 rows"):
+        score_eras(some_predictions(0, 100, 1), rows_of_era, {"corr": Score(some_target(0, target))})
+
+
+@given(seed=SEEDS, rows=st.integers(1, 80), distinct=st.sampled_from([None, 20, 3, 1]))
+@LAWFUL
+def test_gaussian_ranks_are_the_quantiles_of_scipys_average_ranks(seed: int, rows: int, distinct: int | None) -> None:
+    values = some_predictions(seed, rows, 3, distinct=distinct)
+
+    expected = norm.ppf((rankdata(values, axis=0) - 0.5) / rows)
+
+    np.testing.assert_allclose(gaussian_ranks(values), expected, rtol=0, atol=1e-14)
 
 
 def test_the_target_itself_correlates_almost_perfectly() -> None:

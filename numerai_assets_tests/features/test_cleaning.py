@@ -1,15 +1,11 @@
-"""Cleaning: the same values as scikit-learn's imputers rounded to a level, and scales as scipy and pandas have them."""
-
-import warnings
+"""Cleaning: the same values as scikit-learn's imputers rounded to a level."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from scipy.stats import zscore
 from sklearn.impute import KNNImputer, SimpleImputer
 
 from numerai_assets.errors import MethodError
@@ -20,7 +16,6 @@ from numerai_assets.features.cleaning import (
     clean,
     coverage,
     leaves_as_released,
-    scale,
 )
 
 Matrix = NDArray[np.int8]
@@ -142,49 +137,6 @@ def test_the_order_of_rows_does_not_matter(strategy: Strategy, features: Matrix,
     order = data.draw(st.permutations(range(len(features))))
 
     np.testing.assert_array_equal(clean(features[order], strategy), clean(features, strategy)[order])
-    for kind in ("rank", "z"):
-        np.testing.assert_array_equal(scale(features[order], kind), scale(features, kind)[order])
-
-
-@given(features=MATRICES)
-@LAWFUL
-def test_rank_scale_is_the_average_rank_of_the_known_rows_mapped_around_zero(features: Matrix) -> None:
-    scaled = scale(features, "rank")
-
-    known = pd.DataFrame(np.where(features < 0, np.nan, features))
-    expected = (2 * (known.rank() - 0.5) / known.count() - 1).fillna(0)
-    assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaled, expected, atol=1e-6)
-    assert (np.abs(scaled) < 1).all()
-
-
-@given(features=MATRICES)
-@LAWFUL
-def test_z_scale_is_the_standard_score_of_the_known_rows(features: Matrix) -> None:
-    scaled = scale(features, "z")
-
-    known = np.where(features < 0, np.nan, features)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        expected = np.nan_to_num(zscore(known, axis=0, nan_policy="omit"), nan=0)
-    assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaled, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["rank", "z"])
-def test_constants_and_missing_cells_stand_at_the_centre(kind: str) -> None:
-    features = np.array([[3, -1, -1], [3, -1, 0], [3, -1, 4]], np.int8)
-
-    scaled = scale(features, kind)  # type: ignore[arg-type]
-
-    assert scaled[:, 0].tolist() == scaled[:, 1].tolist() == [0, 0, 0]
-    assert scaled[0, 2] == 0
-    assert scaled[1, 2] == -scaled[2, 2] < 0
-
-
-def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(MethodError, match="expected 'rank' or 'z'"):
-        scale(some_era(), "minmax")  # type: ignore[arg-type]
 
 
 def test_coverage_is_the_share_of_present_features_off_the_middle() -> None:

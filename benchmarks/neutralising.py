@@ -1,0 +1,54 @@
+"""Neutralising predictions of one era to all its features, against numerai-tools' least squares.
+
+    python -m benchmarks.neutralising --rows 6000 --features 2400 --predictions 10
+    python -m benchmarks.neutralising --features 3555
+
+Numerai-tools solves anew at each call; the second row shows what a further set of predictions of the same era costs.
+"""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+from numerai_tools.scoring import neutralize
+from numpy.typing import NDArray
+
+from benchmarks.table import Row, package, print_rows, timed
+from numerai_assets.evaluation.neutralisation import EraFactor
+
+Array = NDArray[np.float64]
+
+
+def made_up(rows: int, features: int, predictions: int) -> tuple[NDArray[np.int8], Array]:
+    """Levels (d, n) that share twenty factors, and predictions (n, m)."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(features, 20)).astype(np.float32) @ rng.normal(size=(20, rows)).astype(np.float32)
+    scores = scores / np.sqrt(20) + rng.normal(size=scores.shape).astype(np.float32)
+    return np.clip(np.floor(scores + 2.5), 0, 4).astype(np.int8), rng.random((rows, predictions))
+
+
+def by_numerai_tools(block: NDArray[np.int8], values: Array) -> Array:
+    return np.asarray(neutralize(pd.DataFrame(values), pd.DataFrame(block.T)))
+
+
+def measure(quick: bool, *, rows: int | None = None, features: int | None = None, predictions: int = 10) -> list[Row]:
+    """Rows of the table. RuntimeError when the ways disagree by more than 1e-9."""
+    rows, features = rows or (1500 if quick else 6000), features or (400 if quick else 2400)
+    block, values = made_up(rows, features, predictions)
+    factor = EraFactor.of(block)
+    apart = float(np.abs(factor.neutralise(values) - by_numerai_tools(block, values)).max())
+    if not apart < 1e-9:
+        raise RuntimeError(f"neutralised predictions differ by {apart:.2g}")
+    size, peer = f"{rows:,} x {features:,}, {predictions} predictions", f"{package('numerai-tools')} neutralize"
+    theirs = timed(lambda: by_numerai_tools(block, values), repeats=3 if quick else 1)
+    return [
+        Row(f"neutralise an era, {size}", timed(lambda: EraFactor.of(block).neutralise(values)), peer, theirs),
+        Row(f"the same, its factor at hand, {size}", timed(lambda: factor.neutralise(values)), peer, theirs),
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("rows", 6000), ("features", 2400), ("predictions", 10)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    print_rows(measure(False, **vars(parser.parse_args())))

@@ -1,0 +1,57 @@
+"""Memory-mapped blocks that go to another process as the place of their bytes, not as the bytes."""
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numerai_assets.errors import StoreError
+
+Block = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class MappedBlock:
+    """Place of a C-contiguous int8 block in a file, and the file's length and time of change (ns) when it was taken."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    file_bytes: int
+    changed_at: int
+
+
+def portable(block: Block) -> Block | MappedBlock:
+    """What to pickle in place of a block: its place in its file, or the block itself where it has none of its own.
+
+    Raises StoreError when the file is gone.
+    """
+    if not isinstance(block, np.memmap) or block.filename is None or not block.flags.c_contiguous:
+        return np.asarray(block)
+    path, mapping = Path(str(block.filename)), np.frombuffer(block._mmap, np.uint8)  # type: ignore[attr-defined]
+    # A part of a map keeps the offset of the whole, so the place is told by the addresses; a map starts on a page.
+    start = block.offset - block.offset % mmap.ALLOCATIONGRANULARITY
+    size, changed_at = _stamp(path)
+    return MappedBlock(path, start + block.ctypes.data - mapping.ctypes.data, block.shape, size, changed_at)
+
+
+def opened(block: Block | MappedBlock) -> Block:
+    """The block that `portable` was given, mapped anew, read-only. Raises StoreError when its file has changed since."""
+    if not isinstance(block, MappedBlock):
+        return block
+    if _stamp(block.path) != (block.file_bytes, block.changed_at):
+        raise StoreError(
+            f"{block.path} was replaced while a panel over it went to another process; make the panel again. "
+            "Nothing was touched"
+        )
+    return np.memmap(block.path, np.int8, "r", block.offset, block.shape)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise StoreError(f"{path}: mapped by a panel that goes to another process, but gone ({error})") from None
+    return found.st_size, found.st_mtime_ns
