@@ -105,6 +105,33 @@ class EraStore:
             raise StoreError(f"the era store {self.folder} is empty; run `numerai weekly` first")
         return eras[-1]
 
+    def to_read(self, released: Iterable[int], newest_era: int) -> list[int]:
+        """Those of the `released` eras, ascending, that are not held, or held without targets that are due.
+
+        newest_era: that of the release.
+        """
+        records = self.records()
+        return [
+            era
+            for era in sorted(released)
+            if (record := records.get(era_label(era))) is None or record.awaits_targets(newest_era)
+        ]
+
+    def disagreement(
+        self, key: str, *, ids: Sequence[str], features: NDArray[np.int8], targets: pd.DataFrame
+    ) -> str | None:
+        """What a release holds otherwise than this store in a held era; None when it adds at most.
+
+        features: (n, d) int8 in the order of the store. Raises StoreError when the store's own files are damaged.
+        """
+        record = self.record(key)
+        if self._targets(record, [])["id"].to_pylist() != list(ids):
+            return "ids"
+        held = self._map(key, "released")
+        if held.shape != features.T.shape or not _only_adds(held, _without_lost(held, features.T)):
+            return "features"
+        return ", ".join(self._revised(record, targets)) or None
+
     def write_era(
         self,
         key: str,
@@ -128,8 +155,7 @@ class EraStore:
         old = self.record(key) if self.holds(key) else None
         held = self._map(key, "released") if old is not None and released.is_file() else None
         if held is not None and key.isdigit() and held.shape == block.shape:
-            lost = (block == MISSING).all(axis=1, keepdims=True)
-            block = np.where(lost, held, block)
+            block = _without_lost(held, block)
         aside_changed = held is None or not np.array_equal(held, block)
         if held is not None and aside_changed and key.isdigit() and not _only_adds(held, block):
             raise StoreError(
@@ -347,6 +373,11 @@ class EraStore:
             raise StoreError(
                 f"era {path.stem}: record {path} cannot be read ({error}); run `numerai store verify --repair`"
             ) from None
+
+
+def _without_lost(held: NDArray[np.int8], block: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(d, n) `block` with the features of `held` where it has no value in any row, as when a release has lost them."""
+    return np.where((block == MISSING).all(axis=1, keepdims=True), held, block)
 
 
 def _only_adds(held: NDArray[np.int8], block: NDArray[np.int8]) -> bool:
