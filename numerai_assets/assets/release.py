@@ -112,6 +112,8 @@ def _fetch(
                 release, workspace.store, tournament, round_number=round_number, now=now, progress=progress
             )
             manifest, is_new, why = updated.manifest, updated.is_new, updated.why_whole
+            if updated.is_disputed:
+                workspace.alert(f"{why} {manifest.sha256[:12]}", f"{why}; the whole file was fetched")
         else:
             manifest, is_new = release.fetch(tournament, file, round_number=round_number, now=now, progress=progress)
     context.log.info(f"{file}: {'fetched' if is_new else 'unchanged'}, {_extent(manifest)}{_because(why)}")

@@ -124,13 +124,13 @@ class EraStore:
 
         features: (n, d) int8 in the order of the store. Raises StoreError when the store's own files are damaged.
         """
-        record = self.record(key)
-        if self._targets(record, [])["id"].to_pylist() != list(ids):
+        known = self._targets(self.record(key), self.target_names)
+        if known["id"].to_pylist() != list(ids):
             return "ids"
         held = self._map(key, "released")
         if held.shape != features.T.shape or not _only_adds(held, _without_lost(held, features.T)):
             return "features"
-        return ", ".join(self._revised(record, targets)) or None
+        return ", ".join(_revised(known, targets)) or None
 
     def write_era(
         self,
@@ -162,17 +162,16 @@ class EraStore:
                 f"era {key}: the release now holds other features than the store; eras are immutable. "
                 f"Nothing was touched. If the release is right, remove {self.folder} and run again"
             )
-        if old is not None and key.isdigit() and self._path("targets", key, "parquet").is_file():
-            held_ids = self._targets(old, [])["id"].to_pylist()
-            if held_ids != list(ids):
-                raise StoreError(
-                    f"era {key}: the release now holds other ids than the store; eras are immutable. Nothing was touched"
-                )
+        targets_path = self._path("targets", key, "parquet")
+        known = self._targets(old, self.target_names) if old is not None and targets_path.is_file() else None
+        if known is not None and key.isdigit() and known["id"].to_pylist() != list(ids):
+            raise StoreError(
+                f"era {key}: the release now holds other ids than the store; eras are immutable. Nothing was touched"
+            )
         if aside_changed:
             with replacing_file(released) as aside, aside.open("wb") as file:
                 np.save(file, block)
-        targets_path = self._path("targets", key, "parquet")
-        revised = self._revised(old, targets) if old is not None and targets_path.is_file() else ()
+        revised = _revised(known, targets) if known is not None else ()
         columns = {"id": pa.array(list(ids), pa.string())}
         columns |= {name: pa.array(targets[name].to_numpy(np.float32), pa.float32()) for name in targets.columns}
         with replacing_file(targets_path) as aside:
@@ -338,16 +337,6 @@ class EraStore:
             ) from None
         return block
 
-    def _revised(self, old: EraRecord, targets: pd.DataFrame) -> tuple[str, ...]:
-        """Targets whose values, where they were known, are others now."""
-        held = self._targets(old, self.target_names)
-        known = {name: held[name].to_numpy() for name in self.target_names}
-        return tuple(
-            name
-            for name, before in known.items()
-            if not np.array_equal(before[~np.isnan(before)], targets[name].to_numpy(np.float32)[~np.isnan(before)])
-        )
-
     def _targets(self, record: EraRecord, names: Sequence[str]) -> pa.Table:
         path = self._path("targets", record.key, "parquet")
         try:
@@ -373,6 +362,16 @@ class EraStore:
             raise StoreError(
                 f"era {path.stem}: record {path} cannot be read ({error}); run `numerai store verify --repair`"
             ) from None
+
+
+def _revised(known: pa.Table, targets: pd.DataFrame) -> tuple[str, ...]:
+    """Targets whose values, where the stored table knows them, are others now."""
+    held = {name: known[name].to_numpy() for name in known.column_names if name != "id"}
+    return tuple(
+        name
+        for name, before in held.items()
+        if not np.array_equal(before[~np.isnan(before)], targets[name].to_numpy(np.float32)[~np.isnan(before)])
+    )
 
 
 def _without_lost(held: NDArray[np.int8], block: NDArray[np.int8]) -> NDArray[np.int8]:

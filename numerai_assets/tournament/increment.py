@@ -14,7 +14,7 @@ must have the ids, features and known targets that they had. When anything disag
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,11 +50,19 @@ _FOOTER_END_BYTES = 8
 
 @dataclass(frozen=True)
 class Update:
-    """What is on disk now, whether anything came, and why it was the whole file; None where it was a part."""
+    """What is on disk now, whether anything came, and why it was the whole file; None where it was a part.
+
+    is_disputed: what came by ranges was not what the store has of an era; either of them is wrong.
+    """
 
     manifest: Manifest
     is_new: bool
     why_whole: str | None
+    is_disputed: bool = False
+
+
+class _Disputed(ReleaseError):
+    """A held era has other values."""
 
 
 def update(
@@ -72,7 +80,7 @@ def update(
     """
     old = release.manifest(VALIDATION)
     is_enough = old is not None and not not_on_disk(old, store)
-    why = why_whole(old, store)
+    why, is_disputed = why_whole(old, store), False
     if old is not None and why is None:
         try:
             manifest = transport.persistently(
@@ -82,14 +90,14 @@ def update(
                 base_seconds=tournament.retry_seconds,
             )
         except (DownloadError, ReleaseError, StoreError) as error:
-            why = str(error)
+            why, is_disputed = str(error), isinstance(error, _Disputed)
         else:
             release.write_manifest(manifest or replace(old, round_number=round_number))
             return Update(manifest or replace(old, round_number=round_number), manifest is not None, None)
     manifest, is_new = release.fetch(
         tournament, VALIDATION, round_number=round_number, now=now, progress=progress, is_part_enough=is_enough
     )
-    return Update(manifest, is_new, why if is_new else None)
+    return Update(manifest, is_new, why if is_new else None, is_disputed)
 
 
 def not_on_disk(manifest: Manifest, store: EraStore) -> list[int]:
@@ -162,8 +170,7 @@ def _fetch_part(
             _lay_footer(remote)
             with pq.ParquetFile(local, pre_buffer=False, page_checksum_verification=True) as file:
                 check_columns(file.schema_arrow, VALIDATION, features_json)
-                layout = _look_back(remote, file, lambda newest: min(_wanted(store, first, newest)))
-                wanted = _wanted(store, first, layout.newest)
+                layout, wanted = _look_back(remote, file, store, first)
                 groups = layout.groups_of(wanted)
                 _lay_groups(remote, file.metadata, groups, progress)
                 _check_against_store(local, groups, layout.whole_within(groups), store)
@@ -195,11 +202,6 @@ def _fetch_part(
     )
 
 
-def _wanted(store: EraStore, first: int, newest: int) -> list[int]:
-    """Eras from `first` on that are new or whose targets are due, ascending; the newest in any case, as their end."""
-    return sorted({*store.to_read(range(first, newest + 1), newest), newest})
-
-
 def _lay_footer(remote: RangedFile) -> None:
     with remote.local.open("rb") as file:
         file.seek(max(remote.size - _FOOTER_END_BYTES, 0))
@@ -210,14 +212,16 @@ def _lay_footer(remote: RangedFile) -> None:
     remote.lay(start, max(remote.size - TAIL_BYTES, start))
 
 
-def _look_back(remote: RangedFile, file: pq.ParquetFile, oldest_wanted: Callable[[int], int]) -> _Layout:
+def _look_back(remote: RangedFile, file: pq.ParquetFile, store: EraStore, first: int) -> tuple[_Layout, list[int]]:
     """Reads the `era` columns of row groups from the last one back until the oldest wanted era has its first row.
 
-    oldest_wanted: of the newest era. Raises ReleaseError unless the eras seen ascend by one and reach the oldest wanted.
+    Returns where the eras lie and which are wanted: eras from `first` on that are new or whose targets are due, and the
+    newest in any case, as the end of the file. Raises ReleaseError unless the eras seen ascend by one and reach back so far.
     """
+    wanted: list[int] = []
     seen: list[tuple[str, list[int]]] = []
-    group, oldest = file.metadata.num_row_groups, 0
-    while group and (not seen or parse_era(seen[0][0]) >= oldest):
+    group = file.metadata.num_row_groups
+    while group and (not seen or parse_era(seen[0][0]) >= wanted[0]):
         group -= 1
         remote.lay(*span(file.metadata, group, "era"))
         found = [(label, [group]) for label, _, _ in runs(file.read_row_group(group, columns=["era"])["era"])]
@@ -226,12 +230,15 @@ def _look_back(remote: RangedFile, file: pq.ParquetFile, oldest_wanted: Callable
             found[-1][1].extend(later)
         seen = found + seen
         check_eras([label for label, _ in seen], VALIDATION)
-        if seen and not oldest:
-            oldest = oldest_wanted(parse_era(seen[-1][0]))
+        if seen and not wanted:
+            newest = parse_era(seen[-1][0])
+            wanted = sorted({*store.to_read(range(first, newest + 1), newest), newest})
     layout = _Layout({parse_era(label): groups for label, groups in seen}, is_first_whole=not group)
-    if oldest not in layout.groups:
-        raise ReleaseError(f"{VALIDATION}: lacks era {era_label(oldest)}")
-    return layout
+    if not wanted or wanted[0] not in layout.groups:
+        raise ReleaseError(
+            f"{VALIDATION}: lacks era {era_label(wanted[0])}" if wanted else f"{VALIDATION}: holds no rows"
+        )
+    return layout, wanted
 
 
 def _lay_groups(remote: RangedFile, meta: pq.FileMetaData, groups: Sequence[int], progress: Progress) -> None:
@@ -250,7 +257,7 @@ def _lay_groups(remote: RangedFile, meta: pq.FileMetaData, groups: Sequence[int]
 
 
 def _check_against_store(path: Path, groups: Sequence[int], eras: Iterable[int], store: EraStore) -> None:
-    """Raises ReleaseError for values that no release may have, or that are not those that the store has of an era."""
+    """Raises ReleaseError for values that no release may have, _Disputed for others than the store has of an era."""
     labels = {era_label(era) for era in eras}
     names, targets = store.feature_names, store.target_names
     for item in read_eras(path, features=names, targets=targets, wanted=labels.__contains__, groups=groups):
@@ -258,13 +265,14 @@ def _check_against_store(path: Path, groups: Sequence[int], eras: Iterable[int],
             continue
         found = store.disagreement(item.label, ids=item.ids, features=item.features, targets=item.targets)
         if found is not None:
-            raise ReleaseError(f"{VALIDATION}: era {item.label}: {found} differ from those of the era store")
+            raise _Disputed(f"{VALIDATION}: era {item.label}: {found} differ from those of the era store")
 
 
 def _write_eras(file: pq.ParquetFile, groups: Sequence[int], eras: Sequence[int], path: Path) -> None:
     """Writes the rows of the given eras, and no others, of the given row groups."""
     labels = {era_label(era) for era in eras}
-    with pq.ParquetWriter(path, file.schema_arrow, compression="zstd", write_page_checksum=True) as writer:
+    options = {"compression": "zstd", "write_statistics": ["era", "data_type"], "write_page_checksum": True}
+    with pq.ParquetWriter(path, file.schema_arrow, **options) as writer:
         for group in groups:
             table = file.read_row_group(group)
             pieces = [table.slice(start, stop - start) for era, start, stop in runs(table["era"]) if era in labels]

@@ -354,7 +354,8 @@ def read_eras(
     absent or repeated within the era.
     """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        present = [name for name in ("id", *features, *targets) if name in file.schema_arrow.names]
+        names = set(file.schema_arrow.names)
+        present = [name for name in ("id", *features, *targets) if name in names]
         pending: list[pa.Table] = []
         label: str | None = None
         for group in range(file.metadata.num_row_groups) if groups is None else groups:
