@@ -92,8 +92,9 @@ def update(
         except (DownloadError, ReleaseError, StoreError) as error:
             why, is_disputed = str(error), isinstance(error, _Disputed)
         else:
-            release.write_manifest(manifest or replace(old, round_number=round_number))
-            return Update(manifest or replace(old, round_number=round_number), manifest is not None, None)
+            kept = manifest or replace(old, round_number=round_number)
+            release.write_manifest(kept)
+            return Update(kept, manifest is not None, None)
     manifest, is_new = release.fetch(
         tournament, VALIDATION, round_number=round_number, now=now, progress=progress, is_part_enough=is_enough
     )
@@ -179,7 +180,7 @@ def _fetch_part(
                     table = inspect(aside, VALIDATION, features_json=features_json, is_part=True)
                     size, digest = aside.stat().st_size, sha256_of(aside)
                 rows = file.metadata.num_rows
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             # Arrow's own errors of damaged pages are OSErrors without a number; those of the disk have one.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -229,8 +230,10 @@ def _look_back(remote: RangedFile, file: pq.ParquetFile, store: EraStore, first:
             _, later = seen.pop(0)
             found[-1][1].extend(later)
         seen = found + seen
+        if not seen:
+            continue
         check_eras([label for label, _ in seen], VALIDATION)
-        if seen and not wanted:
+        if not wanted:
             newest = parse_era(seen[-1][0])
             wanted = sorted({*store.to_read(range(first, newest + 1), newest), newest})
     layout = _Layout({parse_era(label): groups for label, groups in seen}, is_first_whole=not group)

@@ -61,8 +61,10 @@ class RangedFile:
     def lay(self, start: int, stop: int, progress: Callable[[int], None] = lambda came: None) -> None:
         """Lays down the bytes from `start` up to `stop` in one request. progress: called with each number of bytes that came.
 
-        Raises Replaced, RangesRefused, or DownloadError when they did not come in all attempts.
+        Raises Replaced, RangesRefused, or DownloadError when there are no such bytes or they did not come in all attempts.
         """
+        if not 0 <= start <= stop <= self.size:
+            raise DownloadError(f"{self.name}: bytes {start:,} to {stop:,} are asked for, it has {self.size:,}")
         have = start
 
         def go_on() -> None:
