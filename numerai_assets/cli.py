@@ -127,11 +127,11 @@ def backfill(eras: str | None, vintages: str | None) -> None:
     definitions, workspace, instance = _pipeline(load_settings())
     steps = []
     if eras:
-        steps.append(Step("eras", _released_range(workspace, eras), "backfill"))
+        steps += _backfill_of_eras(workspace, *_released_range(workspace, eras))
     named = [label.strip() for label in (vintages or "").split(",") if label]
     steps += [Step("vintage", (era_label(parse_era(label)),), "backfill") for label in named]
     for step in steps:
-        terminal.console.print(f"[bold]{step.job}[/] {' '.join(step.partitions)}")
+        terminal.console.print(f"[bold]{step.job}[/] {' '.join(step.partitions)} [dim]{step.why}[/]")
         execute(definitions, instance, step)
 
 
@@ -160,7 +160,9 @@ def ui(port: int) -> None:
     _point_dagster(settings)
     click.echo(f"Dagster on http://127.0.0.1:{port}; Ctrl-C stops it. Switch on `weekly` and `round` under Automation.")
     dagster = Path(sys.executable).with_name("dagster")
-    os.execv(dagster, [str(dagster), "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"])
+    # Of the two ways of serving code, the one in which the daemon starts a code server anew when it has died.
+    restarting = "--use-legacy-code-server-behavior"
+    os.execv(dagster, [str(dagster), "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml", restarting])
 
 
 @main.command("export")
@@ -282,6 +284,19 @@ def _released_range(workspace: Any, text: str) -> tuple[str, str]:
     if not held[0] <= wanted[0] <= wanted[1] <= held[1]:
         raise SettingsError(f"backfill: --eras {text}: expected a range within {held[0]:04d}-{held[1]:04d}")
     return era_label(wanted[0]), era_label(wanted[1])
+
+
+def _backfill_of_eras(workspace: Any, first: str, last: str) -> list[Any]:
+    """The step for a range of eras, and before it that for the release where the part of it on disk would not do."""
+    from numerai_assets.automation.plan import Step
+    from numerai_assets.tournament.increment import not_on_disk
+    from numerai_assets.tournament.release import VALIDATION
+
+    eras = Step("eras", (first, last), "backfill")
+    absent = not_on_disk(workspace.release.manifest(VALIDATION), workspace.store)
+    if not any(int(first) <= era <= int(last) for era in absent):
+        return [eras]
+    return [Step("release", (), f"only a part of {VALIDATION} is on disk, and the store lacks eras of the range"), eras]
 
 
 def _as_typed() -> str:

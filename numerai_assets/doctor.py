@@ -13,6 +13,8 @@ from numerai_assets.automation.plan import next_steps
 from numerai_assets.errors import NumeraiAssetsError
 from numerai_assets.methods.registry import create_method
 from numerai_assets.terminal import describe_round
+from numerai_assets.tournament.increment import why_whole
+from numerai_assets.tournament.release import VALIDATION
 
 # v5.3 takes 9 GB of release and 25 GB of store; the sandbox's worlds stay below one.
 _NEEDED_BYTES = {"numerai": 60e9, "sandbox": 2e9}
@@ -39,6 +41,7 @@ def examine(workspace: Workspace) -> list[Finding]:
         _keys(workspace),
         _alerts(),
         *_methods(workspace),
+        _release(workspace),
         _disk(workspace),
         _memory(workspace),
     ]
@@ -75,6 +78,22 @@ def _methods(workspace: Workspace) -> list[Finding]:
             held = f"{len(vintages)} vintages, newest {vintages[-1]:04d}" if vintages else "no vintage yet"
             findings.append(Finding(f"method {name}", True, f"{settings.profile} profile on {settings.target}; {held}"))
     return findings
+
+
+def _release(workspace: Workspace) -> Finding:
+    manifest = workspace.release.manifest(VALIDATION)
+    whole = "increments are off" if not workspace.settings.release.increments else why_whole(manifest, workspace.store)
+    will = f"the next is fetched whole: {whole}" if whole else "of the next only the row groups with news are fetched"
+    if manifest is None:
+        return Finding("release", True, will)
+    held = f"{VALIDATION} of era {manifest.eras[-1]}, {manifest.size / 1e6:,.1f} MB"
+    if manifest.part is not None:
+        part = manifest.part
+        held = (
+            f"{len(manifest.eras)} of the {len(part.eras)} eras of {held}: "
+            f"{part.fetched / 1e6:,.1f} of {part.size / 1e6:,.1f} MB were fetched"
+        )
+    return Finding("release", True, f"{held}; {will}")
 
 
 def _disk(workspace: Workspace) -> Finding:

@@ -40,6 +40,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ReleaseSettings(_Section):
+    # Of validation.parquet only the row groups of new eras and newly resolved targets, where the server gives ranges.
+    increments: bool = True
+
+
 class RetrainPolicy(_Section):
     every_eras: int = Field(4, ge=1)
     history_every_eras: int = Field(52, ge=1)
@@ -148,6 +153,7 @@ class Settings(BaseSettings):
     # Of what is made from the store before a fit and would be made again, the same, for the next fit on the same rows.
     cache_gigabytes: float = Field(4.0, ge=0)
     slots: dict[str, str] = Field(default_factory=dict)
+    release: ReleaseSettings = ReleaseSettings()
     retrain: RetrainPolicy = RetrainPolicy()
     cleaning: Cleaning = Cleaning()
     methods: dict[str, MethodSettings] = Field(default_factory=lambda: {"benchmark": MethodSettings()})

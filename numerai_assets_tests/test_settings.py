@@ -37,6 +37,7 @@ def test_without_file_and_environment_nobody_real_is_talked_to() -> None:
     assert settings.tournament == "sandbox"
     assert settings.slots == {}
     assert settings.methods["benchmark"].target == "target_ender_60"
+    assert settings.release.increments
     assert settings.retrain.every_eras == 4
     assert settings.retrain.history_every_eras == 52
 

@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from numerai_assets.sandbox import process
 from numerai_assets.sandbox.faults.catalogue import FAULTS, Scope
 from numerai_assets.sandbox.faults.plan import Plan, parse
@@ -76,6 +79,7 @@ class Ledger:
     lost: list[dict[str, Any]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     files: int = 0
+    parts: int = 0
     alerts: int = 0
     seconds: float = 0.0
 
@@ -195,7 +199,7 @@ class Rehearsal:
         self.ledger.rungs[proven[ours.index(sent)]["rung"]] += 1
 
     def _foreign_files(self, number: int) -> list[str]:
-        """Files taken in for a round that are not, to the byte, those that were published for it.
+        """Files taken in for a round that are not, to the byte, those that were published for it; of a part, its rows.
 
         While a fault has altered the release itself, nobody but the server could tell, so nothing is said.
         """
@@ -203,15 +207,22 @@ class Rehearsal:
         if any(FAULTS[e["fault"]].scope is Scope.RELEASE and number - _LASTS < e["round"] <= number for e in log):
             return []
         release = next((r for r in self._state().releases() if r.round_number == number), None)
-        published = {file.name.rpartition("/")[2]: file.sha256 for file in release.files} if release else {}
-        notes = [json.loads(path.read_text()) for path in self.workspace.rglob("*.manifest.json")]
-        taken = [note for note in notes if note["round_number"] == number and note["name"] in published]
+        published = {file.name.rpartition("/")[2]: file for file in release.files} if release else {}
+        notes = {path: json.loads(path.read_text()) for path in self.workspace.rglob("*.manifest.json")}
+        taken = {path: n for path, n in notes.items() if n["round_number"] == number and n["name"] in published}
         self.ledger.files += len(taken)
-        return [
-            f"round {number}: {n['name']} is not what was published"
-            for n in taken
-            if n["sha256"] != published[n["name"]]
-        ]
+        wrong = []
+        for path, note in taken.items():
+            file = published[note["name"]]
+            if note["part"] is None:
+                is_same = note["sha256"] == file.sha256
+            else:
+                whole = self.world / "server" / "releases" / str(file.datestamp) / file.name
+                is_same = _has_rows_of(path.with_name(note["name"]), whole)
+                self.ledger.parts += 1
+            if not is_same:
+                wrong.append(f"round {number}: {note['name']} is not what was published")
+        return wrong
 
     def _receipts(self, number: int) -> list[dict[str, Any]]:
         places = (self.workspace / "rounds" / str(number) / "submissions" / SLOT).glob("*/receipt.json")
@@ -246,6 +257,13 @@ def bad_year(seed: int, *, first_round: int, rounds: int) -> Plan:
     return parse({"seed": seed, "rates": rates, "events": events}, "bad year")
 
 
+def _has_rows_of(part: Path, whole: Path) -> bool:
+    """True when a Parquet file holds, of its eras, exactly the rows that the whole one does."""
+    rows, published = pq.read_table(part), pq.read_table(whole)
+    eras = pc.unique(rows["era"])
+    return bool(rows.equals(published.filter(pc.is_in(published["era"], eras))))
+
+
 def table(ledger: Ledger) -> str:
     """The ledger as Markdown."""
     lines = [
@@ -257,6 +275,7 @@ def table(ledger: Ledger) -> str:
         f"| of these alerted before the close | {sum(item['alerted'] for item in ledger.lost)} |",
         f"| wrong (duplicates in effect, other rounds' files, unproven bytes, corrupt files) | {len(ledger.wrong)} |",
         f"| files compared with what was published | {ledger.files} |",
+        f"| of these parts, fetched by ranges | {ledger.parts} |",
         f"| runs | {ledger.runs} |",
         f"| of these killed by SIGKILL | {ledger.killed} |",
         f"| of these ended in an error, told in one line | {sum(ledger.errors.values())} |",

@@ -170,8 +170,15 @@ def _store_eras(
             alias = alias_of(item.targets) or alias
             written.append(_write(workspace, item.label, int(item.label), item, held, as_of=newest, read_from=digest))
     absent = labels - {record.key for record in written}
+    due = [era_label(era) for era in workspace.store.to_read(map(int, absent), validation.newest_era)]
+    if due and due[0] in validation.released_eras:
+        raise ReleaseError(f"era {due[0]}: not in the part of {VALIDATION} on disk; `numerai weekly` fetches the whole")
+    if due:
+        raise ReleaseError(f"era {due[0]}: not in the release, which ends with {validation.newest_era:04d}")
     if absent:
-        raise ReleaseError(f"era {min(absent)}: not in the release, which ends with {validation.newest_era:04d}")
+        context.log.info(
+            f"{len(absent)} eras stay as they are stored: they are not in the part of {VALIDATION} on disk"
+        )
     return written, alias
 
 

@@ -9,9 +9,11 @@ from numerai_assets.assets.partitions import rounds
 from numerai_assets.assets.reporting import ByteProgress, column_schema, measured, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.errors import ReleaseError
+from numerai_assets.tournament.increment import update
 from numerai_assets.tournament.release import (
     FEATURES,
     ROUND_FILES,
+    VALIDATION,
     WEEKLY_FILES,
     YARDSTICK_FILES,
     Manifest,
@@ -102,16 +104,32 @@ def _check_is_new(workspace: Workspace, number: int, file: str) -> None:
 def _fetch(
     context: dg.AssetExecutionContext, workspace: Workspace, release: Release, file: str, round_number: int
 ) -> dg.MaterializeResult:
+    tournament, now, progress = workspace.tournament, workspace.tournament.now(), ByteProgress(context, file)
+    why: str | None = None
     with measured() as cost:
-        manifest, is_new = release.fetch(
-            workspace.tournament,
-            file,
-            round_number=round_number,
-            now=workspace.tournament.now(),
-            progress=ByteProgress(context, file),
-        )
-    context.log.info(f"{file}: {'fetched' if is_new else 'unchanged'}, {manifest.size:,} bytes")
-    return result(_describe(manifest, release) | {"was_fetched": is_new}, cost, data_version=manifest.sha256)
+        if file == VALIDATION and workspace.settings.release.increments:
+            updated = update(
+                release, workspace.store, tournament, round_number=round_number, now=now, progress=progress
+            )
+            manifest, is_new, why = updated.manifest, updated.is_new, updated.why_whole
+            if updated.is_disputed:
+                workspace.alert(f"{why} {manifest.sha256[:12]}", f"{why}; the whole file was fetched")
+        else:
+            manifest, is_new = release.fetch(tournament, file, round_number=round_number, now=now, progress=progress)
+    context.log.info(f"{file}: {'fetched' if is_new else 'unchanged'}, {_extent(manifest)}{_because(why)}")
+    shown = _describe(manifest, release) | {"was_fetched": is_new} | ({"whole_because": why} if why else {})
+    return result(shown, cost, data_version=manifest.sha256)
+
+
+def _extent(manifest: Manifest) -> str:
+    part = manifest.part
+    if part is None:
+        return f"{manifest.size:,} bytes"
+    return f"{part.fetched:,} of its {part.size:,} bytes, eras {', '.join(manifest.eras)}"
+
+
+def _because(why: str | None) -> str:
+    return f"; the whole file, because {why}" if why else ""
 
 
 def _describe(manifest: Manifest, release: Release) -> dict[str, Any]:
@@ -129,6 +147,15 @@ def _describe(manifest: Manifest, release: Release) -> dict[str, Any]:
         shown["dagster/column_schema"] = column_schema({f.name: str(f.type) for f in around})
     if manifest.eras:
         shown |= {"first_era": manifest.eras[0], "last_era": manifest.eras[-1]}
+    if manifest.part is not None:
+        shown |= {
+            "is_part_with_eras": ", ".join(manifest.eras),
+            "of_row_groups": ", ".join(map(str, manifest.part.row_groups)),
+            "bytes_fetched": manifest.part.fetched,
+            "bytes_of_whole": manifest.part.size,
+            "rows_of_whole": manifest.part.rows,
+            "eras_of_whole": len(manifest.part.eras),
+        }
     return shown
 
 

@@ -11,6 +11,7 @@ from numerai_assets.eras import live_key
 from numerai_assets.errors import TournamentError, Unreachable
 from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import write_json
+from numerai_assets.store.cache import ContentCache
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.predictions import PredictionStore
 from numerai_assets.store.vintages import VintageStore
@@ -92,7 +93,8 @@ class Workspace:
 
     @cached_property
     def store(self) -> EraStore:
-        return EraStore(self.folder / "store", cache_bytes=int(self.settings.cache_gigabytes * 1e9))
+        cache = ContentCache(self.folder / "cache", int(self.settings.cache_gigabytes * 1e9))
+        return EraStore(self.folder / "store", cache=cache)
 
     @cached_property
     def predictions(self) -> PredictionStore:

@@ -12,6 +12,7 @@ from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.retrain import vintages_due
 from numerai_assets.eras import era_label
 from numerai_assets.tournament.client import Round
+from numerai_assets.tournament.increment import not_on_disk
 from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
 
 
@@ -68,9 +69,13 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
         and validation.round_number != current.number
     ):
         return [Step("release", (), f"era {era_label(current.era)} is out")]
+    absent = not_on_disk(validation, workspace.store)
+    if absent:
+        why = f"era {era_label(absent[0])} is to be stored, and the part of {VALIDATION} on disk does not have it"
+        return [Step("release", (), why)]
     train = release.manifest(TRAIN)
     assert train is not None
-    stale = _stale_eras(workspace, [int(e) for e in (*train.eras, *validation.eras)], validation.newest_era)
+    stale = _stale_eras(workspace, [int(e) for e in (*train.eras, *validation.released_eras)], validation.newest_era)
     return [
         Step(
             "eras",

@@ -51,7 +51,9 @@ class Publisher:
         if not folder.exists():
             eras = range(self._size.first_era, FIRST_VALIDATION_ERA)
             with whole_folder(folder) as aside:
-                writer.write_rows(aside / writer.TRAIN, self._rows(eras), self._feature_names)
+                writer.write_rows(
+                    aside / writer.TRAIN, self._rows(eras), self._feature_names, self._size.rows_per_group
+                )
                 writer.write_benchmarks(aside / writer.TRAIN_BENCHMARK, self._scores(eras))
         return [self._directory / writer.FEATURES_JSON, *sorted(folder.iterdir())]
 
@@ -60,7 +62,9 @@ class Publisher:
         if not folder.exists():
             eras = range(FIRST_VALIDATION_ERA, self._newest_era + 1)
             with whole_folder(folder) as aside:
-                writer.write_rows(aside / writer.VALIDATION, self._rows(eras), self._feature_names)
+                writer.write_rows(
+                    aside / writer.VALIDATION, self._rows(eras), self._feature_names, self._size.rows_per_group
+                )
                 scores = list(self._scores(eras))
                 writer.write_benchmarks(aside / writer.VALIDATION_BENCHMARK, scores)
                 writer.write_example(aside, writer.VALIDATION_EXAMPLE, [_as_example(block) for block in scores])

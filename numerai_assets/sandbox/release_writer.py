@@ -1,7 +1,7 @@
 """The twelve files of a v5.3 release, as Parquet and CSV, in Numerai's names, columns and types.
 
-Streaming: blocks of rows (eras) come in, row groups of 20,000 rows go out. Row groups do not align with eras, as in
-the real files: a reader may not rely on it.
+Streaming: blocks of rows (eras) come in, row groups of 20,000 rows (fewer in the tiny world) go out. Row groups do not
+align with eras, as in the real files: a reader may not rely on it.
 """
 
 import json
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.sandbox.encoder import TARGETS
 from numerai_assets.sandbox.rivals import BENCHMARK_NAMES, META_MODEL
+from numerai_assets.sandbox.sizes import ROWS_PER_GROUP
 
 VERSION = "v5.3"
 FEATURES_JSON = "features.json"
@@ -41,8 +42,6 @@ FILES = (
 )
 LIVE_ERA, LIVE_TYPE = "X", "live"
 
-ROWS_PER_GROUP = 20_000
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -65,10 +64,12 @@ class Scores:
     values: dict[str, NDArray[np.float64]]
 
 
-def write_rows(path: Path, blocks: Iterable[Rows], features: Sequence[str]) -> None:
+def write_rows(
+    path: Path, blocks: Iterable[Rows], features: Sequence[str], rows_per_group: int = ROWS_PER_GROUP
+) -> None:
     """train, validation or live: era, data_type, features, targets, and id as the pandas index."""
     schema = rows_schema(features)
-    _write(path, schema, (_rows_table(block, schema) for block in blocks))
+    _write(path, schema, (_rows_table(block, schema) for block in blocks), rows_per_group)
 
 
 def write_benchmarks(path: Path, blocks: Iterable[Scores]) -> None:
@@ -94,7 +95,7 @@ def write_example(folder: Path, stem: str, blocks: Sequence[Scores]) -> None:
             file.writelines(f"{row},{value!r}\n" for row, value in pairs)
 
 
-def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table], rows_per_group: int = ROWS_PER_GROUP) -> None:
     """Gather tables into row groups of equal length."""
     with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=["era", "data_type"]) as writer:
         waiting: list[pa.Table] = []
@@ -102,12 +103,12 @@ def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
         for table in tables:
             waiting.append(table)
             rows += table.num_rows
-            while rows >= ROWS_PER_GROUP:
+            while rows >= rows_per_group:
                 gathered = pa.concat_tables(waiting)
-                writer.write_table(gathered.slice(0, ROWS_PER_GROUP).combine_chunks(), row_group_size=ROWS_PER_GROUP)
-                waiting, rows = [gathered.slice(ROWS_PER_GROUP)], rows - ROWS_PER_GROUP
+                writer.write_table(gathered.slice(0, rows_per_group).combine_chunks(), row_group_size=rows_per_group)
+                waiting, rows = [gathered.slice(rows_per_group)], rows - rows_per_group
         if rows:
-            writer.write_table(pa.concat_tables(waiting).combine_chunks(), row_group_size=ROWS_PER_GROUP)
+            writer.write_table(pa.concat_tables(waiting).combine_chunks(), row_group_size=rows_per_group)
 
 
 def _rows_table(block: Rows, schema: pa.Schema) -> pa.Table:

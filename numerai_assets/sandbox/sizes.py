@@ -9,6 +9,9 @@ from numerai_assets.errors import SandboxError
 FIRST_VALIDATION_ERA = 575
 """Training ends the era before, whatever the size: as in Numerai's own files."""
 
+ROWS_PER_GROUP = 20_000
+"""Rows of a row group of a release file."""
+
 _LEAST_TRAINING_ERAS = 60
 
 
@@ -35,6 +38,7 @@ class Size:
         until the next fit; there are no benchmark predictions before.
     every: rivals are fitted on every n-th era.
     meta_model_from: first era that has a meta model.
+    rows_per_group: rows of a row group of the files that grow by the week; a few eras, never a whole number of them.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Size:
     meta_model_from: int
     trees: int
     learning_rate: float
+    rows_per_group: int = ROWS_PER_GROUP
 
     def stocks_in(self, era: int) -> int:
         """Stocks that era `era` should have (synthetic market only)."""
@@ -73,6 +78,7 @@ SIZES: dict[str, Size] = {
         meta_model_from=606,
         trees=60,
         learning_rate=0.05,
+        rows_per_group=700,
     ),
     "default": Size(
         name="default",

@@ -93,10 +93,10 @@ class EraStore:
     Every method raises StoreError for a store of another version of the layout.
     """
 
-    def __init__(self, folder: Path, *, cache_bytes: int = 0) -> None:
+    def __init__(self, folder: Path, *, cache: ContentCache | None = None) -> None:
+        """cache: of what methods make from eras before they fit on them."""
         self.folder = folder
-        # Of what methods make from eras before they fit on them.
-        self.cache = ContentCache(folder / "cache", cache_bytes)
+        self.cache = cache
         self._known_schema: tuple[tuple[int, int], dict[str, Any]] | None = None
 
     @property
@@ -135,6 +135,34 @@ class EraStore:
         if not eras:
             raise StoreError(f"the era store {self.folder} is empty; run `numerai weekly` first")
         return eras[-1]
+
+    def to_read(self, released: Iterable[int], newest_era: int) -> list[int]:
+        """Those of the `released` eras, ascending, that are not held, or held without targets that are due.
+
+        newest_era: that of the release.
+        """
+        records = self.records()
+        return [
+            era
+            for era in sorted(released)
+            if (record := records.get(era_label(era))) is None or record.awaits_targets(newest_era)
+        ]
+
+    def disagreement(
+        self, key: str, *, ids: Sequence[str], features: NDArray[np.int8], targets: pd.DataFrame
+    ) -> str | None:
+        """What a release holds otherwise than this store in a held era; None when it adds at most.
+
+        features: (n, d) int8 in the order of the store. Raises StoreError when the store's own files are damaged.
+        """
+        record = self.record(key)
+        known = self._targets(record, self.target_names)
+        if known["id"].to_pylist() != list(ids):
+            return "ids"
+        held = self._map(record, "released")
+        if held.shape != features.T.shape or not _only_adds(held, _without_lost(held, features.T)):
+            return "features"
+        return ", ".join(_revised(known, targets)) or None
 
     def write_era(
         self,
@@ -346,8 +374,7 @@ class EraStore:
         if np.array_equal(held, block):
             return block, False
         if is_history and held.shape == block.shape:
-            lost = (block == MISSING).all(axis=1)
-            block = np.where(lost[:, None], held, block) if lost.any() else block
+            block = _without_lost(held, block)
         if is_history and not _only_adds(held, block):
             raise StoreError(
                 f"era {old.key}: the release now holds other features than the store; eras are immutable. "
@@ -360,13 +387,7 @@ class EraStore:
         if old is None or not self._path("targets", old.key, "parquet").is_file():
             return None, ()
         held = self._targets(old, list(targets.columns))
-        known = {name: held[name].to_numpy() for name in targets.columns}
-        revised = tuple(
-            name
-            for name, before in known.items()
-            if old.rows == len(targets)
-            and not np.array_equal(before[~np.isnan(before)], targets[name].to_numpy(np.float32)[~np.isnan(before)])
-        )
+        revised = _revised(held, targets) if old.rows == len(targets) else ()
         return held["id"].to_pylist(), revised
 
     def _read(
@@ -498,6 +519,22 @@ def _places(ranges: str) -> Iterator[int]:
 
 def _digest(record: EraRecord, stage: Stage) -> str:
     return record.features_sha256 if stage == "released" else record.cleaned_sha256 or ""
+
+
+def _revised(known: pa.Table, targets: pd.DataFrame) -> tuple[str, ...]:
+    """Targets whose values, where the stored table knows them, are others now."""
+    held = {name: known[name].to_numpy() for name in known.column_names if name != "id"}
+    return tuple(
+        name
+        for name, before in held.items()
+        if not np.array_equal(before[~np.isnan(before)], targets[name].to_numpy(np.float32)[~np.isnan(before)])
+    )
+
+
+def _without_lost(held: NDArray[np.int8], block: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(d, n) `block` with the features of `held` where it has no value in any row, as when a release has lost them."""
+    lost = (block == MISSING).all(axis=1)
+    return np.where(lost[:, None], held, block) if lost.any() else block
 
 
 def _only_adds(held: NDArray[np.int8], block: NDArray[np.int8]) -> bool:

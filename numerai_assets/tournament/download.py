@@ -79,8 +79,7 @@ def _fetch_once(
     progress: Progress,
 ) -> Fetched | None:
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = destination.with_name(destination.name + ".part")
-    note = destination.with_name(destination.name + ".part.json")
+    part, note = _partial(destination)
     bound, have = _resumable(part, note)
     headers: dict[str, str] = {}
     if have and bound is not None and bound.etag is not None:
@@ -178,6 +177,16 @@ def _length(answer: requests.Response, destination: Path) -> int:
     if length is None or not length.isdigit():
         raise DownloadError(f"{destination.name}: the server does not say how long the file is; it cannot be verified")
     return int(length)
+
+
+def drop_partial(destination: Path) -> None:
+    """Drops what a transfer that broke off left beside `destination`, where nobody will continue it."""
+    _drop(*_partial(destination))
+
+
+def _partial(destination: Path) -> tuple[Path, Path]:
+    """The partial file and the note of what it is bound to."""
+    return destination.with_name(destination.name + ".part"), destination.with_name(destination.name + ".part.json")
 
 
 def _drop(part: Path, note: Path) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,27 @@ _ROW_FILES = {TRAIN: {"train"}, VALIDATION: {"validation", "test"}, LIVE: {"live
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which file of the server a file that holds only some of its eras is of.
+
+    row_groups: those of the whole that were fetched. fetched: bytes that came. size, rows, eras: of the whole. Eras older
+    than any that was looked at are those of the release before: eras do not go away.
+    """
+
+    row_groups: tuple[int, ...]
+    fetched: int
+    size: int
+    rows: int
+    eras: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What was fetched and what it holds. Empty eras and zero rows for a file that is no table."""
+    """What was fetched and what it holds. Empty eras and zero rows for a file that is no table.
+
+    size, sha256, rows, columns, row_groups and eras are those of the file on disk, which may be a part of the server's;
+    etag is that of the server's whole file.
+    """
 
     name: str
     data_version: str
@@ -58,6 +77,12 @@ class Manifest:
     columns: int
     row_groups: int
     eras: tuple[str, ...]
+    part: Part | None = None
+
+    @property
+    def released_eras(self) -> tuple[str, ...]:
+        """Eras of the file on the server, be they on disk or not."""
+        return self.eras if self.part is None else self.part.eras
 
     @property
     def newest_era(self) -> int:
@@ -83,7 +108,10 @@ class Release:
         if not note.is_file() or not self.path(name).is_file():
             return None
         content = json.loads(note.read_text(encoding="utf-8"))
-        manifest = Manifest(**content | {"eras": tuple(content["eras"])})
+        part = content.get("part")
+        if part is not None:
+            part = Part(**part | {name: tuple(part[name]) for name in ("row_groups", "eras")})
+        manifest = Manifest(**content | {"eras": tuple(content["eras"]), "part": part})
         return manifest if self.path(name).stat().st_size == manifest.size else None
 
     def features(self) -> dict[str, list[str]]:
@@ -107,9 +135,11 @@ class Release:
         round_number: int,
         now: dt.datetime,
         progress: Progress = lambda done, total: None,
+        is_part_enough: bool = False,
     ) -> tuple[Manifest, bool]:
-        """Fetches one file unless it is unchanged; returns its manifest and whether bytes came.
+        """Fetches one file whole unless it is unchanged; returns its manifest and whether bytes came.
 
+        is_part_enough: a part of the file that the server still has need not become the whole.
         Raises DownloadError when it cannot be had whole, ReleaseError when it does not hold what it should.
         """
         old = self.manifest(name)
@@ -122,14 +152,14 @@ class Release:
             lambda: tournament.dataset_url(name),
             self.path(name),
             verify=verify,
-            known=Fetched(old.size, old.sha256, old.etag) if old else None,
+            known=Fetched(old.size, old.sha256, old.etag) if old and (old.part is None or is_part_enough) else None,
             timeout_seconds=tournament.timeout_seconds,
             attempts=tournament.attempts,
             retry_seconds=tournament.retry_seconds,
             progress=progress,
         )
         if fetched is None and old is not None:
-            manifest = Manifest(**asdict(old) | {"round_number": round_number, "eras": old.eras})
+            manifest = replace(old, round_number=round_number)
         else:
             assert fetched is not None  # 304 is only asked for where there is an old manifest
             manifest = Manifest(
@@ -141,8 +171,12 @@ class Release:
                 **asdict(facts["table"]) | {"eras": facts["table"].eras},
             )
         if manifest != old:
-            write_json(self.folder / f"{name}.manifest.json", asdict(manifest))
+            self.write_manifest(manifest)
         return manifest, fetched is not None
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Lays a manifest beside its file."""
+        write_json(self.folder / f"{manifest.name}.manifest.json", asdict(manifest))
 
 
 @dataclass(frozen=True)
@@ -155,9 +189,10 @@ class Table:
     eras: tuple[str, ...]
 
 
-def inspect(path: Path, name: str, *, features_json: Path) -> Table:
+def inspect(path: Path, name: str, *, features_json: Path, is_part: bool = False) -> Table:
     """Checks one release file, still under its partial name, against the contract and tells its shape.
 
+    is_part: eras may be absent between the first and the last.
     Raises ReleaseError naming the file and the column, era or value at fault.
     """
     if name == FEATURES:
@@ -166,11 +201,10 @@ def inspect(path: Path, name: str, *, features_json: Path) -> Table:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
                 raise ReleaseError(f"{name}: holds no rows")
-            _check_columns(file.schema_arrow, name, features_json)
-            eras = _eras_in_order(file, name) if "era" in file.schema_arrow.names else ()
+            check_columns(file.schema_arrow, name, features_json)
+            eras = _eras_in_order(file, name, is_part) if "era" in file.schema_arrow.names else ()
             meta = file.metadata
-            ends = [meta.row_group(g).column(c) for g in range(meta.num_row_groups) for c in range(meta.num_columns)]
-            if any(_end(chunk) > path.stat().st_size for chunk in ends):
+            if any(span(meta, group)[1] > path.stat().st_size for group in range(meta.num_row_groups)):
                 raise ReleaseError(f"{name}: a row group lies beyond the end of the file")
             rows, columns, groups = meta.num_rows, meta.num_columns, meta.num_row_groups
     except (OSError, pa.ArrowException) as error:
@@ -178,9 +212,17 @@ def inspect(path: Path, name: str, *, features_json: Path) -> Table:
     return Table(rows, columns, groups, eras)
 
 
-def _end(chunk: pq.ColumnChunkMetaData) -> int:
-    start = chunk.dictionary_page_offset or chunk.data_page_offset
-    return int(min(start, chunk.data_page_offset) + chunk.total_compressed_size)
+def span(meta: pq.FileMetaData, group: int, column: str | None = None) -> tuple[int, int]:
+    """First byte of a row group, or of one column of it, and the one behind its last."""
+    row_group = meta.row_group(group)
+    chunks = (row_group.column(place) for place in range(meta.num_columns))
+    spans = [_chunk_span(chunk) for chunk in chunks if column in (None, chunk.path_in_schema)]
+    return min(start for start, _ in spans), max(stop for _, stop in spans)
+
+
+def _chunk_span(chunk: pq.ColumnChunkMetaData) -> tuple[int, int]:
+    start = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+    return int(start), int(start + chunk.total_compressed_size)
 
 
 def _inspect_features_json(path: Path) -> Table:
@@ -205,7 +247,8 @@ def _is_list_of_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
+def check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
+    """Raises ReleaseError unless the columns and their types are those that features.json and the contract say."""
     if "id" not in schema.names:
         raise ReleaseError(f"{name}: has no id column")
     if name not in _ROW_FILES:
@@ -234,7 +277,7 @@ def _some(names: Iterable[str]) -> str:
     return f"{len(listed)} ({', '.join(listed[:3])}{', ...' if len(listed) > 3 else ''})" if listed else "none"
 
 
-def _eras_in_order(file: pq.ParquetFile, name: str) -> tuple[str, ...]:
+def _eras_in_order(file: pq.ParquetFile, name: str, is_part: bool) -> tuple[str, ...]:
     seen: list[str] = []
     kinds: set[str] = set()
     columns = ["era", "data_type"] if name in _ROW_FILES else ["era"]
@@ -248,7 +291,7 @@ def _eras_in_order(file: pq.ParquetFile, name: str) -> tuple[str, ...]:
                 raise ReleaseError(f"{name}: {column} is {kind}, expected string")
             if table[column].null_count:
                 raise ReleaseError(f"{name}: {column} is missing in some rows")
-        for label in _runs(table["era"]):
+        for label, _, _ in runs(table["era"]):
             if not seen or seen[-1] != label:
                 seen.append(label)
         if name in _ROW_FILES:
@@ -258,11 +301,12 @@ def _eras_in_order(file: pq.ParquetFile, name: str) -> tuple[str, ...]:
     if name in _ROW_FILES:
         if kinds - _ROW_FILES[name]:
             raise ReleaseError(f"{name}: data_type {sorted(kinds)}, expected {sorted(_ROW_FILES[name])}")
-        _check_eras(seen, name)
+        check_eras(seen, name, is_part)
     return tuple(seen)
 
 
-def _check_eras(labels: Sequence[str], name: str) -> None:
+def check_eras(labels: Sequence[str], name: str, is_part: bool = False) -> None:
+    """Raises ReleaseError unless the eras, in order of appearance, ascend by one, or at all in a part."""
     if name == LIVE:
         if list(labels) != [LIVE_ERA]:
             raise ReleaseError(f"{name}: eras {list(labels)[:3]}, expected only {LIVE_ERA!r}")
@@ -271,16 +315,19 @@ def _check_eras(labels: Sequence[str], name: str) -> None:
         numbers = [parse_era(label) for label in labels]
     except CalendarError as error:
         raise ReleaseError(f"{name}: {error}") from None
-    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+    if not is_part and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         gap = next(a for a, b in itertools.pairwise(numbers) if b != a + 1)
         raise ReleaseError(f"{name}: eras are not contiguous after {gap:04d}")
+    if numbers != sorted(numbers):
+        raise ReleaseError(f"{name}: eras do not ascend")
 
 
-def _runs(column: pa.ChunkedArray) -> list[str]:
+def runs(column: pa.ChunkedArray) -> list[tuple[str, int, int]]:
+    """Label, first row and the row behind the last of each run of equal labels in an `era` column."""
     values = column.to_numpy(zero_copy_only=False).astype(object)
-    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-    labels: list[str] = values[starts].tolist()
-    return labels
+    starts = np.flatnonzero(np.r_[len(values) > 0, values[1:] != values[:-1]])
+    stops = np.r_[starts[1:], len(values)]
+    return [(str(values[start]), int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -294,30 +341,35 @@ class ReleasedEra:
 
 
 def read_eras(
-    path: Path, *, features: Sequence[str], targets: Sequence[str], wanted: Callable[[str], bool]
+    path: Path,
+    *,
+    features: Sequence[str],
+    targets: Sequence[str],
+    wanted: Callable[[str], bool],
+    groups: Iterable[int] | None = None,
 ) -> Iterator[ReleasedEra]:
     """The wanted eras of a row file in file order, holding no more than an era and a row group of int8 in memory.
 
+    groups: ascending row groups to read, all of them by default; they must hold the wanted eras whole.
     A feature that the file does not have is without a value (-1) in every row, a target NaN.
     Raises ReleaseError for a feature value outside 0..4, a NaN target in a partly resolved main target, or ids that are
     absent or repeated within the era.
     """
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
         # Asked for once: the schema of thousands of columns is made anew at every call.
         columns = set(file.schema_arrow.names)
         small = [name for name in ("id", *targets) if name in columns]
         present = [name for name in features if name in columns]
         pending = _Pieces("", [], [])
-        for group in range(file.metadata.num_row_groups):
-            eras = file.read_row_group(group, columns=["era"])["era"].to_numpy(zero_copy_only=False).astype(object)
-            edges = np.flatnonzero(np.r_[True, eras[1:] != eras[:-1], True]).tolist()
-            runs = [(str(eras[first]), first, last) for first, last in itertools.pairwise(edges)]
-            runs = [run for run in runs if wanted(run[0])]
-            if not runs:
+        for group in range(file.metadata.num_row_groups) if groups is None else groups:
+            eras = file.read_row_group(group, columns=["era"])["era"]
+            here = [run for run in runs(eras) if wanted(run[0])]
+            if not here:
                 continue
-            block = _read_features(path, file, group, features, present, eras, {label for label, _, _ in runs})
+            labels = eras.to_numpy(zero_copy_only=False).astype(object)
+            block = _read_features(path, file, group, features, present, labels, {label for label, _, _ in here})
             table = file.read_row_group(group, columns=small, use_threads=False)
-            for label, first, last in runs:
+            for label, first, last in here:
                 if pending.blocks and label != pending.label:
                     yield _released_era(path.name, pending, targets)
                     pending = _Pieces(label, [], [])

@@ -21,6 +21,7 @@ def test_four_bad_weeks_lose_no_round_that_could_be_met(tmp_path: Path) -> None:
     assert all(item["alerted"] for item in ledger.lost)
     assert ledger.killed > 0
     assert ledger.files > 20
+    assert ledger.parts > 0
     assert len(ledger.faults) >= 4
 
 

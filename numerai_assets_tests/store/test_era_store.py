@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -469,3 +470,35 @@ def test_horizons_are_resolved_when_a_target_named_in_full_has_a_value() -> None
 @given(st.sets(st.integers(0, 60)))
 def test_absent_features_come_back_whichever_they_are(places: set[int]) -> None:
     assert list(_places(_as_ranges(sorted(places)))) == sorted(places)
+
+
+def test_eras_to_read_are_those_not_held_and_those_whose_targets_are_due(store: EraStore) -> None:
+    write(store, 7, resolved=(20,), as_of=12)
+    write(store, 8, resolved=(), as_of=12)
+    write(store, 9, resolved=(20,), as_of=14)
+
+    assert store.to_read([10, 9, 8, 7], newest_era=13) == [8, 10]
+    assert store.to_read([7, 8, 9], newest_era=20) == [7, 8]
+    assert store.to_read(range(7, 10), newest_era=12) == []
+
+
+def test_a_release_disagrees_with_a_held_era_in_what_it_holds_otherwise(store: EraStore) -> None:
+    write(store, 7, resolved=(20,), as_of=12)
+    lost, other = block_of(7), block_of(7)
+    lost[:, 1] = -1
+    other[4, 2] = (other[4, 2] + 1) % 5
+    revised = targets_of(7)
+    revised.loc[3, "target_ender_20"] = 0.3
+
+    def found(**changed: Any) -> str | None:
+        released = {"ids": ids_of(7), "features": block_of(7), "targets": targets_of(7)}
+        return store.disagreement("0007", **released | changed)
+
+    before = state(store.folder)
+    assert found() is None
+    assert found(features=lost) is None
+    assert found(features=other) == "features"
+    assert found(ids=ids_of(8)) == "ids"
+    assert found(ids=ids_of(7)[:-1], features=block_of(7)[:-1], targets=targets_of(7)[:-1]) == "ids"
+    assert found(targets=revised) == "target_ender_20"
+    assert state(store.folder) == before

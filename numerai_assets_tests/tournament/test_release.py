@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from numerai_assets.tournament.release import (
     TRAIN,
     VALIDATION,
     Manifest,
+    Part,
     Release,
     ReleasedEra,
     Table,
@@ -520,3 +522,27 @@ def test_a_file_cut_or_replaced_behind_its_manifest_counts_as_not_fetched(tmp_pa
 
     (tmp_path / META_MODEL).write_bytes(bytes(99))
     assert release.manifest(META_MODEL) is None
+
+
+def test_the_manifest_of_a_part_reads_back_with_the_eras_of_the_whole(tmp_path: Path) -> None:
+    part = Part((3, 5), 40, 1000, 20, ("1133", "1134", "1135"))
+    note = Manifest(
+        VALIDATION, "v5.3", 1369, "2026-10-03T12:00:00+00:00", 100, "0" * 64, '"a"', 2, 3, 1, ("1135",), part
+    )
+    (tmp_path / VALIDATION).write_bytes(bytes(100))
+    release = Release(tmp_path)
+
+    release.write_manifest(note)
+
+    assert release.manifest(VALIDATION) == note
+    assert note.released_eras == part.eras
+    assert note.newest_era == 1135
+
+
+@pytest.mark.parametrize(("labels", "is_refused"), [(["0575", "0578"], False), (["0578", "0575"], True)])
+def test_a_part_may_lack_eras_between_but_they_ascend(
+    save: Save, features_json: Path, labels: list[str], is_refused: bool
+) -> None:
+    path = save(eras_of(labels))
+    with pytest.raises(ReleaseError, match="do not ascend") if is_refused else nullcontext():
+        assert inspect(path, VALIDATION, features_json=features_json, is_part=True).eras == tuple(labels)
