@@ -1,7 +1,7 @@
 """Layouts of the era store against each other: reading, size and writing, on made-up eras like those of v5.
 
-    python benchmarks/era_store.py
-    python benchmarks/era_store.py --features 2400 --rows 6000 --eras 50      # the true shape
+    python -m benchmarks.era_store
+    python -m benchmarks.era_store --features 2400 --rows 6000 --eras 50      # the true shape
 
 Layouts, each a file an era unless said:
     era store          feature-major int8 with a seal, memory-mapped: `EraStore`

@@ -1,29 +1,27 @@
-"""Peak memory and time of fitting the example model: int8 from mapped era files against Numerai's pandas way.
+"""Peak memory and time of fitting the example model: the era store's way against Numerai's pandas way.
 
-    python benchmarks/fit_memory.py --eras 60 --rows 2000 --features 600 --trees 50
+    python -m benchmarks.fit_memory --eras 60 --rows 2000 --features 600 --trees 50
 
-Each way runs in a process of its own over the same made-up eras. `pandas` reads one Parquet file into a frame and calls
-LGBMRegressor.fit, as Numerai's example notebooks do; `era store` is this project's `Benchmark` on the era files.
-Memory is what the process held beyond its imports: anonymous (its own) and resident (with file pages) apart.
+Each way runs in a process of its own over the same made-up eras. The peer reads one Parquet file into a frame and calls
+LGBMRegressor.fit, as Numerai's example notebooks do; ours is `Benchmark` on the era files (half a byte a cell), and
+`ExternalBoosting`, XGBoost from disk. Before any is believed, ours and the peer's must predict the same.
 """
 
 import argparse
-import multiprocessing
 import tempfile
-import threading
-import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.table import Row, in_process, package, print_rows
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.methods.benchmark import Benchmark
+from numerai_assets.methods.contract import rank_within_eras
+from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.store.era_store import EraStore
 
 TARGET = "target_ender_60"
@@ -50,74 +48,65 @@ def make_eras(folder: Path, eras: int, rows: int, features: int) -> None:
 
 def fit_pandas(folder: Path, trees: int) -> None:
     """Numerai's example: the whole frame, then LGBMRegressor.fit."""
-    import lightgbm as lgb
-
     frame = pd.read_parquet(folder / "train.parquet")
     names = [name for name in frame.columns if name.startswith("feature_")]
     model = lgb.LGBMRegressor(
-        n_estimators=trees, learning_rate=0.01, max_depth=5, num_leaves=31, colsample_bytree=0.1, n_jobs=1, verbosity=-1
+        n_estimators=trees,
+        learning_rate=0.01,
+        max_depth=5,
+        num_leaves=31,
+        colsample_bytree=0.1,
+        random_state=0,
+        n_jobs=1,
+        verbosity=-1,
+        deterministic=True,
+        force_col_wise=True,
     )
     model.fit(frame[names], frame[TARGET])
+    first = frame[frame["era"] == era_label(1)]
+    np.save(folder / "pandas.npy", rank_within_eras(np.asarray(model.predict(first[names])), [len(first)]))
 
 
 def fit_era_store(folder: Path, trees: int) -> None:
-    """The project's way: mapped int8 blocks handed to LightGBM as they are."""
+    """The project's way: mapped int8 blocks, four bits a cell in LightGBM."""
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
-    Benchmark(n_estimators=trees, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+    model = Benchmark(n_estimators=trees, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+    np.save(folder / "ours.npy", model.predict(panel.with_eras([1])))
 
 
-WAYS: dict[str, Callable[[Path, int], None]] = {"pandas": fit_pandas, "era store": fit_era_store}
+def fit_from_disk(folder: Path, trees: int) -> None:
+    """The project's path of last resort: XGBoost's external memory."""
+    store = EraStore(folder / "store")
+    panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
+    ExternalBoosting(n_estimators=trees, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
 
 
-def run(way: str, folder: Path, trees: int, answer: Connection) -> None:
-    """Runs one way in this process and sends seconds and peak bytes (anonymous, resident) beyond the imports."""
-    import lightgbm  # noqa: F401 - its import is not part of the measurement
-
-    process, peaks, over = psutil.Process(), [0, 0], threading.Event()
-    before = process.memory_info()
-
-    def watch() -> None:
-        while not over.wait(0.01):
-            now = process.memory_info()
-            peaks[0] = max(peaks[0], (now.rss - now.shared) - (before.rss - before.shared))
-            peaks[1] = max(peaks[1], now.rss - before.rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    began = time.process_time()
-    WAYS[way](folder, trees)
-    seconds = time.process_time() - began
-    over.set()
-    watcher.join()
-    answer.send((seconds, *peaks))
+def measure(
+    quick: bool, *, eras: int | None = None, rows: int | None = None, features: int | None = None, trees: int = 20
+) -> list[Row]:
+    """Rows of the table. RuntimeError when ours and the peer's predict otherwise."""
+    eras, rows, features = eras or (40 if quick else 100), rows or (2000 if quick else 3000), features or 600
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        make_eras(folder, eras, rows, features)
+        ways = (fit_era_store, fit_from_disk, fit_pandas)
+        ours, from_disk, theirs = (in_process(way, folder, trees) for way in ways)
+        apart = np.abs(np.load(folder / "ours.npy") - np.load(folder / "pandas.npy")).max()
+    if apart > 1e-6:
+        raise RuntimeError(f"predictions differ by {apart:.2g}")
+    size, peer = f"{eras * rows:,} rows x {features}, {trees} trees", f"pandas frame, {package('lightgbm')}"
+    return [
+        Row(f"fit LightGBM, {size}", ours, peer, theirs),
+        Row(f"fit XGBoost from disk, {size}", from_disk, peer, theirs),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("eras", 60), ("rows", 2000), ("features", 600), ("trees", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
-    cells = options.eras * options.rows * options.features
-    with tempfile.TemporaryDirectory() as place:
-        make_eras(Path(place), options.eras, options.rows, options.features)
-        found = {}
-        for way in WAYS:
-            ours, theirs = multiprocessing.get_context("spawn").Pipe()
-            process = multiprocessing.get_context("spawn").Process(
-                target=run, args=(way, Path(place), options.trees, theirs)
-            )
-            process.start()
-            found[way] = ours.recv()
-            process.join()
-    print(f"{options.eras} eras x {options.rows:,} rows x {options.features} features: {cells / 1e6:.0f} MB as int8")
-    print(f"{'way':<12}{'CPU s':>8}{'anonymous MB':>15}{'resident MB':>14}{'bytes a cell':>15}")
-    for way, (seconds, anonymous, resident) in found.items():
-        print(f"{way:<12}{seconds:>8.1f}{anonymous / 1e6:>15.0f}{resident / 1e6:>14.0f}{anonymous / cells:>15.2f}")
-    ratios = [a / b for a, b in zip(found["pandas"], found["era store"], strict=True)]
-    print(
-        f"pandas / era store: time {ratios[0]:.2f}, anonymous memory {ratios[1]:.2f}, resident memory {ratios[2]:.2f}"
-    )
+    print_rows(measure(False, **vars(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """All of v5.3 on one machine: what every step takes in time, memory and disk, and what others' ways take.
 
-    python benchmarks/full_v53.py --folder DIR            # hours; 60 GB of disk
-    python benchmarks/full_v53.py --folder DIR --eras 0561-0640 --rows-share 0.1 --features 400   # minutes
+    python -m benchmarks.full_v53 --folder DIR            # hours; 60 GB of disk
+    python -m benchmarks.full_v53 --folder DIR --eras 0561-0640 --rows-share 0.1 --features 400   # minutes
 
 A release of the true shape (574 eras to train on, 660 after them, 3,555 features, 6.87 M rows) is written by the sandbox,
 converted to an era store, trained on, predicted and scored. Each step runs in a process of its own; memory is what it held

@@ -1,6 +1,6 @@
 """Bytes and time of a weekly update of validation.parquet: row groups with news by Range, against numerapi's whole file.
 
-    python benchmarks/increment.py --eras 300 --rows 600 --features 200
+    python -m benchmarks.increment --eras 300 --rows 600 --features 200
 
 A server in a process of its own, on loopback or as slow as a line of so many MB/s, has a made-up file whose row groups
 have 14.5 eras, as files of full size have: 100,000 rows of 6,900 an era. The era store holds the week before. `ours` brings

@@ -128,7 +128,7 @@ def _world() -> Path:
 )
 @guarded
 def full_release(out: Path, seed: int, eras: str, features: int, rows_share: float, features_json: Path | None) -> None:
-    """Write a release of Numerai's true size, and say what it took: 24 CPU minutes, 2.6 GB of memory, 10 GB of disk."""
+    """Write a release of Numerai's true size, and say what it took: 19 CPU minutes, 2.8 GB of memory, 10 GB of disk."""
     from numerai_assets.eras import parse_era
     from numerai_assets.sandbox.full_release import write_full_release
     from numerai_assets.sandbox.full_shape import FullShape
