@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,6 +31,7 @@ from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.download import Progress, drop_partial
 from numerai_assets.tournament.ranges import TAIL_BYTES, RangedFile, Replaced
 from numerai_assets.tournament.release import (
+    COLUMNS_AT_A_TIME,
     FEATURES,
     VALIDATION,
     Manifest,
@@ -273,10 +275,21 @@ def _check_against_store(path: Path, groups: Sequence[int], eras: Iterable[int],
 
 def _write_eras(file: pq.ParquetFile, groups: Sequence[int], eras: Sequence[int], path: Path) -> None:
     """Writes the rows of the given eras, and no others, of the given row groups."""
-    labels = {era_label(era) for era in eras}
+    labels, schema = {era_label(era) for era in eras}, file.schema_arrow
     options = {"compression": "zstd", "write_statistics": ["era", "data_type"], "write_page_checksum": True}
-    with pq.ParquetWriter(path, file.schema_arrow, **options) as writer:
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for group in groups:
-            table = file.read_row_group(group)
-            pieces = [table.slice(start, stop - start) for era, start, stop in runs(table["era"]) if era in labels]
-            writer.write_table(pa.concat_tables(pieces), row_group_size=table.num_rows)
+            table = pa.table(_columns_of(file, group, labels, schema.names), schema=schema)
+            writer.write_table(table, row_group_size=table.num_rows)
+
+
+def _columns_of(file: pq.ParquetFile, group: int, labels: set[str], names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+    """All columns of a row group's rows of the given eras, copied, so that no column is kept whole."""
+    found = runs(file.read_row_group(group, columns=["era"])["era"])
+    rows = pa.array(np.concatenate([np.arange(start, stop) for era, start, stop in found if era in labels]))
+    columns: dict[str, pa.ChunkedArray] = {}
+    for start in range(0, len(names), COLUMNS_AT_A_TIME):
+        some = names[start : start + COLUMNS_AT_A_TIME]
+        table = file.read_row_group(group, columns=some, use_threads=False).take(rows)
+        columns |= {name: table[name] for name in some}
+    return columns

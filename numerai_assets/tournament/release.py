@@ -394,7 +394,7 @@ class _Pieces:
 
 # Of the columns decoded at a time, a Parquet reader holds every value as int32, and more; few columns keep that small
 # and in the processor's cache.
-_COLUMNS_AT_A_TIME = 32
+COLUMNS_AT_A_TIME = 32
 # A group of more bytes than this, as int8, is gathered in a file rather than in memory.
 _GROUP_BYTES_IN_MEMORY = 1 << 30
 
@@ -418,8 +418,8 @@ def _read_features(
     places = {name: place for place, name in enumerate(features)}
     for name in places.keys() - set(present):
         block[places[name]] = MISSING
-    for start in range(0, len(present), _COLUMNS_AT_A_TIME):
-        names = present[start : start + _COLUMNS_AT_A_TIME]
+    for start in range(0, len(present), COLUMNS_AT_A_TIME):
+        names = present[start : start + COLUMNS_AT_A_TIME]
         table = file.read_row_group(group, columns=names, use_threads=False)
         for name in names:
             values, outside = _five_levels(table[name].slice(rows.start, rows.stop - rows.start))

@@ -348,7 +348,7 @@ def test_a_row_group_too_large_for_memory_is_gathered_in_a_file(save: Save, monk
 
 def test_columns_are_decoded_a_few_at_a_time_whatever_their_number(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = eras_of(["0575", "0576"])
-    monkeypatch.setattr("numerai_assets.tournament.release._COLUMNS_AT_A_TIME", 2)
+    monkeypatch.setattr("numerai_assets.tournament.release.COLUMNS_AT_A_TIME", 2)
 
     eras = read(save(frame))
 
