@@ -10,10 +10,11 @@ import pandas as pd
 from numerai_assets.assets.features import cleaned_features
 from numerai_assets.assets.partitions import vintage_of_partition, vintages
 from numerai_assets.assets.release import asset_key
-from numerai_assets.assets.reporting import measured, progress, result, table
+from numerai_assets.assets.reporting import StageProgress, measured, progress, result, table
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.contract import Progress
 from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
 
@@ -41,7 +42,13 @@ def model_asset(method: str) -> dg.AssetsDefinition:
         with measured() as whole:
             for key in progress(context, context.partition_keys, f"fitting {method}"):
                 with measured() as cost:
-                    facts, importance = fit_vintage(workspace, method, vintage_of_partition(key), context.log.info)
+                    facts, importance = fit_vintage(
+                        workspace,
+                        method,
+                        vintage_of_partition(key),
+                        context.log.info,
+                        StageProgress(context, f"{method} {key}"),
+                    )
                 shown = {k: v for k, v in asdict(facts).items() if k != "files"}
                 context.add_asset_metadata(
                     shown | {"most_important": table(importance.head(20))} | cost.metadata(), partition_key=key
@@ -52,7 +59,7 @@ def model_asset(method: str) -> dg.AssetsDefinition:
 
 
 def fit_vintage(
-    workspace: Workspace, method: str, vintage: int, log: Callable[[str], None]
+    workspace: Workspace, method: str, vintage: int, log: Callable[[str], None], progress: Progress
 ) -> tuple[Vintage, pd.DataFrame]:
     """Fits one vintage on what is before its wall and keeps it; returns its facts and what mattered to it."""
     from numerai_assets.methods.registry import create_method
@@ -67,7 +74,7 @@ def fit_vintage(
     wall.check_fit(panel.eras)
     log(f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(names):,} features of {len(panel.eras)} eras")
     with workspace.vintages.writing(method, vintage) as folder:
-        estimator.fit(panel, target=settings.target, seed=settings.seed).save(folder)
+        estimator.fit(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
         facts = seal(
             folder,
             method=method,

@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from numerai_assets.assets.partitions import rounds
-from numerai_assets.assets.reporting import ByteProgress, column_schema, measured, result
+from numerai_assets.assets.reporting import BarProgress, column_schema, measured, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.errors import ReleaseError
 from numerai_assets.tournament.increment import update
@@ -104,7 +104,7 @@ def _check_is_new(workspace: Workspace, number: int, file: str) -> None:
 def _fetch(
     context: dg.AssetExecutionContext, workspace: Workspace, release: Release, file: str, round_number: int
 ) -> dg.MaterializeResult:
-    tournament, now, progress = workspace.tournament, workspace.tournament.now(), ByteProgress(context, file)
+    tournament, now, progress = workspace.tournament, workspace.tournament.now(), BarProgress(context, file, "B")
     why: str | None = None
     with measured() as cost:
         if file == VALIDATION and workspace.settings.release.increments:

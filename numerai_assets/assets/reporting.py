@@ -30,21 +30,34 @@ def progress(context: dg.AssetExecutionContext, items: Sequence[T], what: str) -
         yield item
 
 
-class ByteProgress:
-    """Progress of one download: a bar in a terminal, a log event now and then in Dagster."""
+class BarProgress:
+    """Progress of one piece of work: a bar in a terminal, a log event now and then in Dagster."""
 
-    def __init__(self, context: dg.AssetExecutionContext, name: str) -> None:
-        self._context, self._name, self._last = context, name, time.monotonic()
-        self._bar = tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
+    def __init__(self, context: dg.AssetExecutionContext, name: str, unit: str) -> None:
+        self._context, self._name, self._unit, self._last = context, name, unit, time.monotonic()
+        self._bar = tqdm(desc=name, unit=unit, unit_scale=True, leave=False, disable=not sys.stderr.isatty())
 
     def __call__(self, done: int, total: int) -> None:
         self._bar.total = total
         self._bar.update(done - self._bar.n)
         if time.monotonic() - self._last > _LOG_EVERY_SECONDS:
             self._last = time.monotonic()
-            self._context.log.info(f"{self._name}: {done:,} of {total:,} bytes")
+            self._context.log.info(f"{self._name}: {done:,} of {total:,} {self._unit}")
         if done >= total:
             self._bar.close()
+
+
+class StageProgress:
+    """Progress of work that goes through stages, each with a bar of its own."""
+
+    def __init__(self, context: dg.AssetExecutionContext, name: str) -> None:
+        self._context, self._name = context, name
+        self._stages: dict[str, BarProgress] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._stages:
+            self._stages[stage] = BarProgress(self._context, self._name, f" {stage}")
+        self._stages[stage](done, total)
 
 
 @dataclass

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.contract import Profile, check_features, known_parameters, rank_within_eras
+from numerai_assets.methods.contract import (
+    Profile,
+    Progress,
+    check_features,
+    known_parameters,
+    rank_within_eras,
+    silent,
+)
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.store.panel import EraPanel
 
@@ -74,7 +81,7 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
         """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
         return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
 
-    def fit(self, panel: EraPanel, *, target: str, seed: int) -> Self:
+    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
         Raises MethodError when no row has the target.
@@ -82,8 +89,13 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
         values = panel.target(target)
         if np.isnan(values).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-        data = binned(panel, values, num_threads=self.num_threads)
-        self.booster_ = lgb.train(self._training_parameters(seed), data, num_boost_round=self.n_estimators)
+        data = binned(panel, values, num_threads=self.num_threads, progress=progress)
+        self.booster_ = lgb.train(
+            self._training_parameters(seed),
+            data,
+            num_boost_round=self.n_estimators,
+            callbacks=[lambda state: progress("trees", state.iteration + 1, self.n_estimators)],
+        )
         self.feature_names_ = panel.feature_names
         return self
 

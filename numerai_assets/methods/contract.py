@@ -1,6 +1,7 @@
 """What every method is: a scikit-learn style estimator over era panels."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -14,6 +15,12 @@ from numerai_assets.errors import MethodError
 from numerai_assets.store.panel import EraPanel
 
 Profile = Literal["quick", "full"]
+Progress = Callable[[str, int, int], None]
+"""Told of long work: the stage it is in, how much of that is done, and how much there is."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """The progress that nobody looks at."""
 
 
 class Method(Protocol):
@@ -33,7 +40,7 @@ class Method(Protocol):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]: ...
 
-    def fit(self, panel: EraPanel, *, target: str, seed: int) -> Self:
+    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the panel's rows whose `target` is known. Raises MethodError when there are none."""
 
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.contract import Profile, check_features, known_parameters, rank_within_eras
+from numerai_assets.methods.contract import (
+    Profile,
+    Progress,
+    check_features,
+    known_parameters,
+    rank_within_eras,
+    silent,
+)
 from numerai_assets.store.panel import MISSING, EraPanel
 
 _PROFILES: dict[str, dict[str, Any]] = {
@@ -75,7 +82,7 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
         return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
 
-    def fit(self, panel: EraPanel, *, target: str, seed: int) -> Self:
+    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
         A byte a cell is written beside the panel's cache, or among temporary files, until the fit is over.
@@ -87,9 +94,14 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         if beside is not None:
             beside.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".xgboost.", suffix=".part", dir=beside) as place:
-            rows = _Eras(panel, target, str(Path(place) / "bins"))
+            rows = _Eras(panel, target, str(Path(place) / "bins"), progress)
             data = xgb.ExtMemQuantileDMatrix(rows, max_bin=_BINS, missing=int(MISSING), nthread=self.num_threads)
-            self.booster_ = xgb.train(self._training_parameters(seed), data, num_boost_round=self.n_estimators)
+            self.booster_ = xgb.train(
+                self._training_parameters(seed),
+                data,
+                num_boost_round=self.n_estimators,
+                callbacks=[_Trees(progress, self.n_estimators)],
+            )
             # XGBoost removes its file when it lets go of the data, and complains when the file has gone before.
             del data, rows
         self.feature_names_ = panel.feature_names
@@ -146,14 +158,19 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
 class _Eras(xgb.DataIter):
     """Hands XGBoost the known rows of one era after another."""
 
-    def __init__(self, panel: EraPanel, target: str, cache_prefix: str) -> None:
+    def __init__(self, panel: EraPanel, target: str, cache_prefix: str, progress: Progress) -> None:
         super().__init__(cache_prefix=cache_prefix)
         self._panel = panel
         self._target = target
+        self._progress = progress
+        self._readings = 0
+        self._done = 0
         self._eras: Iterator[EraPanel] = iter(())
 
     def next(self, input_data: Callable[..., object]) -> bool:
         for era in self._eras:
+            self._done += 1
+            self._progress(f"reading {self._readings} of the eras", self._done, len(self._panel.eras))
             label = era.target(self._target)
             known = ~np.isnan(label)
             if known.any():
@@ -163,6 +180,19 @@ class _Eras(xgb.DataIter):
 
     def reset(self) -> None:
         self._eras = self._panel.each_era()
+        self._readings += 1
+        self._done = 0
+
+
+class _Trees(xgb.callback.TrainingCallback):
+    """Tells of each tree."""
+
+    def __init__(self, progress: Progress, trees: int) -> None:
+        self._progress, self._trees = progress, trees
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        self._progress("trees", epoch + 1, self._trees)
+        return False
 
 
 def _rows(block: NDArray[np.int8]) -> NDArray[np.int8]:

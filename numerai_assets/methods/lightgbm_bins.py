@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from numerai_assets.methods.contract import Progress, silent
 from numerai_assets.store.cache import content_key
 from numerai_assets.store.panel import MISSING, EraPanel
 
@@ -38,7 +39,9 @@ _LAYOUT = 1
 _PART_BYTES = 64 << 20
 
 
-def binned(panel: EraPanel, label: NDArray[np.float32], *, num_threads: int) -> lgb.Dataset:
+def binned(
+    panel: EraPanel, label: NDArray[np.float32], *, num_threads: int, progress: Progress = silent
+) -> lgb.Dataset:
     """LightGBM's data of the panel's rows whose `label` (n,) is known, not NaN, in their order.
 
     At most 64 MB of columns are gathered at a time, beside 4 bits for each cell so far. Where the panel has a cache with
@@ -47,7 +50,7 @@ def binned(panel: EraPanel, label: NDArray[np.float32], *, num_threads: int) -> 
     known = ~np.isnan(label)
     parameters = BIN_PARAMETERS | {"num_threads": num_threads}
     if panel.cache is None or not panel.digests or known.sum() * len(panel.feature_names) / 2 > panel.cache.limit_bytes:
-        return _joined(_parts(panel, known, parameters), label[known])
+        return _joined(_parts(panel, known, parameters, progress), label[known])
     key = content_key(
         made_by=["lightgbm", lgb.__version__, _LAYOUT],
         features=panel.feature_names,
@@ -57,7 +60,7 @@ def binned(panel: EraPanel, label: NDArray[np.float32], *, num_threads: int) -> 
     kept = panel.cache.find(key)
     if kept is None:
         with panel.cache.keeping(key) as folder:
-            for position, part in enumerate(_parts(panel, known, parameters)):
+            for position, part in enumerate(_parts(panel, known, parameters, progress)):
                 part.save_binary(folder / f"{position:05d}.bin")
         kept = panel.cache.folder / key
     paths = sorted(kept.glob("*.bin"))
@@ -76,7 +79,9 @@ def _joined(parts: Iterable[lgb.Dataset], label: NDArray[np.float32]) -> lgb.Dat
     return whole.set_label(label)
 
 
-def _parts(panel: EraPanel, known: NDArray[np.bool_], parameters: dict[str, Any]) -> Iterator[lgb.Dataset]:
+def _parts(
+    panel: EraPanel, known: NDArray[np.bool_], parameters: dict[str, Any], progress: Progress
+) -> Iterator[lgb.Dataset]:
     names = panel.feature_names
     width = max(1, _PART_BYTES // max(int(known.sum()), 1))
     # LightGBM leaves the first part with its buffer, so it is a single column.
@@ -84,6 +89,7 @@ def _parts(panel: EraPanel, known: NDArray[np.bool_], parameters: dict[str, Any]
     for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
         part = panel.with_features(names[start:stop])
         yield _part(_columns(part, known), list(part.feature_names), parameters)
+        progress("features binned", stop, len(names))
 
 
 def _columns(panel: EraPanel, known: NDArray[np.bool_]) -> NDArray[np.int8]:

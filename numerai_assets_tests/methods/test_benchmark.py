@@ -258,3 +258,12 @@ def test_explanation_names_the_planted_feature_first(make_panel: MakePanel) -> N
     assert table["gain"].is_monotonic_decreasing
     assert table["gain"].sum() == pytest.approx(1)
     assert table["splits"].sum() > 0
+
+
+def test_it_tells_how_far_it_is(make_panel: MakePanel) -> None:
+    told: list[tuple[str, int, int]] = []
+    small().fit(make_panel(ERAS), target=TARGET, seed=0, progress=lambda *step: told.append(step))
+
+    assert told[0] == ("features binned", 1, 8)
+    assert ("features binned", 8, 8) in told
+    assert told[-20:] == [("trees", tree, 20) for tree in range(1, 21)]

@@ -99,3 +99,11 @@ def test_what_it_writes_while_it_fits_lies_beside_the_cache_and_is_gone_after(
 def test_a_target_that_no_row_has_is_refused_with_the_eras(make_panel: MakePanel) -> None:
     with pytest.raises(MethodError, match=r"external_boosting: no row of eras \(10,\)..\(13,\) has target_ender_60"):
         small().fit(with_gaps(make_panel(ERAS), 1.0), target=TARGET, seed=0)
+
+
+def test_it_tells_how_far_it_is(make_panel: MakePanel) -> None:
+    told: list[tuple[str, int, int]] = []
+    small().fit(make_panel(ERAS), target=TARGET, seed=0, progress=lambda *step: told.append(step))
+
+    assert told[:4] == [("reading 1 of the eras", era, 4) for era in range(1, 5)]
+    assert told[-15:] == [("trees", tree, 15) for tree in range(1, 16)]
