@@ -28,7 +28,8 @@ from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import TRAIN, Release
 
 TARGET = "target_ender_60"
-FIRST_ERA, TREES = 301, 20
+# The training file ends with era 574, and targets of all of it are known when era 588 is the newest.
+LAST_ERA, NEWEST_ERA, TREES = 574, 588, 20
 
 
 def convert(folder: Path) -> None:
@@ -80,13 +81,14 @@ STEPS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def costs(eras: int, rows_share: float, features: int) -> dict[str, Cost]:
-    """Cost of every step at one size."""
+def costs(eras: int, rows_share: float, features: int) -> tuple[int, dict[str, Cost]]:
+    """Rows, and the cost of every step on them."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        shape = FullShape(FIRST_ERA, FIRST_ERA + eras + 20, features, rows_share)
+        shape = FullShape(LAST_ERA + 1 - eras, NEWEST_ERA, features, rows_share)
         write_full_release(folder / "release", shape=shape, rows_per_group=10_000)
-        return {name: in_process(step, folder) for name, step in STEPS.items()}
+        found = {name: in_process(step, folder) for name, step in STEPS.items()}
+        return sum(record.rows for record in EraStore(folder / "store").records().values()), found
 
 
 def exponent(sizes: list[float], values: list[float]) -> float:
@@ -101,7 +103,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=200)
     options = parser.parse_args()
     for what, factors in (("rows", (1, 2, 4, 8)), ("features", (1, 2, 4))):
-        found = {
+        at = {
             factor: costs(
                 options.eras * (factor if what == "rows" else 1),
                 options.rows_share,
@@ -109,7 +111,8 @@ def main() -> None:
             )
             for factor in factors
         }
-        sizes = [float(factor) for factor in factors]
+        rows, found = {f: r for f, (r, _) in at.items()}, {f: cost for f, (_, cost) in at.items()}
+        sizes = [float(rows[factor] if what == "rows" else factor) for factor in factors]
         table = pd.DataFrame(
             {
                 name: {
@@ -121,7 +124,9 @@ def main() -> None:
                 for name in STEPS
             }
         ).T
-        print(f"\n{what} ({options.eras} eras, {options.rows_share:g} of the rows, {options.features} features at 1x)")
+        counts = ", ".join(f"{count:,}" for count in rows.values())
+        at_once = f"{options.eras} eras, {options.rows_share:g} of the rows, {options.features} features at 1x"
+        print(f"\n{what}: {counts} rows ({at_once})")
         print(table.to_string(float_format=lambda value: f"{value:.2f}"))
 
 
