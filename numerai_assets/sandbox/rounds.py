@@ -8,6 +8,7 @@ then 20 or 60 weekdays of returns, then 2 weekdays until the data has come in).
 """
 
 import datetime as dt
+import functools
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -179,5 +180,7 @@ def _delay(day: int) -> int:
     return LAG_WEEKDAYS + day + DATA_DELAY_WEEKDAYS
 
 
+# A year's scores ask for the same few thousand days again and again.
+@functools.lru_cache(1 << 14)
 def _weekdays_after(date: dt.date, count: int) -> dt.date:
     return np.busday_offset(date, count).astype(dt.date)  # type: ignore[no-any-return]

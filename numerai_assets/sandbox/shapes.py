@@ -4,6 +4,7 @@ Decimals are strings or null and times end in Z, because numerapi parses them as
 """
 
 import datetime as dt
+import functools
 from decimal import Decimal
 from typing import Any
 
@@ -174,6 +175,7 @@ def round_id(number: int) -> str:
     return f"round-{number}"
 
 
+@functools.lru_cache(1 << 14)
 def utc(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -25,12 +26,14 @@ CHROMIUM_FLAGS = [
     "--no-first-run",
 ]
 STARTS_WITHIN_SECONDS = 180
+# The daemon looks at its code locations once a minute.
+STARTS_ANEW_WITHIN_SECONDS = 150
 GROUPS = ("release", "store", "features", "models", "predictions", "diagnostics", "submissions", "performance")
 
 
 @pytest.fixture(scope="module")
-def ui_url(first_weekend: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of Dagster's UI as `numerai ui` starts it, over a workspace after its first weekend."""
+def ui(first_weekend: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, psutil.Process]]:
+    """Address and process of Dagster's UI as `numerai ui` starts it, over a workspace after its first weekend."""
     folder = tmp_path_factory.mktemp("ui")
     shutil.copytree(first_weekend, folder, dirs_exist_ok=True)
     sandbox_port, port = free_port(), free_port()
@@ -47,7 +50,7 @@ def ui_url(first_weekend: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until_answering(url, server, log)
-        yield url
+        yield url, psutil.Process(server.pid)
     finally:
         os.killpg(server.pid, signal.SIGINT)
         try:
@@ -55,6 +58,11 @@ def ui_url(first_weekend: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
         process.stop(folder / "home" / "sandbox-synthetic-tiny" / "world")
+
+
+@pytest.fixture
+def ui_url(ui: tuple[str, psutil.Process]) -> str:
+    return ui[0]
 
 
 def wait_until_answering(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -107,3 +115,30 @@ def test_every_asset_is_known_to_the_server(ui_url: str) -> None:
     nodes = requests.post(f"{ui_url}/graphql", json={"query": query}, timeout=60).json()["data"]["assetNodes"]
     assert {node["groupName"] for node in nodes} == set(GROUPS)
     assert ["submissions", "sandbox_one"] in [node["assetKey"]["path"] for node in nodes]
+
+
+def code_servers_of_daemon(ui: psutil.Process) -> set[psutil.Process]:
+    daemons = [child for child in ui.children(recursive=True) if "dagster._daemon" in command_of(child)]
+    return {child for daemon in daemons for child in daemon.children() if "grpc" in command_of(child)}
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Words of the process's command; none of one that has died."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
+@pytest.mark.slow(reason="the daemon looks at its code locations once a minute")
+def test_the_daemon_starts_a_code_server_anew_that_has_died(ui: tuple[str, psutil.Process]) -> None:
+    deadline = time.monotonic() + STARTS_ANEW_WITHIN_SECONDS
+    while not (first := code_servers_of_daemon(ui[1])) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert len(first) == 1
+    first.copy().pop().kill()
+
+    deadline = time.monotonic() + STARTS_ANEW_WITHIN_SECONDS
+    while not (another := code_servers_of_daemon(ui[1]) - first) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert len(another) == 1
