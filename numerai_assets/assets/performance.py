@@ -26,7 +26,13 @@ def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
     )
     def live_scores(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         current = workspace.tournament.current_round()
-        scores = fetch_scores(workspace.tournament, slots)
+        scores = fetch_scores(
+            workspace.tournament,
+            slots,
+            known=read_live_scores(workspace),
+            as_of=scores_as_of(workspace),
+            current=current.number if current else None,
+        )
         with replacing_file(workspace.scores_path) as aside:
             scores.to_parquet(aside, index=False)
         write_json(_as_of_path(workspace), {"round": current.number if current else None})

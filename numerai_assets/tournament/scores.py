@@ -10,20 +10,38 @@ from numerai_assets.tournament.client import TOURNAMENT, Tournament
 COLUMNS = ("slot", "round_number", "display_name", "day", "date", "value", "percentile", "resolved")
 
 
-def fetch_scores(tournament: Tournament, slots: list[str]) -> pd.DataFrame:
-    """All scores of the slots: `COLUMNS`, values as floats, newest day last. Empty frame when there are none yet."""
+# The last score of a round is final 64 weekdays after its data day, and a round opens on every weekday but Monday.
+SETTLED_AFTER_ROUNDS = 80
+
+
+def fetch_scores(
+    tournament: Tournament, slots: list[str], *, known: pd.DataFrame, as_of: int | None, current: int | None
+) -> pd.DataFrame:
+    """All scores of the slots: `COLUMNS`, values as floats, newest day last. Empty frame when there are none yet.
+
+    known: the frame as it was fetched when round `as_of` was open. What was settled then is not asked for again, since
+    the scores of a year are some hundred thousand; without it, or a `current` round to count from, all are.
+    """
     query = (
-        "query($modelId: ID! $tournament: Int) { submissionScores(modelId: $modelId tournament: $tournament) "
+        "query($modelId: ID! $tournament: Int $lastNRounds: Int) "
+        "{ submissionScores(modelId: $modelId tournament: $tournament lastNRounds: $lastNRounds) "
         "{ roundNumber value percentile displayName date day resolved } }"
     )
     models = tournament.models()
+    since = 0 if as_of is None or current is None else max(as_of - SETTLED_AFTER_ROUNDS, 0)
+    settled = known[known["slot"].isin(slots) & (known["round_number"] < since)]
     rows: list[dict[str, Any]] = []
     for slot in slots:
         if slot not in models:
             continue
-        answer = tournament.query(query, {"modelId": models[slot], "tournament": TOURNAMENT})["submissionScores"] or []
-        rows += [_row(slot, item) for item in answer if item["value"] is not None]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        first = since if (settled["slot"] == slot).any() else 0
+        last_rounds = current - first + 1 if first and current is not None else None
+        asked = {"modelId": models[slot], "tournament": TOURNAMENT, "lastNRounds": last_rounds}
+        found = [_row(slot, item) for item in tournament.query(query, asked)["submissionScores"] or []]
+        # The last rounds may be those that were submitted to, and so reach further back.
+        rows += [row for row in found if row["value"] is not None and row["round_number"] >= first]
+    fetched = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = pd.concat([settled, fetched], ignore_index=True) if len(settled) else fetched
     return frame.sort_values(["slot", "round_number", "display_name", "day"], ignore_index=True)
 
 
@@ -34,7 +52,7 @@ def _row(slot: str, item: dict[str, Any]) -> dict[str, Any]:
         "display_name": item["displayName"],
         "day": int(item["day"]),
         "date": dt.datetime.fromisoformat(item["date"]).date(),
-        "value": float(item["value"]),
+        "value": None if item["value"] is None else float(item["value"]),
         "percentile": None if item["percentile"] is None else float(item["percentile"]),
         "resolved": bool(item["resolved"]),
     }
