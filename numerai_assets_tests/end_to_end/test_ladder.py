@@ -91,7 +91,7 @@ def damage_newest_vintage(rehearsal: Rehearsal) -> int:
     return newest
 
 
-def no_fit(self: Benchmark, panel: EraPanel, *, target: str, seed: int) -> Benchmark:
+def no_fit(self: Benchmark, panel: EraPanel, **options: object) -> Benchmark:
     raise MemoryError("not enough for a fit")
 
 
