@@ -325,7 +325,7 @@ def _places(names: Sequence[str]) -> list[int]:
 
 def measure(quick: bool) -> list[Row]:
     """Rows for the combined table."""
-    shape = Shape(10, 1000, 300) if quick else Shape(20, 6000, 2400)
+    shape = Shape(8, 6000, 1200) if quick else Shape(20, 6000, 2400)
     return _in_scratch(shape, 3 if quick else 5)[0]
 
 

@@ -36,7 +36,7 @@ def by_scipy(block: NDArray[np.int8]) -> Matrix:
 
 def measure(quick: bool, *, eras: int | None = None, rows: int | None = None, features: int | None = None) -> list[Row]:
     """Rows of the table. RuntimeError when the ways disagree by more than float32 has digits."""
-    eras, rows, features = eras or (3 if quick else 10), rows or (1500 if quick else 6000), features or 100
+    eras, rows, features = eras or (4 if quick else 10), rows or 6000, features or 100
     rng = np.random.default_rng(0)
     blocks = [rng.integers(0, 5, (features, rows), dtype=np.int8) for _ in range(eras)]
     values = rng.normal(size=(eras, rows))

@@ -79,7 +79,7 @@ def check(panel: EraPanel, blocks: list[NDArray[np.int8]], plain: DataLoader[tup
 
 def measure(quick: bool, *, eras: int | None = None, rows: int | None = None, features: int | None = None) -> list[Row]:
     """Rows of the table. RuntimeError when what is handed out are other values."""
-    eras, rows, features = eras or (3 if quick else 5), rows or (3000 if quick else 6000), features or 2400
+    eras, rows, features = eras or (3 if quick else 5), rows or 6000, features or 2400
     with tempfile.TemporaryDirectory() as place:
         panel, blocks = made_up(Path(place), eras, rows, features)
         target = pd.Series(panel.target(TARGET))

@@ -33,7 +33,7 @@ def by_numerai_tools(block: NDArray[np.int8], values: Array) -> Array:
 
 def measure(quick: bool, *, rows: int | None = None, features: int | None = None, predictions: int = 10) -> list[Row]:
     """Rows of the table. RuntimeError when the ways disagree by more than 1e-9."""
-    rows, features = rows or (1500 if quick else 6000), features or (400 if quick else 2400)
+    rows, features = rows or (4000 if quick else 6000), features or (1200 if quick else 2400)
     block, values = made_up(rows, features, predictions)
     factor = EraFactor.of(block)
     apart = float(np.abs(factor.neutralise(values) - by_numerai_tools(block, values)).max())

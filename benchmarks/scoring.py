@@ -71,7 +71,7 @@ def measure(
     quick: bool, *, eras: int | None = None, rows: int | None = None, predictions: int | None = None
 ) -> list[Row]:
     """Rows of the table. RuntimeError when the ways disagree by more than 1e-9."""
-    eras, rows, predictions = eras or (3 if quick else 20), rows or (1500 if quick else 6000), predictions or 50
+    eras, rows, predictions = eras or (3 if quick else 20), rows or 6000, predictions or 50
     guesses, rows_of_era, targets, meta = made_up(eras, rows, predictions)
     mine, theirs = ours(guesses, rows_of_era, targets, meta), by_numerai_tools(guesses, rows_of_era, targets, meta)
     apart = max(float(np.abs(mine[name] - theirs[name]).max()) for name in theirs)
