@@ -107,7 +107,7 @@ def _opened(folder: Path) -> EraStore:
 
 
 class RowMajor:
-    name, peer = "row-major map", package("numpy")
+    name, peer = "row-major map", f"row-major map, {package('numpy')}"
 
     def write(self, folder: Path, shape: Shape) -> None:
         for era, block in enumerate(shape.blocks()):
