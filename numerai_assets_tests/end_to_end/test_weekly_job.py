@@ -283,7 +283,7 @@ def test_a_damaged_store_file_is_named_and_repaired(rehearsal: Rehearsal) -> Non
     victim.unlink()
     victim.write_bytes(b"cut")
     step = Step("vintage", ("0638",), "test")
-    with pytest.raises(RunFailed, match="era 0600: cleaned features file .* is 3 bytes"):
+    with pytest.raises(RunFailed, match=r"era 0600: cleaned features file .* is 3 bytes"):
         execute(rehearsal.definitions, rehearsal.instance, step)
     assert store.verify() == ["0600"]
     store.forget("0600")
