@@ -16,7 +16,7 @@ _CHECKSUMS = "checksums.json"
 
 
 class ContentCache:
-    """Folders under `folder`, together at most `limit_bytes`; what was not used for longest makes room."""
+    """Folders under `folder`, together at most `limit_bytes` but for the newest; what was not used for longest makes room."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
@@ -44,13 +44,16 @@ class ContentCache:
             yield aside
             files = [path for path in aside.rglob("*") if path.is_file()]
             write_json(aside / _CHECKSUMS, {str(path.relative_to(aside)): sha256_of(path) for path in files})
-        self._make_room()
+        self._make_room(key)
 
-    def _make_room(self) -> None:
+    def _make_room(self, key: str) -> None:
+        """Removes others than `key`, which whoever kept it is about to read."""
         held = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
         held.sort(key=lambda path: path.stat().st_mtime_ns)
         sizes = {path: sum(file.stat().st_size for file in path.rglob("*")) for path in held}
         for path in held:
+            if path.name == key:
+                continue
             if sum(sizes.values()) <= self.limit_bytes:
                 return
             shutil.rmtree(path)

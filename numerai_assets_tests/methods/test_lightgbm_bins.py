@@ -106,6 +106,14 @@ def test_what_has_no_room_is_not_cached(make_panel: MakePanel, tmp_path: Path) -
     assert not (tmp_path / "cache").exists()
 
 
+def test_bins_that_fill_the_cache_to_the_brim_are_still_fitted_on(make_panel: MakePanel, tmp_path: Path) -> None:
+    # What lies beside the bins in a file is not counted beforehand.
+    panel = cached(make_panel([1]), tmp_path, limit=50 * 8 // 2)
+    label = np.arange(50, dtype=np.float32)
+
+    assert binned(panel, label, num_threads=1).num_data() == 50
+
+
 _HALF_A_BYTE = """
 import numpy as np, psutil
 from numerai_assets.methods import lightgbm_bins

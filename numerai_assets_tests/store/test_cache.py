@@ -69,3 +69,12 @@ def test_a_key_tells_apart_what_differs_and_nothing_else() -> None:
 
     assert key == content_key(features=["a", "b"], eras=["e1", "e2"])
     assert key != content_key(eras=["e2", "e1"], features=("a", "b"))
+
+
+def test_what_was_just_kept_stays_even_when_it_is_too_large(tmp_path: Path) -> None:
+    cache = ContentCache(tmp_path, 1_000)
+    keep(cache, "a", 500)
+    keep(cache, "b", 2_000)
+
+    assert cache.find("a") is None
+    assert cache.find("b") is not None
