@@ -65,6 +65,10 @@ class MethodError(NumeraiAssetsError):
     """A method was given input that it cannot fit or predict."""
 
 
+class FeatureError(NumeraiAssetsError):
+    """A feature block cannot be computed as it was asked for."""
+
+
 class ScoringError(NumeraiAssetsError):
     """Predictions cannot be scored or neutralised as they were given."""
 

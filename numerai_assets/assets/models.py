@@ -14,7 +14,7 @@ from numerai_assets.assets.reporting import StageProgress, measured, progress, r
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.contract import Progress
+from numerai_assets.progress import Progress
 from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
 

@@ -1,7 +1,6 @@
 """What every method is: a scikit-learn style estimator over era panels."""
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -12,15 +11,10 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
+from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
 Profile = Literal["quick", "full"]
-Progress = Callable[[str, int, int], None]
-"""Told of long work: the stage it is in, how much of that is done, and how much there is."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """The progress that nobody looks at."""
 
 
 class Method(Protocol):

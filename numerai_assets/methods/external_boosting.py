@@ -21,12 +21,11 @@ from sklearn.base import BaseEstimator
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import (
     Profile,
-    Progress,
     check_features,
     known_parameters,
     rank_within_eras,
-    silent,
 )
+from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import MISSING, EraPanel
 
 _PROFILES: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from numerai_assets.methods.contract import Progress, silent
+from numerai_assets.progress import Progress, silent
 from numerai_assets.store.cache import content_key
 from numerai_assets.store.panel import MISSING, EraPanel
 
