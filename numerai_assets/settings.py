@@ -33,7 +33,7 @@ _ENVIRONMENT_ONLY = frozenset(
 )
 
 # Tables whose keys are the user's own, checked by what they name.
-_TABLES_OF_NAMES = ("NUMERAI_SLOTS__", "NUMERAI_METHODS__")
+_TABLES_OF_NAMES = ("NUMERAI_SLOTS__", "NUMERAI_METHODS__", "NUMERAI_FEATURES__")
 
 
 class _Section(BaseModel):
@@ -63,6 +63,14 @@ class Cleaning(_Section):
     missing: Literal["median", "mean", "mode", "knn", "keep"] = "median"
 
 
+def _in_full(target: str) -> str:
+    try:
+        horizon_of(target)
+    except CalendarError as error:
+        raise ValueError(str(error)) from None
+    return target
+
+
 class MethodSettings(_Section):
     profile: Literal["quick", "full"] = "quick"
     target: str = PAYOUT_TARGET
@@ -71,14 +79,23 @@ class MethodSettings(_Section):
     # Hyperparameters that replace those of the profile: keyword arguments of the method's constructor.
     parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
 
-    @field_validator("target")
-    @classmethod
-    def _named_in_full(cls, target: str) -> str:
-        try:
-            horizon_of(target)
-        except CalendarError as error:
-            raise ValueError(str(error)) from None
-        return target
+    # Feature blocks that are on, whose columns it is given beside the feature set.
+    blocks: tuple[str, ...] = ()
+
+    _named_in_full = field_validator("target")(_in_full)
+
+
+class FeatureBlockSettings(_Section):
+    # Computed for every era and live round, or, where it is learned, fitted for every vintage.
+    on: bool = False
+    # Keyword arguments of the block.
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    # Of a learned block: what it is learned from.
+    target: str = PAYOUT_TARGET
+    feature_set: str = "all"
+    seed: int = Field(0, ge=0)
+
+    _named_in_full = field_validator("target")(_in_full)
 
 
 class GateLimits(_Section):
@@ -156,6 +173,7 @@ class Settings(BaseSettings):
     release: ReleaseSettings = ReleaseSettings()
     retrain: RetrainPolicy = RetrainPolicy()
     cleaning: Cleaning = Cleaning()
+    features: dict[str, FeatureBlockSettings] = Field(default_factory=dict)
     methods: dict[str, MethodSettings] = Field(default_factory=lambda: {"benchmark": MethodSettings()})
     gate: GateLimits = GateLimits()
     deadline: Deadline = Deadline()
@@ -169,6 +187,19 @@ class Settings(BaseSettings):
             if method not in known:
                 raise ValueError(f"slots.{slot}: no [methods.{method}] in the settings{_suggestion(method, known)}")
         return self
+
+    @model_validator(mode="after")
+    def _methods_name_blocks_that_are_on(self) -> "Settings":
+        for method, settings in self.methods.items():
+            for block in settings.blocks:
+                if block not in self.active_blocks:
+                    raise ValueError(f"methods.{method}.blocks: {block} is not on; set [features.{block}] on = true")
+        return self
+
+    @property
+    def active_blocks(self) -> list[str]:
+        """Feature blocks that are on."""
+        return [name for name, block in self.features.items() if block.on]
 
     @property
     def workspace(self) -> Path:
@@ -256,9 +287,10 @@ def _paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[s
 
 
 def _siblings(path: tuple[str, ...]) -> list[str]:
-    """Keys that may stand where `path` does; those of a table of methods are the same for each."""
-    if path[0] == "methods" and len(path) == 3:
-        return list(MethodSettings.model_fields)
+    """Keys that may stand where `path` does; those of a table of methods, or of feature blocks, are the same for each."""
+    tables: dict[str, type[BaseModel]] = {"methods": MethodSettings, "features": FeatureBlockSettings}
+    if path[0] in tables and len(path) == 3:
+        return list(tables[path[0]].model_fields)
     return [known[-1] for known in _paths(Settings) if known[:-1] == path[:-1]]
 
 

@@ -1,12 +1,13 @@
 """Vintages: each method fitted on what was known at one past moment, the live model being simply the newest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from numerai_assets.assets.blocks import block_key, blocks_with, with_blocks
 from numerai_assets.assets.features import cleaned_features
 from numerai_assets.assets.partitions import vintage_of_partition, vintages
 from numerai_assets.assets.release import asset_key
@@ -14,6 +15,7 @@ from numerai_assets.assets.reporting import StageProgress, measured, progress, r
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import MethodError
+from numerai_assets.features.registry import BLOCKS
 from numerai_assets.progress import Progress
 from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
@@ -23,8 +25,8 @@ def model_key(method: str) -> dg.AssetKey:
     return dg.AssetKey(["models", f"{method}_model"])
 
 
-def model_asset(method: str) -> dg.AssetsDefinition:
-    """The asset of a method's fitted vintages."""
+def model_asset(method: str, blocks: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The asset of a method's fitted vintages. blocks: feature blocks whose columns it is given."""
 
     @dg.asset(
         key=model_key(method),
@@ -36,6 +38,7 @@ def model_asset(method: str) -> dg.AssetsDefinition:
         deps=[
             dg.AssetDep(cleaned_features, partition_mapping=dg.AllPartitionMapping()),
             dg.AssetDep(asset_key(FEATURES)),
+            *(block_dep(name) for name in blocks),
         ],
     )
     def _model(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
@@ -58,6 +61,12 @@ def model_asset(method: str) -> dg.AssetsDefinition:
     return _model
 
 
+def block_dep(name: str) -> dg.AssetDep:
+    """All eras of a block, or, of a learned one, the vintage at hand."""
+    mapping = dg.AllPartitionMapping() if name in BLOCKS else dg.IdentityPartitionMapping()
+    return dg.AssetDep(block_key(name), partition_mapping=mapping)
+
+
 def fit_vintage(
     workspace: Workspace, method: str, vintage: int, log: Callable[[str], None], progress: Progress
 ) -> tuple[Vintage, pd.DataFrame]:
@@ -72,7 +81,10 @@ def fit_vintage(
     names = feature_set(workspace, settings.feature_set)
     panel = workspace.store.fit_panel(wall, target=settings.target, every=estimator.every_eras, features=names)
     wall.check_fit(panel.eras)
-    log(f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(names):,} features of {len(panel.eras)} eras")
+    panel = with_blocks(workspace, panel, [era_label(era) for era in panel.eras], settings.blocks, vintage)
+    log(
+        f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(panel.feature_names):,} features of {len(panel.eras)} eras"
+    )
     with workspace.vintages.writing(method, vintage) as folder:
         estimator.fit(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
         facts = seal(
@@ -102,6 +114,7 @@ def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
         "cleaning": workspace.settings.cleaning.missing,
         "parameters": create_method(method, settings).get_params(),
         "seed": settings.seed,
+        "blocks": blocks_with(workspace, settings.blocks),
     }
 
 

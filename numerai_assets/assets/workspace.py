@@ -12,6 +12,7 @@ from numerai_assets.errors import TournamentError, Unreachable
 from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.cache import ContentCache
+from numerai_assets.store.engineered import EngineeredStore
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.predictions import PredictionStore
 from numerai_assets.store.vintages import VintageStore
@@ -103,6 +104,15 @@ class Workspace:
     @cached_property
     def vintages(self) -> VintageStore:
         return VintageStore(self.folder / "vintages")
+
+    @cached_property
+    def engineered(self) -> EngineeredStore:
+        return EngineeredStore(self.folder / "engineered")
+
+    @cached_property
+    def fitted_blocks(self) -> VintageStore:
+        """Vintages of learned feature blocks, kept as those of methods are."""
+        return VintageStore(self.folder / "fitted_blocks")
 
     @cached_property
     def desk(self) -> SubmissionDesk:

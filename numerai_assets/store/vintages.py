@@ -7,7 +7,7 @@ Layout: <folder>/<method>/<vintage>/vintage.json and the method's own files. No 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ _FACTS = "vintage.json"
 
 @dataclass(frozen=True)
 class Vintage:
-    """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files."""
+    """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files.
+
+    blocks: feature blocks whose columns it was given, each with what it was made with.
+    """
 
     method: str
     vintage: int
@@ -35,6 +38,7 @@ class Vintage:
     parameters: dict[str, Any]
     seed: int
     files: dict[str, str]
+    blocks: dict[str, Any] = field(default_factory=dict)
 
 
 class VintageStore:
@@ -81,7 +85,8 @@ class VintageStore:
         if vintage not in self.vintages(method):
             return False
         facts = asdict(self.facts(method, vintage))
-        return all(facts[name] == value for name, value in made_with.items())
+        # As it comes back from a file: tuples are lists there.
+        return all(facts[name] == json.loads(json.dumps(value)) for name, value in made_with.items())
 
     @contextmanager
     def writing(self, method: str, vintage: int) -> Iterator[Path]:
