@@ -120,7 +120,7 @@ class BlockWriter:
     def _made_with(self, name: str, key: str) -> dict[str, Any]:
         block = self.block(name)
         return {
-            "parameters": asdict(block),  # type: ignore[call-overload]
+            **_facts(block),
             "features": self.workspace.store.record(key).cleaned_sha256,
             "cleaning": self.workspace.settings.cleaning.missing,
             "feature_sets": self._feature_sets_digest,
@@ -274,17 +274,15 @@ def fitted_with(workspace: Workspace, name: str) -> dict[str, Any]:
         "target": settings.target,
         "feature_set": settings.feature_set,
         "cleaning": workspace.settings.cleaning.missing,
-        "parameters": settings.parameters,
+        "parameters": {"version": fitted_block_class(name).version, **settings.parameters},
         "seed": settings.seed,
     }
 
 
 def blocks_with(workspace: Workspace, blocks: Iterable[str]) -> dict[str, Any]:
     """What the settings ask of the blocks that a method is given."""
-    return {
-        name: asdict(BlockWriter(workspace).block(name)) if name in BLOCKS else fitted_with(workspace, name)  # type: ignore[call-overload]
-        for name in blocks
-    }
+    writer = BlockWriter(workspace)
+    return {name: _facts(writer.block(name)) if name in BLOCKS else fitted_with(workspace, name) for name in blocks}
 
 
 def with_blocks(
@@ -304,6 +302,10 @@ def with_blocks(
                 [f"{name}.{column}" for column in block.names_], levels, [learned + digest for digest in read.digests]
             )
     return panel
+
+
+def _facts(block: FeatureBlock) -> dict[str, Any]:
+    return {"version": block.version, "parameters": asdict(block)}  # type: ignore[call-overload]
 
 
 def _levels(columns: Columns) -> NDArray[np.int8]:
