@@ -7,20 +7,24 @@ Layout: <folder>/<method>/<vintage>/vintage.json and the method's own files. No 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numerai_assets.eras import era_label
 from numerai_assets.errors import StoreError
 from numerai_assets.store.atomic import replacing_folder, sha256_of, write_json
+from numerai_assets.store.uses import Run
 
 _FACTS = "vintage.json"
 
 
 @dataclass(frozen=True)
 class Vintage:
-    """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files."""
+    """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files.
+
+    uses: for each use of targets (`store/uses.py`) the eras it saw, as runs.
+    """
 
     method: str
     vintage: int
@@ -35,6 +39,7 @@ class Vintage:
     parameters: dict[str, Any]
     seed: int
     files: dict[str, str]
+    uses: dict[str, tuple[Run, ...]] = field(default_factory=dict)
 
 
 class VintageStore:
@@ -56,7 +61,7 @@ class VintageStore:
         path = self._place(method, vintage) / _FACTS
         if not path.is_file():
             raise StoreError(f"{method}: no vintage {era_label(vintage)}; materialize {method}_model for it")
-        return Vintage(**json.loads(path.read_text(encoding="utf-8")))
+        return _read(path)
 
     def verified(self, method: str, vintage: int) -> Path:
         """Folder of a vintage whose files are what they were when it was fitted. Raises StoreError otherwise."""
@@ -96,6 +101,15 @@ class VintageStore:
 
     def _place(self, method: str, vintage: int) -> Path:
         return self.folder / method / era_label(vintage)
+
+
+def _read(path: Path) -> Vintage:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if "uses" not in content:
+        # Written before uses were: all that a fit then saw was every so many-th era between its first and its last.
+        first, last, eras = content["first_fit_era"], content["last_fit_era"], content["fit_eras"]
+        content["uses"] = {"fit": [[first, last, max(1, (last - first) // max(1, eras - 1))]]}
+    return Vintage(**content | {"uses": {use: tuple(map(tuple, runs)) for use, runs in content["uses"].items()}})
 
 
 def seal(folder: Path, **facts: Any) -> Vintage:
