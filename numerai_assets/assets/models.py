@@ -99,10 +99,10 @@ def fit_vintage(
     return facts, estimator.explain(panel)
 
 
-def eras_used(estimator: Method, panel: EraPanel) -> dict[str, list[int]]:
+def eras_used(estimator: Method, panel: EraPanel) -> dict[str, Sequence[int]]:
     """Eras whose targets each use saw: the whole panel for the fit, and what else the estimator tells of."""
     told: dict[str, Sequence[int]] = getattr(estimator, "eras_used_", {})
-    return {use: sorted(eras) for use, eras in told.items()} | {"fit": sorted({*panel.eras, *told.get("fit", ())})}
+    return {**told, "fit": [*panel.eras, *told.get("fit", ())]}
 
 
 def made_with(workspace: Workspace, method: str) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Crossing:
     bound: str
 
     def __str__(self) -> str:
-        return f"{self.method} vintage {era_label(self.vintage)}: {self.use} of era {era_label(self.era)}, {self.bound}"
+        done = JUDGED if self.use == JUDGED else f"used for {self.use}"
+        return f"{self.method} vintage {era_label(self.vintage)}: era {era_label(self.era)} {done}, {self.bound}"
 
 
 def crossings(facts: Vintage, judged: Iterable[int] = ()) -> list[Crossing]:
@@ -45,7 +46,7 @@ def crossings(facts: Vintage, judged: Iterable[int] = ()) -> list[Crossing]:
             found.append((use, beyond[0], f"the last allowed is {era_label(last_allowed)}"))
         first_allowed = eras[-1] + purge(horizon) + 1
         if first_judged is not None and first_judged < first_allowed:
-            bound = f"after {use} of era {era_label(eras[-1])} the first allowed is {era_label(first_allowed)}"
+            bound = f"after era {era_label(eras[-1])} used for {use} the first allowed is {era_label(first_allowed)}"
             found.append((JUDGED, first_judged, bound))
     if first_judged is not None and first_judged <= facts.vintage:
         found.append((JUDGED, first_judged, "which is not after the vintage"))
