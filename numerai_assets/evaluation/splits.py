@@ -25,6 +25,7 @@ import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -34,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import _num_samples
 
-from numerai_assets.eras import Wall, era_label, parse_era, purge
+from numerai_assets.eras import Wall, era_label, horizon_of, parse_era, purge
 from numerai_assets.errors import CalendarError, SplitError
 
 Eras = NDArray[np.intp]
@@ -93,10 +94,12 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
     def split(
         self, X: Any, y: Any = None, groups: ArrayLike | None = None
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Positions of the rows to fit and to judge, for each fold. X, y: (n, ...), looked at for n alone.
+        """Positions of the rows to fit and to judge, for each fold. X: (n, ...), looked at for n alone.
 
-        groups: (n,) era of each row. Raises SplitError where they are missing or as `era_folds` does.
+        groups: (n,) era of each row. Raises SplitError where they are missing, as `era_folds` does, and where y carries the
+        name of a target whose horizon is longer than the one purged for.
         """
+        self._check_target(y)
         codes, eras = _numbered(self._given(groups))
         if X is not None and _num_samples(X) != len(codes):
             raise SplitError(f"{self}: {len(codes)} groups for {_num_samples(X)} rows; pass the era of each row")
@@ -137,6 +140,13 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
         if groups is None:
             raise SplitError(f"{self}: groups are missing; pass the era of each row as `groups`")
         return groups
+
+    def _check_target(self, y: Any) -> None:
+        """A named series tells its horizon; what is no target named in full cannot be checked."""
+        name = getattr(y, "name", None)
+        with suppress(CalendarError):
+            if isinstance(name, str) and (horizon := horizon_of(name)) > self.horizon:
+                raise SplitError(f"{self}: {name} needs the purge of a {horizon}-day target")
 
     def _check_at_least(self, name: str, least: int) -> None:
         value = getattr(self, name)

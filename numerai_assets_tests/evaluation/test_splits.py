@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -329,6 +330,21 @@ def test_missing_groups_are_asked_for() -> None:
 def test_groups_of_another_length_than_the_rows_are_refused() -> None:
     with pytest.raises(SplitError, match="400 groups for 9 rows"):
         next(iter(PurgedKFold(horizon=20).split(np.empty((9, 1)), groups=WEEKS)))
+
+
+@pytest.mark.parametrize("name", ["target_ender_60", "target_ender_20", "target", None])
+def test_a_target_that_needs_a_longer_purge_is_refused_by_its_name(
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray], name: str | None
+) -> None:
+    x, y, eras = rows
+    named = pd.Series(y, name=name)
+
+    cross_val_score(Ridge(), x, named, groups=eras, cv=PurgedKFold(n_splits=2, horizon=60))
+    if name == "target_ender_60":
+        with pytest.raises(SplitError, match="target_ender_60 needs the purge of a 60-day target"):
+            cross_val_score(Ridge(), x, named, groups=eras, cv=PurgedKFold(n_splits=2, horizon=20))
+    else:
+        cross_val_score(Ridge(), x, named, groups=eras, cv=PurgedKFold(n_splits=2, horizon=20))
 
 
 @pytest.mark.parametrize(
