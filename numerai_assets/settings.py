@@ -48,6 +48,8 @@ class ReleaseSettings(_Section):
 class RetrainPolicy(_Section):
     every_eras: int = Field(4, ge=1)
     history_every_eras: int = Field(52, ge=1)
+    # Where the grid of vintages begins; None is the last train era of the release.
+    first_vintage: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _history_lies_on_the_live_grid(self) -> "RetrainPolicy":

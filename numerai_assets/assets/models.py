@@ -14,9 +14,13 @@ from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import StageProgress, measured, progress, result, table
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of
-from numerai_assets.errors import MethodError
+from numerai_assets.errors import MethodError, WallError
 from numerai_assets.features.registry import BLOCKS
+from numerai_assets.methods.contract import Method
 from numerai_assets.progress import Progress
+from numerai_assets.store.crossings import crossings
+from numerai_assets.store.panel import EraPanel
+from numerai_assets.store.uses import recorded
 from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
 
@@ -96,11 +100,21 @@ def fit_vintage(
             fit_eras=len(panel.eras),
             rows=panel.rows,
             features=len(panel.feature_names),
+            uses=recorded(eras_used(estimator, panel)),
             **made_with(workspace, method),
         )
+        crossed = crossings(facts)
+        if crossed:
+            raise WallError("; ".join(map(str, crossed)))
         # What an earlier fit of this vintage predicted is no longer what the vintage predicts.
         workspace.predictions.forget(method, vintage)
     return facts, estimator.explain(panel)
+
+
+def eras_used(estimator: Method, panel: EraPanel) -> dict[str, Sequence[int]]:
+    """Eras whose targets each use saw: the whole panel for the fit, and what else the estimator tells of."""
+    told: dict[str, Sequence[int]] = getattr(estimator, "eras_used_", {})
+    return {**told, "fit": [*panel.eras, *told.get("fit", ())]}
 
 
 def made_with(workspace: Workspace, method: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from numerai_assets.eras import era_label
 from numerai_assets.errors import StoreError
 from numerai_assets.store.atomic import replacing_folder, sha256_of, write_json
+from numerai_assets.store.uses import Run
 
 _FACTS = "vintage.json"
 
@@ -23,6 +24,7 @@ class Vintage:
     """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files.
 
     blocks: feature blocks whose columns it was given, each with what it was made with.
+    uses: for each use of targets (`store/uses.py`) the eras it saw, as runs.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Vintage:
     seed: int
     files: dict[str, str]
     blocks: dict[str, Any] = field(default_factory=dict)
+    uses: dict[str, tuple[Run, ...]] = field(default_factory=dict)
 
 
 class VintageStore:
@@ -60,7 +63,7 @@ class VintageStore:
         path = self._place(method, vintage) / _FACTS
         if not path.is_file():
             raise StoreError(f"{method}: no vintage {era_label(vintage)}; materialize {method}_model for it")
-        return Vintage(**json.loads(path.read_text(encoding="utf-8")))
+        return _read(path)
 
     def verified(self, method: str, vintage: int) -> Path:
         """Folder of a vintage whose files are what they were when it was fitted. Raises StoreError otherwise."""
@@ -101,6 +104,15 @@ class VintageStore:
 
     def _place(self, method: str, vintage: int) -> Path:
         return self.folder / method / era_label(vintage)
+
+
+def _read(path: Path) -> Vintage:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if "uses" not in content:
+        # Written before uses were: all that a fit then saw was every so many-th era between its first and its last.
+        first, last, eras = content["first_fit_era"], content["last_fit_era"], content["fit_eras"]
+        content["uses"] = {"fit": [[first, last, max(1, (last - first) // max(1, eras - 1))]]}
+    return Vintage(**content | {"uses": {use: tuple(map(tuple, runs)) for use, runs in content["uses"].items()}})
 
 
 def seal(folder: Path, **facts: Any) -> Vintage:
