@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -27,9 +28,14 @@ from numerai_assets.features.registry import (
 )
 from numerai_assets.progress import Progress
 from numerai_assets.settings import Settings
+from numerai_assets.store.atomic import sha256_of
 from numerai_assets.store.engineered import ColumnsRecord
 from numerai_assets.store.panel import EraPanel
+from numerai_assets.store.uses import eras_of, recorded
 from numerai_assets.store.vintages import Vintage, seal
+
+BLOCKS_FOLDER = "blocks"
+"""Of a method's vintage: where the learned blocks lie that it was fitted with."""
 
 # Earlier eras kept open while a run of eras is computed: the mapping of a file, not its bytes.
 _ERAS_KEPT_OPEN = 160
@@ -83,20 +89,45 @@ class BlockWriter:
         block = self.block(name)
         for needed in block.needs:
             self.ensure(needed, key)
-        panel = self.workspace.store.panel([key])
-        names, columns = block.names(self.feature_sets), block.compute(panel, self.history(block, panel.eras[0], key))
-        _check(name, key, columns, (len(names), panel.rows))
+        columns = self._computed(block, key, lambda needed: engineered.columns(needed, key))
         return engineered.write(
             name,
             key,
-            era=panel.eras[0],
-            names=names,
+            era=self.workspace.store.record(key).era,
+            names=block.names(self.feature_sets),
             columns=columns,
             levels=quintiles(columns) if columns.dtype == np.float16 else None,
             made_with=self._made_with(name, key),
         )
 
-    def history(self, block: FeatureBlock, era: int, key: str) -> History:
+    def computed_as(self, name: str, key: str, facts: Mapping[str, Any]) -> tuple[tuple[str, ...], Columns]:
+        """Names and columns (k, n) of a block as other settings had it, by its facts; computed anew and not kept.
+
+        Raises FeatureError when the block's formula is another one since.
+        """
+        block = create_block(name, facts["parameters"])
+        if block.version != facts["version"]:
+            raise FeatureError(f"{name}: its columns were made by version {facts['version']}, this is {block.version}")
+        return block.names(self.feature_sets), self._computed(
+            block, key, lambda needed: self.computed_as(needed, key, facts["needs"][needed])[1]
+        )
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What the columns of a block follow from besides the data."""
+        block = self.block(name)
+        return {
+            "version": block.version,
+            "parameters": asdict(block),  # type: ignore[call-overload]
+            "needs": {needed: self.facts(needed) for needed in block.needs},
+        }
+
+    def _computed(self, block: FeatureBlock, key: str, read_columns: Callable[[str], Columns]) -> Columns:
+        panel = self.workspace.store.panel([key])
+        columns = block.compute(panel, self.history(block, panel.eras[0], read_columns))
+        _check(block.name, key, columns, (len(block.names(self.feature_sets)), panel.rows))
+        return columns
+
+    def history(self, block: FeatureBlock, era: int, read_columns: Callable[[str], Columns]) -> History:
         """What the block may know at one era, or live round, beside it."""
         return History(
             era=era,
@@ -105,26 +136,24 @@ class BlockWriter:
             targets=block.targets,
             feature_sets=self.feature_sets,
             read_era=lambda earlier: self._era(earlier, block.targets),
-            read_columns=lambda needed: self.workspace.engineered.columns(needed, key),
+            read_columns=read_columns,
         )
 
     def picture(self, name: str, key: str) -> bytes:
         """A PNG of what the block does on one era that it holds."""
-        block, panel = self.block(name), self.workspace.store.panel([key])
-        history = self.history(block, panel.eras[0], key)
-        return block.picture(panel, self.workspace.engineered.columns(name, key), history)
+        block, panel, engineered = self.block(name), self.workspace.store.panel([key]), self.workspace.engineered
+        history = self.history(block, panel.eras[0], lambda needed: engineered.columns(needed, key))
+        return block.picture(panel, engineered.columns(name, key), history)
 
     def _read_era(self, era: int, targets: tuple[str, ...]) -> EraPanel:
         return self.workspace.store.panel([era_label(era)], targets=targets)
 
     def _made_with(self, name: str, key: str) -> dict[str, Any]:
-        block = self.block(name)
         return {
-            **_facts(block),
+            "facts": self.facts(name),
             "features": self.workspace.store.record(key).cleaned_sha256,
             "cleaning": self.workspace.settings.cleaning.missing,
             "feature_sets": self._feature_sets_digest,
-            "needs": {needed: self._made_with(needed, key) for needed in block.needs},
         }
 
 
@@ -262,9 +291,20 @@ def fit_block(workspace: Workspace, name: str, vintage: int, progress: Progress)
             fit_eras=len(panel.eras),
             rows=panel.rows,
             features=len(panel.feature_names),
+            uses=recorded({"fit": panel.eras}),
             **fitted_with(workspace, name),
         )
     return facts, block
+
+
+def eras_learned_from(workspace: Workspace, blocks: Iterable[str], vintage: int) -> dict[str, Sequence[int]]:
+    """Eras whose targets the learned ones among the blocks saw, by use and target, as `store.uses` records them."""
+    seen: dict[str, set[int]] = {}
+    for name in blocks:
+        if name not in BLOCKS:
+            facts = workspace.fitted_blocks.facts(name, vintage)
+            seen.setdefault(f"features:{facts.target}", set()).update(eras_of(facts.uses["fit"]))
+    return {use: sorted(eras) for use, eras in seen.items()}
 
 
 def fitted_with(workspace: Workspace, name: str) -> dict[str, Any]:
@@ -280,32 +320,52 @@ def fitted_with(workspace: Workspace, name: str) -> dict[str, Any]:
 
 
 def blocks_with(workspace: Workspace, blocks: Iterable[str]) -> dict[str, Any]:
-    """What the settings ask of the blocks that a method is given."""
+    """What the settings ask of the blocks that a method is given: the facts of each."""
     writer = BlockWriter(workspace)
-    return {name: _facts(writer.block(name)) if name in BLOCKS else fitted_with(workspace, name) for name in blocks}
+    return {name: writer.facts(name) if name in BLOCKS else fitted_with(workspace, name) for name in blocks}
+
+
+def fitted_blocks(workspace: Workspace, blocks: Iterable[str], vintage: int) -> dict[str, Path]:
+    """Folders of the learned ones among the blocks, as of a vintage. Raises StoreError for one that is damaged."""
+    return {name: workspace.fitted_blocks.verified(name, vintage) for name in blocks if name not in BLOCKS}
 
 
 def with_blocks(
-    workspace: Workspace, panel: EraPanel, keys: Sequence[str], blocks: Sequence[str], vintage: int
+    workspace: Workspace, panel: EraPanel, keys: Sequence[str], blocks: Mapping[str, Any], learned: Mapping[str, Path]
 ) -> EraPanel:
-    """The panel of the given eras or live rounds with the columns of blocks, learned ones as of `vintage`, as levels."""
-    panel = workspace.engineered.with_blocks(panel, keys, [name for name in blocks if name in BLOCKS])
-    for name in blocks:
+    """The panel of the given eras or live rounds with the columns of blocks as levels.
+
+    blocks: what each was made with when it was fitted on. One that the settings ask for otherwise now is computed anew,
+    so that a vintage can predict whatever was changed since. learned: folder of each learned block.
+    """
+    if not blocks:
+        return panel
+    writer = BlockWriter(workspace)
+    for name, facts in blocks.items():
         if name not in BLOCKS:
-            block = fitted_block_class(name).load(workspace.fitted_blocks.verified(name, vintage))
-            learned = hashlib.sha256(
-                json.dumps(workspace.fitted_blocks.facts(name, vintage).files).encode()
-            ).hexdigest()
-            read = workspace.store.panel(keys, features=block.feature_names_)
-            levels = [_levels(block.transform(era)) for era in read.each_era()]
-            panel = panel.with_columns(
-                [f"{name}.{column}" for column in block.names_], levels, [learned + digest for digest in read.digests]
-            )
+            panel = _with_learned(workspace, panel, keys, name, learned[name])
+        elif name in workspace.settings.active_blocks and _as_json(writer.facts(name)) == _as_json(facts):
+            for key in keys:
+                writer.ensure(name, key)
+            panel = workspace.engineered.with_blocks(panel, keys, [name])
+        else:
+            found = [writer.computed_as(name, key, facts) for key in keys]
+            columns = [_levels(columns) for _, columns in found]
+            panel = panel.with_columns([f"{name}.{column}" for column in found[0][0]], columns, [])
     return panel
 
 
-def _facts(block: FeatureBlock) -> dict[str, Any]:
-    return {"version": block.version, "parameters": asdict(block)}  # type: ignore[call-overload]
+def _with_learned(workspace: Workspace, panel: EraPanel, keys: Sequence[str], name: str, folder: Path) -> EraPanel:
+    block = fitted_block_class(name).load(folder)
+    state = hashlib.sha256("".join(sha256_of(file) for file in sorted(folder.iterdir()) if file.is_file()).encode())
+    read = workspace.store.panel(keys, features=block.feature_names_)
+    levels = [_levels(block.transform(era)) for era in read.each_era()]
+    digests = [state.hexdigest() + digest for digest in read.digests]
+    return panel.with_columns([f"{name}.{column}" for column in block.names_], levels, digests)
+
+
+def _as_json(facts: Any) -> Any:
+    return json.loads(json.dumps(facts))
 
 
 def _levels(columns: Columns) -> NDArray[np.int8]:

@@ -1,5 +1,6 @@
 """Vintages: each method fitted on what was known at one past moment, the live model being simply the newest."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -7,7 +8,14 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from numerai_assets.assets.blocks import block_key, blocks_with, with_blocks
+from numerai_assets.assets.blocks import (
+    BLOCKS_FOLDER,
+    block_key,
+    blocks_with,
+    eras_learned_from,
+    fitted_blocks,
+    with_blocks,
+)
 from numerai_assets.assets.features import cleaned_features
 from numerai_assets.assets.partitions import vintage_of_partition, vintages
 from numerai_assets.assets.release import asset_key
@@ -85,12 +93,17 @@ def fit_vintage(
     names = feature_set(workspace, settings.feature_set)
     panel = workspace.store.fit_panel(wall, target=settings.target, every=estimator.every_eras, features=names)
     wall.check_fit(panel.eras)
-    panel = with_blocks(workspace, panel, [era_label(era) for era in panel.eras], settings.blocks, vintage)
+    learned = fitted_blocks(workspace, settings.blocks, vintage)
+    keys = [era_label(era) for era in panel.eras]
+    panel = with_blocks(workspace, panel, keys, blocks_with(workspace, settings.blocks), learned)
     log(
         f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(panel.feature_names):,} features of {len(panel.eras)} eras"
     )
     with workspace.vintages.writing(method, vintage) as folder:
         estimator.fit(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
+        # A vintage is whole in itself: what its learned blocks were stays with it.
+        for name, place in learned.items():
+            shutil.copytree(place, folder / BLOCKS_FOLDER / name)
         facts = seal(
             folder,
             method=method,
@@ -100,7 +113,7 @@ def fit_vintage(
             fit_eras=len(panel.eras),
             rows=panel.rows,
             features=len(panel.feature_names),
-            uses=recorded(eras_used(estimator, panel)),
+            uses=recorded(eras_used(estimator, panel) | eras_learned_from(workspace, settings.blocks, vintage)),
             **made_with(workspace, method),
         )
         crossed = crossings(facts)

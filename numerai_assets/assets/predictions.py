@@ -7,14 +7,14 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.assets.blocks import BlockWriter, blocks_with, live_block_key, with_blocks
+from numerai_assets.assets.blocks import BLOCKS_FOLDER, live_block_key, with_blocks
 from numerai_assets.assets.features import cleaned_features, live_features
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import measured, progress, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of, live_key
-from numerai_assets.errors import MethodError, StoreError
+from numerai_assets.errors import StoreError
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.store.panel import EraPanel
@@ -162,17 +162,11 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    blocks = workspace.settings.methods[method].blocks
-    if not workspace.vintages.holds(method, vintage, blocks=blocks_with(workspace, blocks)):
-        raise MethodError(
-            f"{method} {era_label(vintage)}: was fitted with other feature blocks than the settings ask for"
-        )
-    writer = BlockWriter(workspace)
-    for name in blocks:
-        if name in BLOCKS:
-            writer.ensure(name, key)
-    panel = with_blocks(workspace, workspace.store.panel([key]), [key], blocks, vintage)
-    panel = panel.with_features(estimator.feature_names_)
+    blocks = workspace.vintages.facts(method, vintage).blocks
+    folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
+    panel = with_blocks(
+        workspace, workspace.store.panel([key]), [key], blocks, {name: folder / name for name in blocks}
+    ).with_features(estimator.feature_names_)
     workspace.predictions.write(
         method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from numerai_assets.assets.blocks import block_key
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.predictions import out_of_sample_key
 from numerai_assets.assets.workspace import Workspace
@@ -19,6 +20,18 @@ def wall_held(method: str) -> dg.AssetChecksDefinition:
         facts = [workspace.vintages.facts(method, vintage) for vintage in workspace.vintages.vintages(method)]
         uses = sorted({use for fact in facts for use in fact.uses})
         return _result([crossing for fact in facts for crossing in crossings(fact)], len(facts), uses)
+
+    return _wall_held
+
+
+def block_wall_held(name: str) -> dg.AssetChecksDefinition:
+    """No vintage of a learned feature block saw a target behind its wall."""
+
+    @dg.asset_check(asset=block_key(name), name="wall_held", blocking=True)
+    def _wall_held(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+        """Whatever a vintage of the block learned from is at or before its wall."""
+        facts = [workspace.fitted_blocks.facts(name, vintage) for vintage in workspace.fitted_blocks.vintages(name)]
+        return _result([crossing for fact in facts for crossing in crossings(fact)], len(facts), ["fit"])
 
     return _wall_held
 

@@ -109,6 +109,7 @@ class Aggregates:
     groups: tuple[str, ...] | None = None
 
     name: ClassVar[str] = "aggregates"
+    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -51,6 +51,7 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
     """
 
     name: ClassVar[str] = "embeddings"
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

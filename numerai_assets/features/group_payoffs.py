@@ -34,6 +34,7 @@ class GroupPayoffs:
     """
 
     name: ClassVar[str] = "group_payoffs"
+    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
 
     groups: tuple[str, ...] = NAMED_GROUPS

@@ -71,6 +71,7 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
     """
 
     name: ClassVar[str] = "interactions"
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

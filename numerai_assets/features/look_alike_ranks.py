@@ -42,6 +42,7 @@ class LookAlikeRanks:
     )
 
     name: ClassVar[str] = "look_alike_ranks"
+    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ("look_alikes",)
 
     @property

@@ -38,6 +38,7 @@ class LookAlikes:
     """
 
     name: ClassVar[str] = "look_alikes"
+    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
 
     lags: tuple[int, ...] = LAGS

@@ -74,6 +74,7 @@ class MarketState:
     look_back: Annotated[int, Field(ge=_FEWEST_ERAS)] = 52
 
     name: ClassVar[str] = "market_state"
+    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -9,10 +9,21 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FeatureBlock, FittedBlock
 
 # Named, not imported: the definitions of the assets load without PyTorch or LightGBM.
-BLOCKS: dict[str, str] = {}
+BLOCKS: dict[str, str] = {
+    "aggregates": "numerai_assets.features.aggregates:Aggregates",
+    "market_state": "numerai_assets.features.market_state:MarketState",
+    "look_alikes": "numerai_assets.features.look_alikes:LookAlikes",
+    "look_alike_ranks": "numerai_assets.features.look_alike_ranks:LookAlikeRanks",
+    "trajectory_changes": "numerai_assets.features.trajectory_changes:TrajectoryChanges",
+    "group_payoffs": "numerai_assets.features.group_payoffs:GroupPayoffs",
+    "target_momentum": "numerai_assets.features.target_momentum:TargetMomentum",
+}
 """Computed once an era."""
 
-FITTED_BLOCKS: dict[str, str] = {}
+FITTED_BLOCKS: dict[str, str] = {
+    "interactions": "numerai_assets.features.interactions:Interactions",
+    "embeddings": "numerai_assets.features.factorisation:Embeddings",
+}
 """Learned, one for each vintage."""
 
 

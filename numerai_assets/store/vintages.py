@@ -60,14 +60,14 @@ class VintageStore:
 
     def facts(self, method: str, vintage: int) -> Vintage:
         """Raises StoreError when the vintage is not held."""
-        path = self._place(method, vintage) / _FACTS
+        path = self.place(method, vintage) / _FACTS
         if not path.is_file():
             raise StoreError(f"{method}: no vintage {era_label(vintage)}; materialize {method}_model for it")
         return _read(path)
 
     def verified(self, method: str, vintage: int) -> Path:
         """Folder of a vintage whose files are what they were when it was fitted. Raises StoreError otherwise."""
-        facts, place = self.facts(method, vintage), self._place(method, vintage)
+        facts, place = self.facts(method, vintage), self.place(method, vintage)
         for name, digest in facts.files.items():
             if not (place / name).is_file() or sha256_of(place / name) != digest:
                 raise StoreError(
@@ -78,7 +78,7 @@ class VintageStore:
     def set_aside(self, method: str, vintage: int) -> Path:
         """Takes a vintage out of use and keeps its folder for a look; returns where. StoreError when it is not held."""
         self.facts(method, vintage)
-        place = self._place(method, vintage)
+        place = self.place(method, vintage)
         kept = place.with_name(f"damaged-{place.name}-{len(list(place.parent.glob('damaged-*'))) + 1}")
         place.rename(kept)
         return kept
@@ -97,12 +97,13 @@ class VintageStore:
 
         The caller writes the model and then calls `seal` on the folder.
         """
-        with replacing_folder(self._place(method, vintage)) as aside:
+        with replacing_folder(self.place(method, vintage)) as aside:
             yield aside
             if not (aside / _FACTS).is_file():
                 raise StoreError(f"{method} vintage {era_label(vintage)}: was not sealed with its facts")
 
-    def _place(self, method: str, vintage: int) -> Path:
+    def place(self, method: str, vintage: int) -> Path:
+        """Folder of a vintage, held or not."""
         return self.folder / method / era_label(vintage)
 
 

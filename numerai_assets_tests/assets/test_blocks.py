@@ -13,7 +13,7 @@ import pytest
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from numerai_assets.assets.blocks import BlockWriter, block_assets, with_blocks
+from numerai_assets.assets.blocks import BlockWriter, block_assets, blocks_with, with_blocks
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, live_key, resolved_through
 from numerai_assets.errors import FeatureError, WallError
@@ -208,13 +208,35 @@ def test_an_era_with_nothing_to_look_back_on_has_no_values(workspace: Workspace)
 
 def test_methods_are_given_the_columns_as_levels_beside_the_features(workspace: Workspace) -> None:
     keys = ["0011", "0012"]
-    for key in keys:
-        BlockWriter(workspace).ensure("payoff", key)
+    asked = blocks_with(workspace, ["payoff", "exposure"])
 
-    panel = with_blocks(workspace, workspace.store.panel(keys), keys, ["payoff", "exposure"], vintage=20)
+    panel = with_blocks(workspace, workspace.store.panel(keys), keys, asked, {})
 
     assert panel.feature_names == (*FEATURES, "payoff.paid", "exposure.mean")
     assert set(np.unique(panel.features)) <= {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("now", [{}, {"exposure": {"factor": 3.0}, "payoff": {}}])
+def test_what_a_vintage_was_fitted_with_is_computed_whatever_the_settings_ask_for_now(
+    workspace: Workspace, now: dict[str, dict[str, object]]
+) -> None:
+    asked, keys = blocks_with(workspace, ["payoff"]), ["0012"]
+    before = with_blocks(workspace, workspace.store.panel(keys), keys, asked, {})
+
+    changed = with_settings(workspace, **now)
+    after = with_blocks(changed, changed.store.panel(keys), keys, json.loads(json.dumps(asked)), {})
+
+    assert after.feature_names == before.feature_names
+    np.testing.assert_array_equal(after.features, before.features)
+
+
+def test_a_formula_that_is_another_one_since_is_refused(workspace: Workspace) -> None:
+    asked = blocks_with(workspace, ["payoff"])
+    asked["payoff"]["needs"]["exposure"]["version"] = 0
+    changed = with_settings(workspace)
+
+    with pytest.raises(FeatureError, match="exposure: its columns were made by version 0, this is 1"):
+        with_blocks(changed, changed.store.panel(["0012"]), ["0012"], asked, {})
 
 
 @pytest.mark.parametrize(
