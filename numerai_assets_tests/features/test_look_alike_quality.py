@@ -40,13 +40,14 @@ def test_a_copy_is_mutual_throughout_and_its_nearest_lie_at_nothing() -> None:
 
     assert quality.mutual[0] == 1
     assert (quality.nearest[0] == 0).all()
+    assert quality.nearness_of_nearest[0] == 0
     assert quality.random[0] == pytest.approx(np.sqrt(2), abs=0.01)
 
 
 def test_unrelated_eras_have_look_alikes_that_are_nearer_than_chance_and_seldom_mutual() -> None:
     quality = quality_between(0, 1)
 
-    assert 0.3 < quality.nearness[0] < 0.9
+    assert 0.3 < quality.nearness_of_nearest[0] < quality.nearness[0] < 0.9
     assert 0.05 < quality.mutual[0] < 0.6
 
 
