@@ -14,19 +14,19 @@ from scipy.linalg import eigh
 from torch.utils.dlpack import from_dlpack
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.nearest import Points, largest_coordinate
+from numerai_assets.features.nearest import LARGEST, Points
 from numerai_assets.store.panel import MISSING
 
 Array = NDArray[np.float64]
 Block = NDArray[np.int8]
 
-UNIT = 1 / 16
-"""Step of the lattice that points stand on, in standard deviations: its rounding adds 0.0003 to a variance of 1."""
-
 _MIDDLE = np.int8(2)
 # Shares of a feature's mean variance. A component below the first is rounding: there are no more. One below the second
 # is raised no further than to it: at such heights whitening would listen to how values happened to be binned.
 _NOTHING, _LITTLE = 1e-9, 1e-2
+# Of the lattice, in standard deviations: rounding to it adds 0.0003 to a variance of 1. Wider where the widest component
+# would not keep five of its own standard deviations.
+_STEP, _REACH = 1 / 16, 5
 # Features turned to float64 at once.
 _CHUNK = 256
 
@@ -35,11 +35,13 @@ _CHUNK = 256
 class ComponentSpace:
     """The first principal components of one era, scaled and put on a lattice.
 
-    varying: (v,) positions of the features that vary in the era. loadings: (dims, v) float64, from levels to steps.
+    varying: (v,) positions of the features that vary in the era. loadings: (dims, v) float64, from levels to coordinates.
+    step: of the lattice, in standard deviations of a typical component.
     """
 
     varying: NDArray[np.intp]
     loadings: Array
+    step: float
 
     @property
     def dims(self) -> int:
@@ -61,8 +63,9 @@ class ComponentSpace:
         average = covariance.trace() / len(varying)
         variances, components = _leading(covariance, dims, _NOTHING * average)
         raised = np.maximum(variances, _LITTLE * average) ** (-whitening / 2)
-        scale = raised / np.sqrt(np.mean(variances * raised**2)) / UNIT
-        return cls(varying, components * scale[:, None])
+        scale = raised / np.sqrt(np.mean(variances * raised**2))
+        step = max(_STEP, _REACH * float((np.sqrt(variances) * scale).max()) / LARGEST)
+        return cls(varying, components * (scale / step)[:, None], step)
 
     def place(self, block: Block) -> Points:
         """(dims, n) lattice points of the rows of an era, of its block (d, n) int8 with the features the space is of.
@@ -77,13 +80,11 @@ class ComponentSpace:
             means[some] = levels.sum(axis=1, dtype=np.int64) / rows
             found += self.loadings[:, some] @ levels.astype(np.float64)
         found -= (self.loadings @ means)[:, None]
-        limit = largest_coordinate(self.dims)
-        # Zero is added for zeros of one sign.
-        return np.asarray(np.clip(np.rint(found), -limit, limit) + 0.0, np.float32)
+        return np.clip(np.rint(found), -LARGEST, LARGEST).astype(np.int8)
 
     def distances(self, squares: NDArray[np.floating]) -> NDArray[np.float32]:
         """Root mean square difference a dimension, in standard deviations, of squared distances of lattice points."""
-        return np.asarray(np.sqrt(squares / self.dims) * UNIT, np.float32)
+        return np.asarray(np.sqrt(squares / self.dims) * self.step, np.float32)
 
 
 def _filled(block: Block) -> Block:

@@ -24,13 +24,14 @@ class Quality:
     """Of the look-alikes of one era, by lag; NaN for a lag before the first era.
 
     lags: eras back. nearness: (lags,) root mean square distance of all look-alikes over that of all pairs of rows:
-    0 for copies, 1 for rows taken at random. mutual: (lags,) share of the rows that their nearest look-alike, searching
-    in turn, would find nearest. random: (lags,) root mean square distance of all pairs. nearest: (lags, n) float32
-    distance of the nearest look-alike. Distances as in `Trajectories`.
+    0 for copies, 1 for rows taken at random. nearness_of_nearest: (lags,) the same of the nearest alone. mutual: (lags,)
+    share of the rows that their nearest look-alike, searching in turn, would find nearest. random: (lags,) root mean
+    square distance of all pairs. nearest: (lags, n) float32 distance of the nearest. Distances as in `Trajectories`.
     """
 
     lags: tuple[int, ...]
     nearness: Array
+    nearness_of_nearest: Array
     mutual: Array
     random: NDArray[np.float32]
     nearest: NDArray[np.float32]
@@ -41,17 +42,18 @@ def quality_of(
 ) -> Quality:
     """Quality of trajectories whose rows are the points `here` (dims, n) of a space; `there` gives those of a lag."""
     lags = trajectories.lags
-    near, mutual, squares = (np.full(len(lags), np.nan) for _ in range(3))
+    near, nearer, mutual, squares = (np.full(len(lags), np.nan) for _ in range(4))
     for position, lag in enumerate(lags):
         rows = trajectories.rows[position]
         if (rows < 0).all():
             continue
         points = there(lag)
         squares[position] = _mean_square(here, points)
-        near[position] = np.sqrt(np.nanmean(np.square(trajectories.distances[position], dtype=np.float64)))
+        found = np.square(trajectories.distances[position], dtype=np.float64)
+        near[position], nearer[position] = np.sqrt(np.nanmean(found)), np.sqrt(np.nanmean(found[0]))
         mutual[position] = mutual_rows(rows[0], here, points).mean()
     random = space.distances(squares)
-    return Quality(lags, near / random, mutual, random, trajectories.distances[:, 0])
+    return Quality(lags, near / random, nearer / random, mutual, random, trajectories.distances[:, 0])
 
 
 def mutual_rows(nearest_rows: NDArray[np.int16], here: Points, there: Points) -> NDArray[np.bool_]:
@@ -68,6 +70,7 @@ def picture(quality: Quality, title: str) -> bytes:
     by_lag, spread = figure.subplots(1, 2)
     for values, colour, label in (
         (quality.nearness, "#c8553d", "distance over that of random rows"),
+        (quality.nearness_of_nearest, "#e9a03b", "the same, of the nearest"),
         (quality.mutual, "#1f5fa8", "share that is mutual"),
     ):
         by_lag.plot(quality.lags, values, color=colour, marker="o", markersize=3, label=label)
@@ -75,7 +78,7 @@ def picture(quality: Quality, title: str) -> bytes:
     by_lag.set_xticks(quality.lags, [str(lag) for lag in quality.lags], fontsize=7)
     by_lag.minorticks_off()
     known = np.flatnonzero(np.isfinite(quality.random))
-    top = float(np.nanmax(quality.random[known], initial=1.0))
+    top = 1.1 * float(np.max(quality.random[known], initial=1.0))
     # The first, a middle and the last: more would hide one another.
     for position, colour in zip(
         np.unique(known[[0, len(known) // 2, -1]]) if len(known) else [], _SHADES, strict=False
@@ -90,7 +93,7 @@ def picture(quality: Quality, title: str) -> bytes:
             label=f"nearest, {quality.lags[position]} back",
         )
         spread.axvline(quality.random[position], color=colour, linewidth=0.8, linestyle=":")
-    spread.set(xlabel="distance in standard deviations; dotted: of random rows", ylabel="rows")
+    spread.set(xlabel="standard deviations (dotted: random rows)", ylabel="rows")
     by_lag.set_title(title, loc="left", fontsize=11)
     for axes in (by_lag, spread):
         axes.spines[["top", "right"]].set_visible(False)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.component_space import UNIT, ComponentSpace
-from numerai_assets.features.nearest import largest_coordinate
+from numerai_assets.features.component_space import ComponentSpace
+from numerai_assets.features.nearest import LARGEST
 
 LAWFUL = settings(deadline=None, max_examples=25)
 
@@ -23,11 +23,12 @@ def some_block(seed: int = 0, features: int = 12, rows: int = 300) -> NDArray[np
 def test_whitened_coordinates_are_the_whitened_principal_components() -> None:
     block = some_block()
 
-    placed = ComponentSpace.of(block, 5, 1.0).place(block) * UNIT
+    space = ComponentSpace.of(block, 5, 1.0)
+    placed = space.place(block) * space.step
 
     expected = PCA(5, whiten=True).fit_transform(block.T.astype(float)).T * np.sqrt(300 / 299)
     signs = np.sign((placed * expected).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(placed, expected * signs, atol=UNIT / 2 + 1e-6)
+    np.testing.assert_allclose(placed, expected * signs, atol=space.step / 2 + 1e-6)
 
 
 @given(seed=st.integers(0, 99), whitening=st.floats(0, 1))
@@ -35,7 +36,8 @@ def test_whitened_coordinates_are_the_whitened_principal_components() -> None:
 def test_variances_keep_their_order_and_are_one_in_the_mean(seed: int, whitening: float) -> None:
     block = some_block(seed)
 
-    variances = (ComponentSpace.of(block, 6, whitening).place(block) * UNIT).var(axis=1)
+    space = ComponentSpace.of(block, 6, whitening)
+    variances = (space.place(block) * space.step).var(axis=1)
 
     assert variances.mean() == pytest.approx(1, abs=0.01)
     assert (np.diff(variances) < 0.02).all()
@@ -79,13 +81,20 @@ def test_an_era_is_centred_on_itself() -> None:
     np.testing.assert_allclose(space.place(other).mean(axis=1), 0, atol=0.5)
 
 
-def test_rows_far_out_stand_at_the_edge_of_what_is_exact() -> None:
-    block = np.zeros((1, 300_000), np.int8)
+def test_rows_far_out_stand_at_the_edge_of_the_lattice() -> None:
+    block = np.zeros((1, 30_000), np.int8)
     block[0, 0] = 4
 
-    placed = ComponentSpace.of(block, 1, 1.0).place(block)
+    assert ComponentSpace.of(block, 1, 1.0).place(block).max() == LARGEST
 
-    assert placed.max() == largest_coordinate(1)
+
+def test_the_lattice_is_wide_enough_for_a_component_far_above_the_others() -> None:
+    shared = np.random.default_rng(0).integers(0, 5, (1, 300), dtype=np.int8)
+    block = np.concatenate([np.repeat(shared, 60, axis=0), some_block(features=60)])
+
+    placed = ComponentSpace.of(block, 30, 0.0).place(block)
+
+    assert LARGEST / 6 < np.abs(placed[0]).max() < LARGEST
 
 
 @pytest.mark.parametrize("block", [np.full((3, 9), 2, np.int8), np.empty((0, 9), np.int8), np.full((2, 1), 4, np.int8)])

@@ -40,25 +40,26 @@ def test_a_copy_is_mutual_throughout_and_its_nearest_lie_at_nothing() -> None:
 
     assert quality.mutual[0] == 1
     assert (quality.nearest[0] == 0).all()
+    assert quality.nearness_of_nearest[0] == 0
     assert quality.random[0] == pytest.approx(np.sqrt(2), abs=0.01)
 
 
 def test_unrelated_eras_have_look_alikes_that_are_nearer_than_chance_and_seldom_mutual() -> None:
     quality = quality_between(0, 1)
 
-    assert 0.3 < quality.nearness[0] < 0.9
+    assert 0.3 < quality.nearness_of_nearest[0] < quality.nearness[0] < 0.9
     assert 0.05 < quality.mutual[0] < 0.6
 
 
 def test_mutual_rows_are_those_whose_nearest_would_choose_them() -> None:
-    here, there = np.array([[0, 10, 13, 40]], np.float32), np.array([[1, 12, 100]], np.float32)
+    here, there = np.array([[0, 10, 13, 40]], np.int8), np.array([[1, 12, 100]], np.int8)
     rows, _ = nearest(here, there, 1)
 
     assert mutual_rows(rows[0].astype(np.int16), here, there).tolist() == [True, False, True, False]
 
 
 def test_a_row_without_a_look_alike_is_not_mutual() -> None:
-    here = np.array([[0, 10]], np.float32)
+    here = np.array([[0, 10]], np.int8)
 
     assert mutual_rows(np.array([0, -1], np.int16), here, here).tolist() == [True, False]
 

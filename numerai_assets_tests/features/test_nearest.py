@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from numerai_assets.features import nearest as module
-from numerai_assets.features.nearest import Points, assigned, largest_coordinate, nearest, squared_distances
+from numerai_assets.features.nearest import LARGEST, Points, assigned, nearest, squared_distances
 
 LAWFUL = settings(deadline=None, max_examples=60)
 
 
 def points(seed: int, dims: int, rows: int, reach: int) -> Points:
-    return np.random.default_rng(seed).integers(-reach, reach + 1, (dims, rows)).astype(np.float32)
+    return np.random.default_rng(seed).integers(-reach, reach + 1, (dims, rows), dtype=np.int8)
 
 
 def exact(here: Points, there: Points) -> np.ndarray:
@@ -21,7 +21,9 @@ def exact(here: Points, there: Points) -> np.ndarray:
     return ((a[:, None] - b[None]) ** 2).sum(axis=2)
 
 
-@given(seed=st.integers(0, 999), dims=st.integers(1, 6), rows=st.integers(1, 30), reach=st.sampled_from([1, 3, 200]))
+@given(
+    seed=st.integers(0, 999), dims=st.integers(1, 6), rows=st.integers(1, 30), reach=st.sampled_from([1, 3, LARGEST])
+)
 @LAWFUL
 def test_they_are_those_of_a_stable_sort_of_exact_distances(seed: int, dims: int, rows: int, reach: int) -> None:
     here, there = points(seed, dims, 9, reach), points(seed + 1, dims, rows, reach)
@@ -47,11 +49,11 @@ def test_how_many_rows_go_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("dims", [1, 64, 96, 256])
 def test_distances_are_exact_at_the_largest_coordinates(dims: int) -> None:
-    limit = largest_coordinate(dims)
-    here, there = points(0, dims, 20, limit), np.full((dims, 3), limit, np.float32)
-    here[:, 0] = -limit
+    here, there = points(0, dims, 20, LARGEST), np.full((dims, 3), LARGEST, np.int8)
+    here[:, 0] = -LARGEST
 
     np.testing.assert_array_equal(squared_distances(here, there), exact(here, there))
+    np.testing.assert_array_equal(nearest(here, there, 1)[1][0], exact(here, there)[:, 0])
 
 
 @given(seed=st.integers(0, 999), rows=st.integers(1, 12))
