@@ -71,11 +71,11 @@ def price_features(
     its close alone. dates: what numpy reads as days, e.g. the Fridays of eras; each is answered from the newest bar on
     or before it. Rows are those of stocks with a bar by then, by date, then ticker; their values are NaN where the bars
     do not suffice (`Continuity`, `indicators`). ranked: rank within the date instead of the value, in (0, 1).
-    Raises FeatureError for missing columns, rows out of order or twice, negative or infinite numbers, more than 1 % of
-    missing prices, and without TA-Lib.
+    Raises FeatureError for missing columns and those of another type, rows out of order or twice, negative or infinite
+    numbers, more than 1 % of missing prices, dates that are none, and without TA-Lib.
     """
     rules = continuity or Continuity()
-    asked = np.unique(np.asarray(dates, "datetime64[D]"))
+    asked = _asked(dates)
     columns = _columns(bars)
     names, edges = _tickers(columns["ticker"])
     days = columns["date"].to_numpy().astype("datetime64[D]")
@@ -213,14 +213,33 @@ def _table(
     return ranked_by_date(features) if ranked else features
 
 
+def _asked(dates: Sequence[object]) -> Days:
+    try:
+        asked = np.unique(np.asarray(dates, "datetime64[D]"))
+    except ValueError as error:
+        raise FeatureError(f"dates to answer for: expected days such as 2015-01-02: {error}") from None
+    if np.isnat(asked).any():
+        raise FeatureError("dates to answer for: one of them is missing")
+    return asked
+
+
 def _columns(bars: pa.Table | pd.DataFrame) -> pa.Table:
     there = bars.column_names if isinstance(bars, pa.Table) else list(bars.columns)
     missing = [name for name in COLUMNS if name not in there]
     if missing:
         raise FeatureError(f"price panel: no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}, found {there}")
     if isinstance(bars, pa.Table):
-        return bars.select(COLUMNS)
-    return pa.Table.from_pandas(bars[list(COLUMNS)], preserve_index=False)
+        table = bars.select(COLUMNS)
+    else:
+        table = pa.Table.from_pandas(bars[list(COLUMNS)], preserve_index=False)
+    for name in (*_QUOTES, "volume"):
+        kind = table.schema.field(name).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise FeatureError(f"price panel: {name} is {kind}, expected integers or floats")
+    kind = table.schema.field("date").type
+    if not pa.types.is_date(kind) and not pa.types.is_timestamp(kind):
+        raise FeatureError(f"price panel: date is {kind}, expected dates or timestamps")
+    return table
 
 
 def _tickers(column: pa.ChunkedArray) -> tuple[list[str], Places]:

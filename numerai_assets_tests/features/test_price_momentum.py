@@ -337,6 +337,8 @@ REFUSED = {
         r"3.3% of close is 0 or missing, the first of AAA on 2015-01-06",
     ),
     "a ticker is missing": (_with(3, "ticker", None), r"1 rows without a ticker"),
+    "prices are words": (stock(3).astype({"low": str}), r"low is .*string, expected integers or floats"),
+    "dates are words": (stock(3).astype({"date": str}), r"date is .*string, expected dates or timestamps"),
     "a date is missing": (_with(3, "date", pd.NaT), r"a row of AAA has no date"),
 }
 
@@ -345,6 +347,12 @@ REFUSED = {
 def test_a_panel_is_refused_when(bars: pd.DataFrame, message: str) -> None:
     with pytest.raises(FeatureError, match=message):
         price_features(bars, [FIRST])
+
+
+@pytest.mark.parametrize(("day", "message"), [("Friday", "expected days such as"), ("NaT", "one of them is missing")])
+def test_dates_that_are_none_are_refused(day: str, message: str) -> None:
+    with pytest.raises(FeatureError, match=message):
+        price_features(stock(3), ["2015-01-02", day])
 
 
 def test_an_empty_panel_or_no_date_gives_an_empty_table() -> None:
