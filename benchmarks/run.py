@@ -18,7 +18,17 @@ from tqdm import tqdm
 from benchmarks.table import Row, print_rows
 from numerai_assets.store.atomic import replacing_file
 
-MODULES = ("fit_memory", "era_store", "scoring", "neutralising", "levels", "loading", "increment", "look_alikes")
+MODULES = (
+    "fit_memory",
+    "era_store",
+    "scoring",
+    "neutralising",
+    "levels",
+    "loading",
+    "increment",
+    "look_alikes",
+    "price_momentum",
+)
 
 
 def main() -> None:
