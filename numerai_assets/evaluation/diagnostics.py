@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS
 from numerai_assets.evaluation.metrics import Score, max_drawdown, payout, score_eras, sharpe
-from numerai_assets.evaluation.uncertainty import standard_error
+from numerai_assets.evaluation.score_summary import LEVEL, deflated_sharpe_of
+from numerai_assets.evaluation.uncertainty import estimate
 
 # numerai-tools refuses to compare series that share fewer of their ids (DEFAULT_MAX_FILTERED_INDEX_RATIO = 0.2).
 MIN_OVERLAP = 0.8
@@ -56,22 +57,35 @@ def _score(rows: ScoredRows) -> dict[str, float]:
     return scores | {name: float(values[0, 0]) for name, values in found.items()}
 
 
-def validation_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row a score: eras, mean, se (Newey-West), std, Sharpe, max drawdown; scores without an era are left out."""
+def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.DataFrame:
+    """One row a score of `era_scores`: eras, mean, se (Newey-West), low and high (of the true mean, at 0.9), std, Sharpe,
+    max drawdown; scores without an era are left out.
+
+    trials: distinct variants that were judged on these eras, this one among them; they give the column deflated_sharpe,
+    the probability of a true mean above 0 for the best of so many. None, where they were not counted, leaves it out.
+    """
+    deflated = [] if trials is None else ["deflated_sharpe"]
+    columns = ["score", "eras", "mean", "se", "low", "high", "std", "sharpe", *deflated, "max_drawdown"]
     rows = []
     for name in [*SCORES, "payout"]:
-        values = scores[name].dropna().to_numpy(float)
-        if len(values):
-            horizon = 20 if name.endswith("20") else 60
-            rows.append(
-                {
-                    "score": name,
-                    "eras": len(values),
-                    "mean": float(values.mean()),
-                    "se": standard_error(values, horizon=horizon),
-                    "std": float(values.std()),
-                    "sharpe": sharpe(values),
-                    "max_drawdown": max_drawdown(values),
-                }
-            )
-    return pd.DataFrame(rows, columns=["score", "eras", "mean", "se", "std", "sharpe", "max_drawdown"])
+        known = scores[name].dropna()
+        if known.empty:
+            continue
+        eras, values, horizon = known.index.to_numpy(), known.to_numpy(float), 20 if name.endswith("20") else 60
+        found = estimate(values, horizon=horizon, eras=eras)
+        low, high = found.interval(LEVEL)
+        row = {
+            "score": name,
+            "eras": found.eras,
+            "mean": found.mean,
+            "se": found.error,
+            "low": low,
+            "high": high,
+            "std": float(values.std()),
+            "sharpe": sharpe(values),
+            "max_drawdown": max_drawdown(values),
+        }
+        if trials is not None:
+            row["deflated_sharpe"] = deflated_sharpe_of(eras, values, horizon=horizon, trials=trials)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=columns)
