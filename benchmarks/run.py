@@ -24,6 +24,7 @@ MODULES = (
     "scoring",
     "neutralising",
     "levels",
+    "aggregates",
     "loading",
     "increment",
     "look_alikes",

@@ -13,10 +13,10 @@ from pydantic.dataclasses import dataclass
 from scipy.stats import rankdata
 
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.cleaning import coverage
 from numerai_assets.features.contract import Columns, FeatureSets, History, features_of
 from numerai_assets.features.levels import LEVELS, row_level_counts
-from numerai_assets.features.pictures import empty_axes, png_of
 from numerai_assets.store.panel import EraPanel
 
 NAMED_GROUPS = (

@@ -20,10 +20,10 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.contract import Columns
 from numerai_assets.features.fitting import eras_to_fit, standardised
 from numerai_assets.features.levels import LEVELS
-from numerai_assets.features.pictures import empty_axes, png_of
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -31,7 +31,7 @@ _VECTORS, _WEIGHTS, _ABOUT = "vectors.npy", "weights.npy", "about.json"
 # Features embedded at once.
 _CHUNK = 256
 # Of s at the start, in units of the target: products of it are well below the target, and far enough from 0 to learn.
-_START = 0.3
+_START = 0.1
 # Mean squared error of the last epoch, in variances of the target, that no useful fit comes near.
 _DIVERGED = 2.0
 
@@ -58,7 +58,7 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
         *,
         rank: int = 8,
         epochs: int = 2,
-        batch_rows: int = 2048,
+        batch_rows: int = 512,
         learning_rate: float = 0.2,
         shrinkage: float = 0.002,
         every_eras: int = 4,

@@ -28,6 +28,7 @@ from sklearn.base import BaseEstimator
 from numerai_assets.eras import horizon_of, purge, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.aggregates import ranks_within
+from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.contract import Columns
 from numerai_assets.features.fitting import eras_to_fit, standardised
 from numerai_assets.features.levels import LEVELS
@@ -39,7 +40,6 @@ from numerai_assets.features.pair_search import (
     cell_sums,
     cells_of,
 )
-from numerai_assets.features.pictures import empty_axes, png_of
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -155,7 +155,7 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
             axis.set_axis_off()
             axis.text(0, 0.5, "no interaction was confirmed on the later eras", fontsize=10)
             return png_of(figure)
-        figure, axes = empty_axes(-(-shown // 4), 4, height=2.3 * -(-shown // 4))
+        figure, axes = empty_axes(-(-shown // 4), 4, height=2.8 * -(-shown // 4))
         for place, axis in enumerate(axes):
             if place >= shown:
                 axis.set_axis_off()
@@ -169,7 +169,7 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
 
     def _name(self, pairs: tuple[tuple[str, ...], ...]) -> None:
         self.pairs_ = pairs
-        self.names_ = tuple(f"{form}({', '.join(pair)})" for form, pair in zip(self.forms_, pairs, strict=True))
+        self.names_ = tuple(f"{form}({'*'.join(pair)})" for form, pair in zip(self.forms_, pairs, strict=True))
         self.feature_names_ = tuple(dict.fromkeys(feature for pair in pairs for feature in pair))
 
     def _spread(self, found: NDArray[np.intp], order: NDArray[np.intp]) -> NDArray[np.intp]:

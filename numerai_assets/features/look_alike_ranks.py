@@ -9,13 +9,16 @@ from pydantic.dataclasses import dataclass
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.aggregates import chosen_groups, group_means, group_places
+from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.levels import row_level_counts
-from numerai_assets.features.pictures import empty_axes, png_of
 from numerai_assets.features.trajectories import Trajectories
 from numerai_assets.store.panel import EraPanel
 
 Array = NDArray[np.float64]
+
+LAGS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 39, 52)
+"""Default of the block `look_alikes`: columns do not say which lags they are of."""
 
 
 def rank_among(values: Array, others: Array, weights: NDArray[np.floating]) -> Array:
@@ -37,9 +40,7 @@ class LookAlikeRanks:
     """
 
     groups: tuple[str, ...] | None = None
-    lags: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (
-        *(1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 39, 52),
-    )
+    lags: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = LAGS
 
     name: ClassVar[str] = "look_alike_ranks"
     version: ClassVar[int] = 1
