@@ -13,10 +13,10 @@ from pydantic.dataclasses import dataclass
 from scipy.stats import rankdata
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.cleaning import coverage
 from numerai_assets.features.contract import Columns, FeatureSets, History, features_of
 from numerai_assets.features.levels import LEVELS, row_level_counts
+from numerai_assets.features.pictures import empty_axes, png
 from numerai_assets.store.panel import EraPanel
 
 NAMED_GROUPS = (
@@ -142,7 +142,7 @@ class Aggregates:
             axis.boxplot(known, orientation="horizontal", showfliers=False, whis=(5, 95), tick_labels=groups)
             axis.set_title(f"{STATISTICS[place]} over a group's features", loc="left", fontsize=10)
             axis.set_xlabel("levels; 5, 25, 50, 75 and 95 % of rows", fontsize=8)
-        return png_of(figure)
+        return png(figure)
 
 
 def _power_sums(counts: NDArray[np.int32]) -> tuple[NDArray[np.int64], ...]:

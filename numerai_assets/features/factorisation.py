@@ -20,10 +20,10 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.contract import Columns
 from numerai_assets.features.fitting import eras_to_fit, standardised
 from numerai_assets.features.levels import LEVELS
+from numerai_assets.features.pictures import empty_axes, png
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -156,7 +156,7 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
         left.legend(frameon=False, fontsize=8)
         right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color="#1f5fa8")
         right.set_title("norm of each embedding", loc="left", fontsize=10)
-        return png_of(figure)
+        return png(figure)
 
 
 def on_principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

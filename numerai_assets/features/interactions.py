@@ -28,7 +28,6 @@ from sklearn.base import BaseEstimator
 from numerai_assets.eras import horizon_of, purge, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.aggregates import ranks_within
-from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.contract import Columns
 from numerai_assets.features.fitting import eras_to_fit, standardised
 from numerai_assets.features.levels import LEVELS
@@ -40,6 +39,7 @@ from numerai_assets.features.pair_search import (
     cell_sums,
     cells_of,
 )
+from numerai_assets.features.pictures import empty_axes, png
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -154,7 +154,7 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
             figure, (axis,) = empty_axes(1, 1, height=1.2)
             axis.set_axis_off()
             axis.text(0, 0.5, "no interaction was confirmed on the later eras", fontsize=10)
-            return png_of(figure)
+            return png(figure)
         figure, axes = empty_axes(-(-shown // 4), 4, height=2.8 * -(-shown // 4))
         for place, axis in enumerate(axes):
             if place >= shown:
@@ -165,7 +165,7 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
             axis.set_ylabel(first[:24], fontsize=7)
             axis.set_xlabel(second[:24], fontsize=7)
             axis.set_title(f"{self.forms_[place]}, z {self.strength_[place]:.1f}", loc="left", fontsize=8)
-        return png_of(figure)
+        return png(figure)
 
     def _name(self, pairs: tuple[tuple[str, ...], ...]) -> None:
         self.pairs_ = pairs

@@ -9,9 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.aggregates import chosen_groups, group_means, group_places
-from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.levels import row_level_counts
+from numerai_assets.features.pictures import empty_axes, png
 from numerai_assets.features.trajectories import Trajectories
 from numerai_assets.store.panel import EraPanel
 
@@ -83,4 +83,4 @@ class LookAlikeRanks:
         axis.hist(np.ravel(columns)[~np.isnan(np.ravel(columns))], bins=40, range=(-1, 1), color="#1f5fa8")
         axis.set_title("rank of a row's group means among its look-alikes' an era before", loc="left", fontsize=10)
         axis.set_ylabel("rows x groups", fontsize=8)
-        return png_of(figure)
+        return png(figure)

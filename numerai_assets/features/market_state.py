@@ -16,10 +16,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from numerai_assets.features.aggregates import chosen_groups, group_means, group_places
-from numerai_assets.features.block_plots import empty_axes, png_of
 from numerai_assets.features.cleaning import coverage
 from numerai_assets.features.contract import Columns, FeatureSets, History, features_of
 from numerai_assets.features.levels import LEVELS, row_level_counts
+from numerai_assets.features.pictures import empty_axes, png
 from numerai_assets.store.panel import EraPanel
 
 STATISTICS = ("dispersion", "breadth", "togetherness", "coverage")
@@ -104,7 +104,7 @@ class MarketState:
             score = float(columns[place + len(STATISTICS), 0])
             axis.set_title(f"{statistic}, score {score:+.1f}", loc="left", fontsize=10)
             axis.set_xlabel("eras before", fontsize=8)
-        return png_of(figure)
+        return png(figure)
 
     def _before(self, history: History, groups: tuple[str, ...]) -> Array:
         """(e, 4) statistics of the eras of the look-back there are, oldest first."""

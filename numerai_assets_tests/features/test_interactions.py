@@ -59,7 +59,7 @@ def test_a_planted_interaction_among_two_hundred_noise_features_is_found_with_it
 ) -> None:
     found = fitted(planted(effect, missing=missing))
 
-    assert found.names_[0] == f"{effect}(feature_3, feature_17)"
+    assert found.names_[0] == f"{effect}(feature_3*feature_17)"
     assert len(found.names_) <= 3
 
 

@@ -75,7 +75,7 @@ def test_lags_without_look_alikes_are_unknown_and_not_read() -> None:
     assert picture(quality, "nothing").startswith(PNG)
 
 
-def test_the_picture_is_a_small_png_of_the_numbers() -> None:
+def test_the_picture_is_a_small_png_the_numbers() -> None:
     quality = quality_between(0, 1)
 
     drawn = picture(quality, "Look-alikes")
