@@ -10,6 +10,7 @@ from numerai_assets.assets.features import cleaned_features, era_store, live_fea
 from numerai_assets.assets.models import model_asset
 from numerai_assets.assets.performance import scores_asset
 from numerai_assets.assets.predictions import live_predictions_asset, out_of_sample_asset
+from numerai_assets.assets.prices import price_assets
 from numerai_assets.assets.release import round_files, weekly_files
 from numerai_assets.assets.submissions import submission_asset
 from numerai_assets.assets.workspace import Workspace
@@ -33,6 +34,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             cleaned_features,
             live_features,
             *block_assets(settings),
+            *price_assets(settings),
             *(asset for method in methods for asset in _stages(method, settings.methods[method].blocks)),
             *(submission_asset(slot, method, methods) for slot, method in settings.slots.items()),
             scores_asset(list(settings.slots)),

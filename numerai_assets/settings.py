@@ -171,6 +171,8 @@ class Settings(BaseSettings):
     data_version: str = "v5.3"
     # Of what is made from the store before a fit and would be made again, the same, for the next fit on the same rows.
     cache_gigabytes: float = Field(4.0, ge=0)
+    # A daily price panel of one's own, for technical indicators by ticker and date; the sandbox's own on its price market.
+    prices: Path | None = None
     slots: dict[str, str] = Field(default_factory=dict)
     release: ReleaseSettings = ReleaseSettings()
     retrain: RetrainPolicy = RetrainPolicy()
@@ -202,6 +204,12 @@ class Settings(BaseSettings):
     def active_blocks(self) -> list[str]:
         """Feature blocks that are on."""
         return [name for name, block in self.features.items() if block.on]
+
+    @property
+    def price_panel(self) -> Path | None:
+        """The price panel in force, if there is one."""
+        is_price_market = self.tournament == "sandbox" and self.sandbox.market == "prices"
+        return self.prices or (self.sandbox.prices if is_price_market else None)
 
     @property
     def workspace(self) -> Path:

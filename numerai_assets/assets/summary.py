@@ -15,6 +15,7 @@ from numerai_assets.evaluation import breakdowns, figures
 from numerai_assets.evaluation.diagnostics import validation_table
 from numerai_assets.evaluation.report import Section, Shown, html_report
 from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.holdout_ledger import HoldoutLedger
 from numerai_assets.tournament.scores import latest_scores
 
 Scores = Mapping[str, pd.DataFrame]
@@ -34,7 +35,7 @@ def write_report(workspace: Workspace, path: Path) -> None:
     sampled = sampled_eras(workspace, scores)
     sections = [
         _changes(scores, live, receipts),
-        _validation(scores),
+        _validation(scores, workspace.holdout_ledger),
         _regimes(scores),
         _methods_beside_each_other(scores, sampled),
         _exposures(sampled),
@@ -63,18 +64,23 @@ def _changes(scores: Scores, live: pd.DataFrame, receipts: pd.DataFrame) -> Sect
     return Section("Since last week", shown, note if shown else "", "Submit to a round and wait for its first scores.")
 
 
-def _validation(scores: Scores) -> Section:
+def _validation(scores: Scores, ledger: HoldoutLedger) -> Section:
     shown = []
     if scores:
         shown = [
             Shown(breakdowns.compared_methods(scores), "Methods"),
             Shown(figures.cumulative(scores), "Cumulative scores"),
             Shown(figures.drawdowns(scores), "Drawdowns"),
-            *(Shown(validation_table(frame), f"All scores of {method}") for method, frame in scores.items()),
+            *(
+                Shown(validation_table(frame, trials=ledger.trials(frame.index)), f"All scores of {method}")
+                for method, frame in scores.items()
+            ),
         ]
     note = (
         "Each era is scored with the newest vintage older than it. Standard errors (se) are Newey-West over the eras that "
-        "share returns. Bands hold 90 % of what a method of the same mean and spread would do."
+        "share returns; low and high hold the true mean nine times of ten. deflated_sharpe: probability of a true mean above "
+        "0, given how many variants were judged on these eras. Bands hold 90 % of what a method of the same mean and spread "
+        "would do."
     )
     return Section("Validation", shown, note, _NO_SCORES)
 

@@ -14,6 +14,7 @@ from numerai_assets.store.atomic import write_json
 from numerai_assets.store.cache import ContentCache
 from numerai_assets.store.engineered import EngineeredStore
 from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.holdout_ledger import HoldoutLedger
 from numerai_assets.store.predictions import PredictionStore
 from numerai_assets.store.vintages import VintageStore
 from numerai_assets.tournament.client import Round, Tournament
@@ -117,6 +118,10 @@ class Workspace:
     @cached_property
     def desk(self) -> SubmissionDesk:
         return SubmissionDesk(self.rounds_folder)
+
+    @property
+    def holdout_ledger(self) -> HoldoutLedger:
+        return HoldoutLedger(self.folder / "holdout_ledger.jsonl")
 
     @property
     def scores_path(self) -> Path:
