@@ -25,9 +25,10 @@ def panel(tmp_path: Path) -> Path:
     days = pd.bdate_range(end=friday_of(ERA) + pd.Timedelta(days=10), periods=380)
     frames = []
     for ticker, drift, start in (("AAA", 0.001, 0), ("BBB", -0.001, 300)):
-        close = 50 * np.exp(np.cumsum(np.random.default_rng(len(ticker) + start).normal(drift, 0.01, len(days))))
+        draw = np.random.default_rng(start)
+        close = 50 * np.exp(np.cumsum(draw.normal(drift, 0.01, len(days))))
         frame = pd.DataFrame({"ticker": ticker, "date": days, "open": close, "high": close * 1.01, "low": close * 0.99})
-        frames.append(frame.assign(close=close, volume=1e6).iloc[start:])
+        frames.append(frame.assign(close=close, volume=draw.uniform(1e5, 1e6, len(days))).iloc[start:])
     path = tmp_path / "panel.parquet"
     pd.concat(frames).to_parquet(path, index=False)
     return path
