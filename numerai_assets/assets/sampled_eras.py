@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label, live_key
 from numerai_assets.evaluation.breakdowns import calibration, group_exposures, leaf_sets, rank_correlations
+from numerai_assets.evaluation.exposures import feature_exposures
 from numerai_assets.evaluation.gate import drifted_share
-from numerai_assets.evaluation.neutralisation import feature_exposures
 from numerai_assets.features.levels import level_counts
 from numerai_assets.store.panel import EraPanel
 

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from numerai_assets.eras import friday_of, resolve_lag
 from numerai_assets.errors import ScoringError
-from numerai_assets.evaluation.metrics import max_drawdown, sharpe
+from numerai_assets.evaluation.era_series import max_drawdown, sharpe
 
 Array = NDArray[np.float64]
 Scores = Mapping[str, pd.DataFrame]

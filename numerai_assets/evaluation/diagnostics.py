@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS
-from numerai_assets.evaluation.metrics import Score, max_drawdown, payout, score_eras, sharpe
+from numerai_assets.evaluation.era_series import max_drawdown, sharpe
+from numerai_assets.evaluation.metrics import MIN_OVERLAP, Score, score_eras
+from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import LEVEL, deflated_sharpe_of
 from numerai_assets.evaluation.uncertainty import estimate
 
-# numerai-tools refuses to compare series that share fewer of their ids (DEFAULT_MAX_FILTERED_INDEX_RATIO = 0.2).
-MIN_OVERLAP = 0.8
 SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr", "mmc", "bmc"))
 
 
@@ -40,7 +40,7 @@ def era_scores(rows: Iterable[ScoredRows]) -> pd.DataFrame:
     """
     table = [_score(item) for item in rows]
     frame = pd.DataFrame(table, columns=["era", "vintage", *SCORES])
-    frame["payout"] = payout(frame["corr60"].to_numpy(float), frame["mmc60"].to_numpy(float))
+    frame["payout"] = SINCE_1343.payouts({name: frame[name].to_numpy(float) for name in SINCE_1343.names})
     return frame.set_index("era").sort_index()
 
 
@@ -82,8 +82,8 @@ def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.D
             "low": low,
             "high": high,
             "std": float(values.std()),
-            "sharpe": sharpe(values),
-            "max_drawdown": max_drawdown(values),
+            "sharpe": float(sharpe(values)),
+            "max_drawdown": float(max_drawdown(values)),
         }
         if trials is not None:
             row["deflated_sharpe"] = deflated_sharpe_of(eras, values, horizon=horizon, trials=trials)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kurtosis, skew
 
 from numerai_assets.evaluation.bootstrap import bootstrap_intervals
-from numerai_assets.evaluation.metrics import sharpe
+from numerai_assets.evaluation.era_series import sharpe
 from numerai_assets.evaluation.selection_bias import deflated_sharpe, minimum_track_record, probabilistic_sharpe
 from numerai_assets.evaluation.uncertainty import effective_eras, estimate
 

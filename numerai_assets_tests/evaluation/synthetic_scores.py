@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from numerai_assets.evaluation.diagnostics import SCORES
-from numerai_assets.evaluation.metrics import payout
+from numerai_assets.evaluation.payout import SINCE_1343
 
 
 def synthetic_scores(eras: int = 160, *, first: int = 900, mean: float = 0.02, seed: int = 0) -> pd.DataFrame:
@@ -14,7 +14,7 @@ def synthetic_scores(eras: int = 160, *, first: int = 900, mean: float = 0.02, s
     overlapping = np.stack([np.convolve(column, np.ones(13) / np.sqrt(13), "valid") for column in noise.T], axis=1)
     frame = pd.DataFrame(mean + overlapping, columns=list(SCORES))
     frame["mmc60"] -= mean / 2
-    frame["payout"] = payout(frame["corr60"].to_numpy(), frame["mmc60"].to_numpy())
+    frame["payout"] = SINCE_1343.payouts({name: frame[name].to_numpy() for name in SINCE_1343.names})
     frame.iloc[-13:] = np.nan
     frame.insert(0, "vintage", first - 8 + 52 * (np.arange(eras) // 52))
     return frame.set_index(pd.Index(range(first, first + eras), name="era"))

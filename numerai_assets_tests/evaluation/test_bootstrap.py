@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from numerai_assets.eras import resolve_lag
 from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.bootstrap import STATISTICS, bootstrap_intervals, stationary_positions
-from numerai_assets.evaluation.metrics import max_drawdown, sharpe
+from numerai_assets.evaluation.era_series import max_drawdown, sharpe
 
 LAWFUL = settings(deadline=None, max_examples=30)
 

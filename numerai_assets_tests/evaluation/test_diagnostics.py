@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from numerai_assets.evaluation.diagnostics import SCORES, ScoredRows, era_scores, validation_table
-from numerai_assets.evaluation.metrics import contribution, corr, max_drawdown
+from numerai_assets.evaluation.era_series import max_drawdown
+from numerai_assets.evaluation.metrics import contribution, corr
 from numerai_assets.evaluation.uncertainty import estimate, standard_error
 
 ROWS = 60

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from numerai_assets.evaluation.breakdowns import validation_band
+from numerai_assets.evaluation.era_series import max_drawdown
 from numerai_assets.evaluation.figures import calibration_curves, cumulative, drawdowns, drift, heat_map, tracking
-from numerai_assets.evaluation.metrics import max_drawdown
 from numerai_assets.evaluation.uncertainty import standard_error
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
 

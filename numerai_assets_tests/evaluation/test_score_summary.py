@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import kurtosis, skew
 
 from numerai_assets.errors import ScoringError
-from numerai_assets.evaluation.metrics import max_drawdown, sharpe
+from numerai_assets.evaluation.era_series import max_drawdown, sharpe
 from numerai_assets.evaluation.score_summary import deflated_sharpe_of, summarise
 from numerai_assets.evaluation.selection_bias import deflated_sharpe, probabilistic_sharpe
 from numerai_assets.evaluation.uncertainty import effective_eras, estimate
