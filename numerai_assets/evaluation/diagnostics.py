@@ -58,16 +58,18 @@ def _score(rows: ScoredRows) -> dict[str, float]:
 
 
 def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.DataFrame:
-    """One row a score of `era_scores`: eras, mean, se (Newey-West), low and high (of the true mean, at 0.9), std, Sharpe,
-    max drawdown; scores without an era are left out.
+    """One row a score of `era_scores`, and fnc60 where the frame has it; scores without an era are left out.
 
+    Columns: eras, mean, se (Newey-West), low and high (of the true mean, at 0.9), std, Sharpe, max drawdown.
     trials: distinct variants that were judged on these eras, this one among them; they give the column deflated_sharpe,
     the probability of a true mean above 0 for the best of so many. None, where they were not counted, leaves it out.
     """
     deflated = [] if trials is None else ["deflated_sharpe"]
     columns = ["score", "eras", "mean", "se", "low", "high", "std", "sharpe", *deflated, "max_drawdown"]
     rows = []
-    for name in [*SCORES, "payout"]:
+    for name in [*SCORES, "fnc60", "payout"]:
+        if name not in scores:
+            continue
         known = scores[name].dropna()
         if known.empty:
             continue

@@ -84,7 +84,8 @@ def deflated_sharpe_of(eras: ArrayLike, scores: NDArray[np.float64], *, horizon:
     """`ScoreSummary.deflated_sharpe` alone, which takes no resampling; arguments and errors as in `summarise`."""
     values = np.asarray(scores, np.float64)
     worth = effective_eras(values, horizon=horizon, eras=eras)
-    return deflated_sharpe(sharpe(values[~np.isnan(values)]), trials=trials, observations=worth, **_moments(values))
+    ratio = float(sharpe(values))
+    return deflated_sharpe(ratio, trials=trials, observations=worth, **_moments(values))
 
 
 def _moments(values: NDArray[np.float64]) -> dict[str, float]:
