@@ -72,7 +72,7 @@ class EraFactor:
         rows = levels.shape[1]
         if not len(levels):
             return cls(levels, np.empty(0), np.empty((0, 0)), 0)
-        gram, sums = _integer_gram(levels), levels.sum(axis=1, dtype=np.int64).astype(np.float64)
+        gram, sums = integer_gram(levels), levels.sum(axis=1, dtype=np.int64).astype(np.float64)
         factor, share = _cholesky(_centred(gram, sums, rows))
         refinements = 0
         if share < _COLLINEAR:
@@ -238,7 +238,7 @@ def checked(values: NDArray[np.floating], rows: int) -> Array:
     return np.asarray(values, np.float64)
 
 
-def _integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
+def integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
     """(k, k) exact products of the features (k, n): at most 16 a row, so int32 holds those of any era."""
     # The one int8 matrix product at hand that sums in int32, and four times as fast as numpy's of float32 copies, which
     # are exact too. It has no public name in torch yet; a test holds it to the exact product.
