@@ -22,6 +22,7 @@ from numerai_assets.features.contract import Columns, FeatureBlock, FittedBlock,
 from numerai_assets.features.quintiles import quintiles
 from numerai_assets.features.registry import (
     BLOCKS,
+    SELECTION,
     create_block,
     create_fitted_block,
     fitted_block_class,
@@ -303,7 +304,8 @@ def eras_learned_from(workspace: Workspace, blocks: Iterable[str], vintage: int)
     for name in blocks:
         if name not in BLOCKS:
             facts = workspace.fitted_blocks.facts(name, vintage)
-            seen.setdefault(f"features:{facts.target}", set()).update(eras_of(facts.uses["fit"]))
+            use = "selection" if name == SELECTION else "features"
+            seen.setdefault(f"{use}:{facts.target}", set()).update(eras_of(facts.uses["fit"]))
     return {use: sorted(eras) for use, eras in seen.items()}
 
 
@@ -336,12 +338,18 @@ def with_blocks(
     """The panel of the given eras or live rounds with the columns of blocks as levels.
 
     blocks: what each was made with when it was fitted on. One that the settings ask for otherwise now is computed anew,
-    so that a vintage can predict whatever was changed since. learned: folder of each learned block.
+    so that a vintage can predict whatever was changed since. learned: folder of each learned block. Where a selection is
+    among them, only the features it selected are left of the panel's own.
     """
     if not blocks:
         return panel
     writer = BlockWriter(workspace)
+    if SELECTION in blocks:
+        selected = set(fitted_block_class(SELECTION).load(learned[SELECTION]).names_)
+        panel = panel.with_features([name for name in panel.feature_names if name in selected])
     for name, facts in blocks.items():
+        if name == SELECTION:
+            continue
         if name not in BLOCKS:
             panel = _with_learned(workspace, panel, keys, name, learned[name])
         elif name in workspace.settings.active_blocks and _as_json(writer.facts(name)) == _as_json(facts):

@@ -65,6 +65,7 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
     """
 
     name: ClassVar[str] = "mixing"
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -23,8 +23,14 @@ BLOCKS: dict[str, str] = {
 FITTED_BLOCKS: dict[str, str] = {
     "interactions": "numerai_assets.features.interactions:Interactions",
     "embeddings": "numerai_assets.features.factorisation:Embeddings",
+    "mixing": "numerai_assets.features.mixing:FeatureMixing",
+    # Gives no columns: it leaves a method those of its features that it selected.
+    "selection": "numerai_assets.features.selection:FeatureSelection",
 }
 """Learned, one for each vintage."""
+
+SELECTION = "selection"
+"""The learned block that takes features away instead of adding columns."""
 
 
 def create_block(name: str, parameters: dict[str, Any]) -> FeatureBlock:

@@ -58,6 +58,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
     """
 
     name: ClassVar[str] = "selection"
+    version: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
         self.num_threads = num_threads
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Sets `table_`, `selected_`, `stable_`, and, of eras, `fitted_eras_` and `judged_eras_`.
+        """Sets `table_`, `selected_` (also `names_`), `stable_`, and, of eras, `fitted_eras_` and `judged_eras_`.
 
         The panel holds nothing behind the caller's wall; eras without the target are left out. table_: one row a feature,
         best first, redundant ones after the others: feature, gain (share of the total), permutation (CORR lost by its
@@ -186,6 +187,8 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
     def _choose(self) -> None:
         apart = self.table_[self.table_["redundant_with"] == ""]
         self.selected_ = tuple(apart.loc[apart["gain"] > 0, "feature"].head(self.keep))
+        # What it gives a method, as other learned blocks give columns.
+        self.names_ = self.selected_
         self.stable_ = tuple(apart.loc[apart["stability"] >= self.stable, "feature"])
 
     def _train(self, panel: EraPanel, target: str, seed: int, trees: int) -> lgb.Booster:
