@@ -10,7 +10,7 @@ from numerai_tools import signals as oracle
 from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.churn import churn, common_rows, compare_eras, turnover
 
-LAWFUL = settings(deadline=None, max_examples=40)
+LAWFUL = settings(deadline=None, max_examples=15)
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -10,7 +10,7 @@ from numerai_tools import scoring as oracle
 from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.exposures import exposures_of_eras, feature_exposures
 
-LAWFUL = settings(deadline=None, max_examples=25)
+LAWFUL = settings(deadline=None, max_examples=12)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
