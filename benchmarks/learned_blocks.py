@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.table import Cost, Row, in_process, package, print_rows, timed
 from numerai_assets.evaluation.metrics import corr
+from numerai_assets.features.correlations import alike, mean_correlations
 from numerai_assets.features.mixing import FeatureMixing
 from numerai_assets.features.selection import FeatureSelection
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS
@@ -38,14 +39,15 @@ class PlainMixer(nn.Module):
         super().__init__()
         shape = bank.shape
         g, w, k = shape.groups, shape.width, shape.hidden
-        self.embed = nn.ModuleList(nn.Linear(shape.channels, w) for _ in range(g))
+        embeds = [nn.Linear(shape.channels, w) for _ in range(g)]
+        self.embed = nn.ModuleList(embeds)
         self.norm = nn.LayerNorm((g, w), elementwise_affine=False)
         self.token_in, self.token_out = nn.Linear(g, k), nn.Linear(k, g)
         self.channel_in, self.channel_out = nn.Linear(w, k), nn.Linear(k, w)
         self.to_units, self.to_prediction = nn.Linear(g * w, shape.units), nn.Linear(shape.units, 1)
         state = {name: values[mixer] for name, values in bank.state_dict().items()}
         with torch.no_grad():
-            for group, embed in enumerate(self.embed):
+            for group, embed in enumerate(embeds):
                 embed.weight.copy_(state["embed.weight"][group])
                 embed.bias.copy_(state["embed.bias"][group, :, 0])
             for name in ("token_in", "token_out", "channel_in", "channel_out", "to_units", "to_prediction"):
@@ -88,7 +90,7 @@ def mixer_rows(mixers: int, rows: int) -> list[Row]:
 
     def our_pass() -> Tensor:
         with torch.no_grad():
-            return bank(features)  # type: ignore[no-any-return]
+            return torch.cat([bank(features[some], some=some) for some in bank.parts(rows)])
 
     def their_pass() -> Tensor:
         with torch.no_grad():
@@ -96,7 +98,8 @@ def mixer_rows(mixers: int, rows: int) -> list[Row]:
 
     def our_step() -> None:
         bank.zero_grad()
-        torch.autograd.backward(-era_correlations(bank(features), target).sum())
+        for some in bank.parts(rows):
+            torch.autograd.backward(-era_correlations(bank(features[some], some=some), target).sum())
 
     def their_step() -> None:
         for mixer, seen in zip(plain, rows_first, strict=True):
@@ -167,13 +170,22 @@ def measure(quick: bool) -> list[Row]:
 
 
 def fit_mixing(eras: int, rows: int, features: int, epochs: int) -> None:
-    FeatureMixing(epochs=epochs, folds=2).fit(_panel(eras, rows, features), target=_TARGET, seed=0)
+    """With groups given: finding them costs the same for any number of eras."""
+    panel = _panel(eras, rows, features)
+    groups = {str(place): names.tolist() for place, names in enumerate(np.array_split(panel.feature_names, 8))}
+    FeatureMixing(epochs=epochs, groups=groups).fit(panel, target=_TARGET, seed=0)
 
 
-def transform_mixing(eras: int, rows: int, features: int) -> None:
-    block = FeatureMixing(epochs=1, folds=1, rows=64).fit(_panel(2, rows, features), target=_TARGET, seed=0)
-    for era in _panel(eras, rows, features).each_era():
-        block.transform(era)
+def find_groups(rows: int, features: int) -> None:
+    alike(mean_correlations(_panel(8, rows, features), 8), 8)
+
+
+def transform_cost(eras: int, rows: int, features: int) -> Cost:
+    """Of a later era, which two folds speak for, times `eras`."""
+    panel = _panel(5, rows, features)
+    block = FeatureMixing(epochs=1, rows=64).fit(panel.with_eras(panel.eras[:4]), target=_TARGET, seed=0)
+    later = panel.with_eras(panel.eras[4:])
+    return timed(lambda: [block.transform(later) for _ in range(eras)], repeats=1)
 
 
 def fit_selection(eras: int, rows: int, features: int, trees: int) -> None:
@@ -196,7 +208,7 @@ def _panel(eras: int, rows: int, features: int) -> EraPanel:
 def _print_whole(what: str, cost: Cost, eras: int) -> None:
     print(
         f"{what}: {cost.cpu_seconds:.1f} CPU s for {eras} eras, {cost.cpu_seconds / eras * 100:.0f} for 100; "
-        f"{cost.anonymous / 1e6:.0f} MB with the panel"
+        f"{cost.anonymous / 1e6:.0f} MB, panel included"
     )
 
 
@@ -209,5 +221,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     print_rows(measure(False))
     _print_whole("fit of 32 mixers, 2 folds, an epoch", in_process(fit_mixing, *size, 1), options.eras)
-    _print_whole("columns of 32 mixers, 1 fold", in_process(transform_mixing, *size), options.eras)
+    _print_whole("their columns of later eras", transform_cost(*size), options.eras)
+    groups = in_process(find_groups, *size[1:])
+    print(f"finding the groups, once: {groups.cpu_seconds:.1f} CPU s, {groups.anonymous / 1e6:.0f} MB with the panel")
     _print_whole("selection, 30 trees", in_process(fit_selection, *size, 30), options.eras)
+    _print_whole("selection, 60 trees", in_process(fit_selection, *size, 60), options.eras)

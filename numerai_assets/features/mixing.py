@@ -202,17 +202,18 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.epochs * len(panel.eras))
         curve = []
         for epoch in range(self.epochs):
-            reached = []
+            reached: list[float] = []
             for position in rng.permutation(len(panel.eras)):
                 features, aim = self._sampled(panel, int(position), rng)
                 dropped = bank.dropout(self.dropout, generator) if self.dropout else None
-                found = era_correlations(bank(features, dropped), aim)
                 optimiser.zero_grad()
-                # A sum, not a mean: each mixer takes the step it would take alone.
-                torch.autograd.backward(-found.sum())
+                for some in bank.parts(len(aim)):
+                    found = era_correlations(bank(features[some], dropped, some), aim)
+                    # A sum, not a mean: each mixer takes the step it would take alone.
+                    torch.autograd.backward(-found.sum())
+                    reached += found.tolist()
                 optimiser.step()
                 rate.step()
-                reached.append(float(found.detach().mean()))
             curve.append((float(np.mean(reached)), self._mean_correlation(bank, unseen)))
             progress("mixers trained", epoch + 1, self.epochs)
         return bank, curve
@@ -231,12 +232,14 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
 
     def _predictions(self, bank: MixerBank, levels: NDArray[np.int8]) -> NDArray[np.float32]:
         """(M, n) of features (k, n) int8."""
+        found = np.empty((self.mixers, levels.shape[1]), np.float32)
         with torch.no_grad():
-            parts = [
-                bank(self._inputs(levels[:, start : start + _ROWS])).cpu().numpy()
-                for start in range(0, levels.shape[1], _ROWS)
-            ]
-        return np.concatenate(parts, axis=1)
+            for start in range(0, levels.shape[1], _ROWS):
+                rows = slice(start, start + _ROWS)
+                features = self._inputs(levels[:, rows])
+                for some in bank.parts(features.shape[-1]):
+                    found[some, rows] = bank(features[some], some=some).cpu().numpy()
+        return found
 
     def _mean_correlation(self, bank: MixerBank, panel: EraPanel | None) -> float:
         """Mean over mixers and a few eras; NaN where there is no panel."""

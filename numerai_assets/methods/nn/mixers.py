@@ -15,7 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+ALL = slice(None)
+
 _EPSILON = 1e-5
+# Activations of a layer held at once, 2 MB of float32.
+_CELLS = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,25 @@ class MixerBank(nn.Module):
         self.to_units = _Affine((shape.mixers,), shape.groups * shape.width, shape.units, generator)
         self.to_prediction = _Affine((shape.mixers,), shape.units, 1, generator)
 
-    def units(self, features: Tensor, dropped: Sequence[Dropout] | None = None) -> Tensor:
-        """(M, h, n) penultimate activations, in (-1, 1). dropped: one a block, in training."""
-        mixed = self.embed(features)
+    def units(self, features: Tensor, dropped: Sequence[Dropout] | None = None, some: slice = ALL) -> Tensor:
+        """(M, h, n) penultimate activations, in (-1, 1). dropped: one a block, in training. some: mixers, of which alone
+        the features are given."""
+        mixed = self.embed(features, some)
         for place, block in enumerate(self.blocks):
-            mixed = block(mixed, None if dropped is None else dropped[place])
-        return torch.tanh(self.to_units(_row_norm(mixed).flatten(1, 2)))
+            mixed = block(mixed, None if dropped is None else dropped[place], some)
+        return torch.tanh(self.to_units(_row_norm(mixed).flatten(1, 2), some))
 
-    def forward(self, features: Tensor, dropped: Sequence[Dropout] | None = None) -> Tensor:
-        """(M, n) one prediction a mixer."""
-        predictions: Tensor = self.to_prediction(self.units(features, dropped))
+    def forward(self, features: Tensor, dropped: Sequence[Dropout] | None = None, some: slice = ALL) -> Tensor:
+        """(M, n) one prediction a mixer; of `some`, theirs."""
+        predictions: Tensor = self.to_prediction(self.units(features, dropped, some), some)
         return predictions.squeeze(1)
+
+    def parts(self, rows: int) -> list[slice]:
+        """Mixers to take at a time, all in turn: on the CPU as many as its cache holds the activations of."""
+        shape = self.shape
+        cells = shape.groups * max(shape.width, shape.hidden) * rows
+        at_once = max(1, _CELLS // cells) if self.embed.weight.device.type == "cpu" else shape.mixers
+        return [slice(start, start + at_once) for start in range(0, shape.mixers, at_once)]
 
     def dropout(self, share: float, generator: torch.Generator) -> list[Dropout]:
         """A draw of what each block drops, the same for all rows: a draw for each cell costs a third of a step."""
@@ -83,9 +95,9 @@ class _Affine(nn.Module):
         self.weight = nn.Parameter(_uniform((*lead, outputs, inputs), bound, generator))
         self.bias = nn.Parameter(_uniform((*lead, outputs, 1), bound, generator))
 
-    def forward(self, values: Tensor) -> Tensor:
-        product: Tensor = self.weight @ values
-        return product + self.bias
+    def forward(self, values: Tensor, some: slice) -> Tensor:
+        product: Tensor = self.weight[some] @ values
+        return product + self.bias[some]
 
 
 class _Block(nn.Module):
@@ -96,16 +108,16 @@ class _Block(nn.Module):
         # The 1 is where a weight that all groups share meets each of them.
         self.channel_in, self.channel_out = _Affine((m, 1), w, k, generator), _Affine((m, 1), k, w, generator)
 
-    def forward(self, values: Tensor, kept: Dropout | None) -> Tensor:
+    def forward(self, values: Tensor, kept: Dropout | None, some: slice) -> Tensor:
         """(M, g, w, n) from the same."""
-        across = torch.relu(self.token_in(_row_norm(values).flatten(2, 3)))
+        across = torch.relu(self.token_in(_row_norm(values).flatten(2, 3), some))
         if kept is not None:
-            across = across * kept.tokens
-        values = values + self.token_out(across).unflatten(2, values.shape[2:])
-        inside = torch.relu(self.channel_in(_row_norm(values)))
+            across = across * kept.tokens[some]
+        values = values + self.token_out(across, some).unflatten(2, values.shape[2:])
+        inside = torch.relu(self.channel_in(_row_norm(values), some))
         if kept is not None:
-            inside = inside * kept.channels
-        mixed: Tensor = values + self.channel_out(inside)
+            inside = inside * kept.channels[some]
+        mixed: Tensor = values + self.channel_out(inside, some)
         return mixed
 
 

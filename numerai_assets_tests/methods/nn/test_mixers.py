@@ -52,6 +52,22 @@ def test_each_mixer_predicts_what_it_would_alone(shape: MixerShape) -> None:
         torch.testing.assert_close(together[mixer : mixer + 1], alone(bank, mixer)(features[mixer : mixer + 1]))
 
 
+@given(shape=SHAPES, start=st.integers(0, 3), count=st.integers(1, 4))
+@LAWFUL
+def test_some_of_the_mixers_predict_what_they_do_among_all(shape: MixerShape, start: int, count: int) -> None:
+    bank, features = bank_of(shape), inputs(shape)
+    some, dropped = slice(start, start + count), bank.dropout(0.5, torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(bank(features[some], dropped, some), bank(features, dropped)[some])
+
+
+@pytest.mark.parametrize("rows", [1, 10_000, 10_000_000])
+def test_the_parts_of_a_bank_are_all_its_mixers_in_order(rows: int) -> None:
+    bank = bank_of(MixerShape(mixers=5, groups=2, channels=2))
+
+    assert [mixer for part in bank.parts(rows) for mixer in range(5)[part]] == list(range(5))
+
+
 @given(shape=SHAPES, seed=st.integers(0, 99))
 @LAWFUL
 def test_a_row_s_prediction_does_not_depend_on_the_other_rows(shape: MixerShape, seed: int) -> None:
