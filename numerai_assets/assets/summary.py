@@ -72,7 +72,7 @@ def _validation(scores: Scores, ledger: HoldoutLedger) -> Section:
             Shown(figures.cumulative(scores), "Cumulative scores"),
             Shown(figures.drawdowns(scores), "Drawdowns"),
             *(
-                Shown(validation_table(frame, trials=ledger.trials(frame.index)), f"All scores of {method}")
+                Shown(validation_table(frame, trials=ledger.trials(frame.index) or None), f"All scores of {method}")
                 for method, frame in scores.items()
             ),
         ]
