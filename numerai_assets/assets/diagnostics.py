@@ -49,10 +49,12 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
         with measured() as cost:
             note_look(workspace, method)
             scores = era_scores(scored_rows(workspace, method))
-            scores = scores.join(neutral_scores(workspace, method, scores, known=read_scores(workspace, method)))
+            neutral = neutral_scores(workspace, method, scores, known=read_scores(workspace, method))
+            scores = scores.join(neutral).rename_axis(scores.index.name)
             path = workspace.diagnostics_path(method)
             with replacing_file(path) as aside:
-                scores.to_parquet(aside)
+                # Consecutive eras are written as a column too, for other programs.
+                scores.to_parquet(aside, index=True)
         trials = workspace.holdout_ledger.trials(scores.index)
         shown = validation_table(scores, trials=trials)
         plot = cumulative_scores(scores, f"{method}: out of sample, {len(scores)} eras")
