@@ -28,6 +28,8 @@ MODULES = (
     "loading",
     "increment",
     "look_alikes",
+    "momentum_blocks",
+    "learned_blocks",
     "price_momentum",
 )
 
