@@ -8,7 +8,7 @@ from numerai_assets.assets.blocks import block_assets
 from numerai_assets.assets.diagnostics import diagnostics_asset
 from numerai_assets.assets.features import cleaned_features, era_store, live_features
 from numerai_assets.assets.models import model_asset
-from numerai_assets.assets.performance import scores_asset
+from numerai_assets.assets.performance import scores_asset, weekly_report
 from numerai_assets.assets.predictions import live_predictions_asset, out_of_sample_asset
 from numerai_assets.assets.prices import price_assets
 from numerai_assets.assets.release import round_files, weekly_files
@@ -38,6 +38,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(asset for method in methods for asset in _stages(method, settings.methods[method].blocks)),
             *(submission_asset(slot, method, methods) for slot, method in settings.slots.items()),
             scores_asset(list(settings.slots)),
+            weekly_report,
         ],
         asset_checks=[
             *CHECKS,

@@ -44,13 +44,14 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
         ],
     )
     def _diagnostics(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        from numerai_assets.evaluation.breakdowns import regimes
         from numerai_assets.evaluation.plots import cumulative_scores
 
         with measured() as cost:
             note_look(workspace, method)
             scores = era_scores(scored_rows(workspace, method))
             neutral = neutral_scores(workspace, method, scores, known=read_scores(workspace, method))
-            scores = scores.join(neutral).rename_axis(scores.index.name)
+            scores = scores.join(neutral).rename_axis("era")
             path = workspace.diagnostics_path(method)
             with replacing_file(path) as aside:
                 # Consecutive eras are written as a column too, for other programs.
@@ -64,6 +65,7 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
             {
                 "validation": table(shown),
                 "cumulative_scores": picture(plot, "cumulative scores"),
+                "regimes": table(regimes(scores)),
                 "dagster/uri": dg.MetadataValue.path(str(path)),
                 "eras": len(scores),
                 "vintages": int(vintages),

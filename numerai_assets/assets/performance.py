@@ -1,4 +1,4 @@
-"""What past submissions have scored so far, as the tournament says."""
+"""What past submissions have scored so far, as the tournament says, and the page that tells of all."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import pandas as pd
 from numerai_assets.assets.reporting import result, table
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.assets.workspace import Workspace
+from numerai_assets.eras import era_label
 from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.tournament.scores import COLUMNS, fetch_scores, latest_scores
 
@@ -47,6 +48,21 @@ def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
         )
 
     return live_scores
+
+
+@dg.asset(
+    key=["performance", "weekly_report"],
+    group_name="performance",
+    kinds={"html"},
+    deps=[dg.AssetKey(["performance", "live_scores"])],
+)
+def weekly_report(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+    """The whole state of affairs on one HTML page: a page a week, written anew at each of its rounds."""
+    from numerai_assets.assets.summary import write_report
+
+    path = workspace.folder / "reports" / f"era-{era_label(workspace.store.newest_era())}.html"
+    write_report(workspace, path)
+    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
 
 def read_live_scores(workspace: Workspace) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
             *(live_predictions_key(m) for m in methods),
             *(submission_key(slot) for slot in settings.slots),
         ],
-        "performance": [dg.AssetKey(["performance", "live_scores"])],
+        "performance": [dg.AssetKey(["performance", name]) for name in ("live_scores", "weekly_report")],
     }
     descriptions = {
         "release": "Fetch the features and targets of the data version that changed.",
@@ -72,7 +72,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
         "out_of_sample": "Predict eras that came after a vintage was fitted.",
         "diagnostics": "Score the out-of-sample predictions of all vintages.",
         "round": "Predict a round's live rows and submit them.",
-        "performance": "Read the scores of past submissions.",
+        "performance": "Read the scores of past submissions and write the report.",
     }
     return [
         dg.define_asset_job(name, dg.AssetSelection.assets(*keys), description=descriptions[name])
