@@ -7,6 +7,9 @@
 3. The later half of the eras, a purge away, confirms the form's effect beyond additive ones, at a level so strict that
    a search through noise is expected to bring `expected_false` pairs in all.
 
+A pair is judged given its own two features alone: where both stand for a third, the square of that one looks like a
+product of theirs, and is confirmed as such. Numerai's targets have next to no such effects of single features.
+
 Bounded by counts, never by a clock, so the same panel gives the same columns.
 """
 
