@@ -5,6 +5,7 @@ eras whose target had resolved are a series, which STL (Cleveland, Cleveland, Mc
 statsmodels, robust) takes apart anew at each era at hand. A row gets its exposure times each part.
 """
 
+import hashlib
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -17,12 +18,15 @@ from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of, resolve_la
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.group_exposures import NAMED_GROUPS, GroupExposures, check_groups, group_exposures
+from numerai_assets.features.kept import Kept
 from numerai_assets.features.pictures import COLOURS, png, side_by_side
 from numerai_assets.store.panel import EraPanel
 
 PARTS = ("trend", "cycle", "rest")
 
 _LEAST_CYCLES = 2
+# Eras whose payoffs are kept: many, as each is a few numbers.
+_KEPT: Kept[NDArray[np.float64]] = Kept(4096)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -113,7 +117,14 @@ class GroupPayoffs:
                 f"{self.target} of era {era_label(era)} has no value, though it had resolved by era "
                 f"{era_label(history.era)}; bring the store's targets up to date and compute the era again"
             )
-        return payoffs(group_exposures(history.panel(era), history.feature_sets, self.groups), target)
+        panel = history.panel(era)
+        made = group_exposures(panel, history.feature_sets, self.groups)
+        if not panel.digests:
+            return payoffs(made, target)
+        # The digests are of features alone: a target may have been published anew.
+        paid_by = hashlib.blake2b(target.tobytes(), digest_size=16).digest()
+        members = tuple(history.feature_sets[group] for group in self.groups)
+        return _KEPT.of((panel.digests, panel.feature_names, members, paid_by), lambda: payoffs(made, target))
 
     def _parts(self, paid: NDArray[np.float64], era: int) -> NDArray[np.float64]:
         """(groups, parts) of payoffs (eras, groups) that end with the era that had just resolved."""

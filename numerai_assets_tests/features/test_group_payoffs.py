@@ -1,5 +1,7 @@
 """Payoffs of groups: correlations, taken apart as statsmodels does, in phase with the era at hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -106,6 +108,18 @@ def test_a_row_gets_its_standard_score_times_each_part() -> None:
     agility = past.panel.blocks[0][8:].sum(axis=0)
     expected = trend * (agility - agility.mean()) / agility.std()
     np.testing.assert_allclose(found["agility_trend"], expected, rtol=2e-3, atol=1e-4)
+
+
+def test_payoffs_that_were_kept_are_those_that_would_be_made_and_new_targets_are_paid_anew() -> None:
+    past = made_past()
+    block = GroupPayoffs(groups=GROUPS, look_back=60, period=6)
+    kept = replace(past, eras={era: replace(panel, digests=(f"kept {era}",)) for era, panel in past.eras.items()})
+    revised = kept.with_targets(50, {"target_ender_60": 1 - past.eras[50].target("target_ender_60")})
+
+    first = kept.columns_of(block)
+
+    assert first.tobytes() == kept.columns_of(block).tobytes() == past.columns_of(block).tobytes()
+    assert (revised.columns_of(block) != first).any()
 
 
 def test_before_two_cycles_have_resolved_there_are_no_values() -> None:
