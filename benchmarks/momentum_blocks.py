@@ -148,7 +148,8 @@ class Notebook:
         score = (now - now.mean()) / now.std(ddof=0)
         found = []
         for group in now:
-            whole = STL(paid[group].to_numpy(), period=block.period, robust=True).fit()
+            steady = {"seasonal": 10 * len(paid) + 1, "seasonal_deg": 0, "trend_deg": 0}
+            whole = STL(paid[group].to_numpy(), period=block.period, robust=True, **steady).fit()
             found += [score[group] * part[-1] for part in (whole.trend, whole.seasonal, whole.resid)]
         return np.array(found)
 
