@@ -1,21 +1,24 @@
-"""Scoring many predictions over many eras: CORR and MMC on two targets, against one era of pandas at a time.
+"""Scoring many predictions over many eras, against one era of pandas at a time.
 
     python -m benchmarks.scoring --eras 20 --rows 6000 --predictions 50
+    python -m benchmarks.scoring --eras 600 --rows 6000 --predictions 10
 
-`numerai-tools` calls its `numerai_corr` and `correlation_contribution` in a loop over the eras; `pandas` is the loop
-many notebooks have: rank, normal quantile and correlation by frame methods, CORR alone.
+`numerai-tools` calls its functions era by era in a groupby: `numerai_corr` and `correlation_contribution` on two targets,
+and, among all scores that need no features, `spearman_correlation` and `numerai_corr` with the meta model for CWMM too.
+`pandas` is the groupby many notebooks have: rank, normal quantile and correlation by frame methods, CORR alone.
 """
 
 import argparse
+import functools
 
 import numpy as np
 import pandas as pd
-from numerai_tools.scoring import correlation_contribution, numerai_corr
+from numerai_tools.scoring import correlation_contribution, numerai_corr, spearman_correlation
 from numpy.typing import NDArray
 from scipy.stats import norm
 
 from benchmarks.table import Row, package, print_rows, timed
-from numerai_assets.evaluation.metrics import Score, score_eras
+from numerai_assets.evaluation.metrics import Kind, Score, score_eras
 
 Array = NDArray[np.float64]
 REPEATS = 3
@@ -32,24 +35,36 @@ def made_up(eras: int, rows: int, predictions: int) -> tuple[Array, list[int], d
     return guesses, [rows] * eras, targets, rng.random(n)
 
 
-def ours(guesses: Array, rows_of_era: list[int], targets: dict[str, Array], meta: Array) -> dict[str, Array]:
+def ours(
+    guesses: Array, rows_of_era: list[int], targets: dict[str, Array], meta: Array, *, every: bool = False
+) -> dict[str, Array]:
+    """CORR and MMC with each target; with `every`, Spearman with each and CWMM too."""
     wanted = {f"corr{name}": Score(target) for name, target in targets.items()}
     wanted |= {f"mmc{name}": Score(target, meta) for name, target in targets.items()}
+    if every:
+        wanted |= {f"spearman{name}": Score(target, kind=Kind.SPEARMAN) for name, target in targets.items()}
+        wanted["cwmm"] = Score(meta, kind=Kind.CWMM)
     return score_eras(guesses, rows_of_era, wanted)
 
 
 def by_numerai_tools(
-    guesses: Array, rows_of_era: list[int], targets: dict[str, Array], meta: Array
+    guesses: Array, rows_of_era: list[int], targets: dict[str, Array], meta: Array, *, every: bool = False
 ) -> dict[str, Array]:
-    scores: dict[str, list[Array]] = {f"{score}{name}": [] for score in ("corr", "mmc") for name in targets}
-    for era in range(len(rows_of_era)):
-        place = slice(sum(rows_of_era[:era]), sum(rows_of_era[: era + 1]))
-        ids = pd.Index([f"n{row:06d}" for row in range(rows_of_era[era])])
-        frame, model = pd.DataFrame(guesses[place], ids), pd.Series(meta[place], ids, name="meta")
-        for name, target in targets.items():
-            aim = pd.Series(target[place], ids, name="target")
-            scores[f"corr{name}"].append(numerai_corr(frame, aim).to_numpy())
-            scores[f"mmc{name}"].append(correlation_contribution(frame, model, aim).to_numpy())
+    era = np.repeat(np.arange(len(rows_of_era)), rows_of_era)
+    table = pd.DataFrame(guesses, [f"n{row:08d}" for row in range(len(guesses))])
+    extra = pd.DataFrame({"era": era, "meta": meta, **targets}, table.index)
+    scores: dict[str, list[Array]] = {}
+    for _, rows in pd.concat([table, extra], axis=1).groupby("era"):
+        frame, model = rows[list(table)], rows["meta"]
+        found = {f"corr{name}": numerai_corr(frame, rows[name]) for name in targets}
+        found |= {f"mmc{name}": correlation_contribution(frame, model, rows[name]) for name in targets}
+        if every:
+            found["cwmm"] = numerai_corr(frame, model, target_pow15=False)
+            for name in targets:
+                of_target = functools.partial(spearman_correlation, rows[name])
+                found[f"spearman{name}"] = frame.apply(of_target)
+        for score, values in found.items():
+            scores.setdefault(score, []).append(values.to_numpy())
     return {name: np.stack(values) for name, values in scores.items()}
 
 
@@ -72,26 +87,33 @@ def measure(
 ) -> list[Row]:
     """Rows of the table. RuntimeError when the ways disagree by more than 1e-9."""
     eras, rows, predictions = eras or (3 if quick else 20), rows or 6000, predictions or 50
-    guesses, rows_of_era, targets, meta = made_up(eras, rows, predictions)
-    mine, theirs = ours(guesses, rows_of_era, targets, meta), by_numerai_tools(guesses, rows_of_era, targets, meta)
+    guesses, rows_of_era, targets, _ = inputs = made_up(eras, rows, predictions)
+    mine, theirs = ours(*inputs, every=True), by_numerai_tools(*inputs, every=True)
     apart = max(float(np.abs(mine[name] - theirs[name]).max()) for name in theirs)
     alone = score_eras(guesses, rows_of_era, {"corr": Score(targets["60"])})["corr"]
     apart = max(apart, float(np.abs(alone - by_pandas(guesses, rows_of_era, targets["60"])).max()))
     if not apart < 1e-9:
         raise RuntimeError(f"scores differ by {apart:.2g}")
     size = f"{eras} eras x {rows:,} x {predictions} predictions"
+    peer, again = f"{package('numerai-tools')}, era by era", REPEATS if quick else 1
     return [
         Row(
             f"CORR and MMC, 2 targets, {size}",
-            timed(lambda: ours(guesses, rows_of_era, targets, meta), repeats=REPEATS),
-            f"{package('numerai-tools')}, era by era",
-            timed(lambda: by_numerai_tools(guesses, rows_of_era, targets, meta), repeats=1 if not quick else REPEATS),
+            timed(lambda: ours(*inputs), repeats=REPEATS),
+            peer,
+            timed(lambda: by_numerai_tools(*inputs), repeats=again),
+        ),
+        Row(
+            f"and Spearman and CWMM, {size}",
+            timed(lambda: ours(*inputs, every=True), repeats=REPEATS),
+            peer,
+            timed(lambda: by_numerai_tools(*inputs, every=True), repeats=again),
         ),
         Row(
             f"CORR, {size}",
             timed(lambda: score_eras(guesses, rows_of_era, {"corr": Score(targets["60"])}), repeats=REPEATS),
             f"{package('pandas')}, era by era",
-            timed(lambda: by_pandas(guesses, rows_of_era, targets["60"]), repeats=1 if not quick else REPEATS),
+            timed(lambda: by_pandas(guesses, rows_of_era, targets["60"]), repeats=again),
         ),
     ]
 

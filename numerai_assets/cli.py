@@ -141,7 +141,7 @@ def backfill(eras: str | None, vintages: str | None) -> None:
 )
 @guarded
 def report(output: Path | None) -> None:
-    """Write one HTML page: validation, submissions, live scores."""
+    """Write one HTML page: validation, regimes, exposures, live scores, submissions, drift."""
     from numerai_assets.assets.summary import write_report
 
     workspace = _workspace(load_settings())

@@ -1,22 +1,25 @@
 """The Dagster entry point: assets, checks, jobs, schedules, sensors and resources put together, nothing else."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
+from numerai_assets.assets.blocks import block_assets
 from numerai_assets.assets.diagnostics import diagnostics_asset
 from numerai_assets.assets.features import cleaned_features, era_store, live_features
 from numerai_assets.assets.models import model_asset
 from numerai_assets.assets.performance import scores_asset
 from numerai_assets.assets.predictions import live_predictions_asset, out_of_sample_asset
+from numerai_assets.assets.prices import price_assets
 from numerai_assets.assets.release import round_files, weekly_files
 from numerai_assets.assets.submissions import submission_asset
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.jobs import build_jobs
 from numerai_assets.automation.triggers import build_schedule, build_sensor
 from numerai_assets.checks.data_checks import CHECKS
-from numerai_assets.checks.model_checks import checks_of
+from numerai_assets.checks.model_checks import block_wall_held, checks_of
+from numerai_assets.features.registry import BLOCKS
 from numerai_assets.settings import Settings, load_settings
-
-_STAGES_OF_A_METHOD = (model_asset, out_of_sample_asset, diagnostics_asset, live_predictions_asset)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -30,11 +33,17 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             era_store,
             cleaned_features,
             live_features,
-            *(stage(method) for method in methods for stage in _STAGES_OF_A_METHOD),
+            *block_assets(settings),
+            *price_assets(settings),
+            *(asset for method in methods for asset in _stages(method, settings.methods[method].blocks)),
             *(submission_asset(slot, method, methods) for slot, method in settings.slots.items()),
             scores_asset(list(settings.slots)),
         ],
-        asset_checks=[*CHECKS, *(check for method in methods for check in checks_of(method))],
+        asset_checks=[
+            *CHECKS,
+            *(check for method in methods for check in checks_of(method)),
+            *(block_wall_held(name) for name in settings.active_blocks if name not in BLOCKS),
+        ],
         jobs=jobs,
         schedules=[build_schedule(next(job for job in jobs if job.name == "release"))],
         sensors=[build_sensor(jobs)],
@@ -42,6 +51,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         # Steps are small and the libraries heavy: one process a run, not one a step.
         executor=dg.in_process_executor,
     )
+
+
+def _stages(method: str, blocks: Sequence[str]) -> list[dg.AssetsDefinition]:
+    return [
+        model_asset(method, blocks),
+        out_of_sample_asset(method),
+        diagnostics_asset(method),
+        live_predictions_asset(method, blocks),
+    ]
 
 
 defs = build_definitions(load_settings())

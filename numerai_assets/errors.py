@@ -73,5 +73,9 @@ class ScoringError(NumeraiAssetsError):
     """Predictions cannot be scored or neutralised as they were given."""
 
 
+class SplitError(NumeraiAssetsError):
+    """Eras cannot be split into what is fitted and what is judged as it was asked."""
+
+
 class SandboxError(NumeraiAssetsError):
     """The local tournament cannot do what was asked."""

@@ -33,7 +33,7 @@ _ENVIRONMENT_ONLY = frozenset(
 )
 
 # Tables whose keys are the user's own, checked by what they name.
-_TABLES_OF_NAMES = ("NUMERAI_SLOTS__", "NUMERAI_METHODS__")
+_TABLES_OF_NAMES = ("NUMERAI_SLOTS__", "NUMERAI_METHODS__", "NUMERAI_FEATURES__")
 
 
 class _Section(BaseModel):
@@ -48,6 +48,8 @@ class ReleaseSettings(_Section):
 class RetrainPolicy(_Section):
     every_eras: int = Field(4, ge=1)
     history_every_eras: int = Field(52, ge=1)
+    # Where the grid of vintages begins; None is the last train era of the release.
+    first_vintage: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _history_lies_on_the_live_grid(self) -> "RetrainPolicy":
@@ -63,6 +65,14 @@ class Cleaning(_Section):
     missing: Literal["median", "mean", "mode", "knn", "keep"] = "median"
 
 
+def _in_full(target: str) -> str:
+    try:
+        horizon_of(target)
+    except CalendarError as error:
+        raise ValueError(str(error)) from None
+    return target
+
+
 class MethodSettings(_Section):
     profile: Literal["quick", "full"] = "quick"
     target: str = PAYOUT_TARGET
@@ -71,14 +81,23 @@ class MethodSettings(_Section):
     # Hyperparameters that replace those of the profile: keyword arguments of the method's constructor.
     parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
 
-    @field_validator("target")
-    @classmethod
-    def _named_in_full(cls, target: str) -> str:
-        try:
-            horizon_of(target)
-        except CalendarError as error:
-            raise ValueError(str(error)) from None
-        return target
+    # Feature blocks that are on, whose columns it is given beside the feature set.
+    blocks: tuple[str, ...] = ()
+
+    _named_in_full = field_validator("target")(_in_full)
+
+
+class FeatureBlockSettings(_Section):
+    # Computed for every era and live round, or, where it is learned, fitted for every vintage.
+    on: bool = False
+    # Keyword arguments of the block.
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    # Of a learned block: what it is learned from.
+    target: str = PAYOUT_TARGET
+    feature_set: str = "all"
+    seed: int = Field(0, ge=0)
+
+    _named_in_full = field_validator("target")(_in_full)
 
 
 class GateLimits(_Section):
@@ -152,10 +171,13 @@ class Settings(BaseSettings):
     data_version: str = "v5.3"
     # Of what is made from the store before a fit and would be made again, the same, for the next fit on the same rows.
     cache_gigabytes: float = Field(4.0, ge=0)
+    # A daily price panel of one's own, for technical indicators by ticker and date; the sandbox's own on its price market.
+    prices: Path | None = None
     slots: dict[str, str] = Field(default_factory=dict)
     release: ReleaseSettings = ReleaseSettings()
     retrain: RetrainPolicy = RetrainPolicy()
     cleaning: Cleaning = Cleaning()
+    features: dict[str, FeatureBlockSettings] = Field(default_factory=dict)
     methods: dict[str, MethodSettings] = Field(default_factory=lambda: {"benchmark": MethodSettings()})
     gate: GateLimits = GateLimits()
     deadline: Deadline = Deadline()
@@ -169,6 +191,25 @@ class Settings(BaseSettings):
             if method not in known:
                 raise ValueError(f"slots.{slot}: no [methods.{method}] in the settings{_suggestion(method, known)}")
         return self
+
+    @model_validator(mode="after")
+    def _methods_name_blocks_that_are_on(self) -> "Settings":
+        for method, settings in self.methods.items():
+            for block in settings.blocks:
+                if block not in self.active_blocks:
+                    raise ValueError(f"methods.{method}.blocks: {block} is not on; set [features.{block}] on = true")
+        return self
+
+    @property
+    def active_blocks(self) -> list[str]:
+        """Feature blocks that are on."""
+        return [name for name, block in self.features.items() if block.on]
+
+    @property
+    def price_panel(self) -> Path | None:
+        """The price panel in force, if there is one."""
+        is_price_market = self.tournament == "sandbox" and self.sandbox.market == "prices"
+        return self.prices or (self.sandbox.prices if is_price_market else None)
 
     @property
     def workspace(self) -> Path:
@@ -256,9 +297,10 @@ def _paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[s
 
 
 def _siblings(path: tuple[str, ...]) -> list[str]:
-    """Keys that may stand where `path` does; those of a table of methods are the same for each."""
-    if path[0] == "methods" and len(path) == 3:
-        return list(MethodSettings.model_fields)
+    """Keys that may stand where `path` does; those of a table of methods, or of feature blocks, are the same for each."""
+    tables: dict[str, type[BaseModel]] = {"methods": MethodSettings, "features": FeatureBlockSettings}
+    if path[0] in tables and len(path) == 3:
+        return list(tables[path[0]].model_fields)
     return [known[-1] for known in _paths(Settings) if known[:-1] == path[:-1]]
 
 

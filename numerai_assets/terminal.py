@@ -18,6 +18,7 @@ _LABELS = {
     "corr20": "CORR ender_20",
     "mmc20": "MMC ender_20",
     "bmc20": "BMC ender_20",
+    "fnc60": "FNC ender_60",
     "payout": "payout 3 CORR + 15 MMC",
 }
 

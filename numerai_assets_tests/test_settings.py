@@ -40,6 +40,7 @@ def test_without_file_and_environment_nobody_real_is_talked_to() -> None:
     assert settings.release.increments
     assert settings.retrain.every_eras == 4
     assert settings.retrain.history_every_eras == 52
+    assert settings.retrain.first_vintage is None
 
 
 def test_the_file_in_the_working_folder_is_read(write_settings: WriteSettings) -> None:
@@ -187,6 +188,7 @@ def test_keys_in_the_file_are_refused_and_sent_to_the_environment(write_settings
     [
         ('tournament = "signals"', "tournament", "'signals'"),
         ("[retrain]\nevery_eras = 0", "retrain.every_eras", "0"),
+        ("[retrain]\nfirst_vintage = 0", "retrain.first_vintage", "0"),
         ('[cleaning]\nmissing = "zero"', "cleaning.missing", "'zero'"),
         ("[sandbox]\nport = 70000", "sandbox.port", "70000"),
         ("[network]\ntimeout_seconds = -1", "network.timeout_seconds", "-1"),

@@ -58,7 +58,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "features-changed": {"releases": 3},
 }
 # A cron job looks every five minutes while a weekday round is open, every half hour at a weekend.
-_TRIES_ONCE_SUBMITTED = 3
+_TRIES_ONCE_PROVEN = 3
 # Releases that a fault of the data lasts, at most.
 _LASTS = 3
 _WEEKDAY_STEP, _WEEKEND_STEP = dt.timedelta(minutes=5), dt.timedelta(minutes=30)
@@ -149,7 +149,7 @@ class Rehearsal:
             outcome = self._run_once()
             is_done = outcome.error is None and not outcome.was_killed
             # What else is due may be in trouble for days; it is tried anew with the next round.
-            if self._in_effect(number) and (is_done or tried >= _TRIES_ONCE_SUBMITTED):
+            if self._is_proven(number) and (is_done or tried >= _TRIES_ONCE_PROVEN):
                 break
             status = process.advance(self.world, f"{status.now + step:%Y-%m-%dT%H:%M}")
             assert status.now is not None
@@ -168,8 +168,8 @@ class Rehearsal:
                 self.ledger.wrong.append(f"a run ended in a traceback: {outcome.error.splitlines()[-1]}")
         return outcome
 
-    def _in_effect(self, number: int) -> bool:
-        return len(self._state().submissions(round_number=number, selected=1)) == 1
+    def _is_proven(self, number: int) -> bool:
+        return any(receipt["step"] == "proven" for receipt in self._receipts(number))
 
     def _judge(self, number: int, *, alerts_in_window: int) -> None:
         """Compares what the server has for a round that is over with what the pipeline's receipt says."""

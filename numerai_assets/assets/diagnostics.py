@@ -1,17 +1,27 @@
 """What the out-of-sample predictions of all vintages of a method would have scored."""
 
+import datetime as dt
+import hashlib
+import json
 from collections.abc import Iterator
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
+from numerai_assets.assets.models import feature_set, made_with
 from numerai_assets.assets.predictions import out_of_sample_key
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import measured, picture, result, table
 from numerai_assets.assets.workspace import Workspace
+from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.evaluation.diagnostics import ScoredRows, era_scores, validation_table
 from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.holdout_ledger import Look
 from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS
+
+NEUTRAL_SET = "fncv3_features"
+NEUTRAL_SCORES = ("fnc60", "largest_exposure", "mean_exposure")
 
 
 def diagnostics_key(method: str) -> dg.AssetKey:
@@ -37,11 +47,14 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
         from numerai_assets.evaluation.plots import cumulative_scores
 
         with measured() as cost:
+            note_look(workspace, method)
             scores = era_scores(scored_rows(workspace, method))
+            scores = scores.join(neutral_scores(workspace, method, scores, known=read_scores(workspace, method)))
             path = workspace.diagnostics_path(method)
             with replacing_file(path) as aside:
                 scores.to_parquet(aside)
-        shown = validation_table(scores)
+        trials = workspace.holdout_ledger.trials(scores.index)
+        shown = validation_table(scores, trials=trials)
         plot = cumulative_scores(scores, f"{method}: out of sample, {len(scores)} eras")
         numbers = {f"{score}_mean": float(mean) for score, mean in zip(shown["score"], shown["mean"], strict=True)}
         vintages = scores["vintage"].nunique()
@@ -52,12 +65,60 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
                 "dagster/uri": dg.MetadataValue.path(str(path)),
                 "eras": len(scores),
                 "vintages": int(vintages),
+                "variants_tried_on_these_eras": trials,
+                "largest_exposure_mean": float(scores["largest_exposure"].mean()),
+                "mean_exposure_mean": float(scores["mean_exposure"].mean()),
             }
             | numbers,
             cost,
         )
 
     return _diagnostics
+
+
+def note_look(workspace: Workspace, method: str) -> None:
+    """Puts into the ledger that the method, as the settings have it now, is judged on the eras it has predicted."""
+    vintages = workspace.vintages.vintages(method)
+    eras = [era for vintage in vintages for era in workspace.predictions.eras(method, vintage)]
+    if eras:
+        made = json.dumps([method, made_with(workspace, method)], sort_keys=True)
+        variant = hashlib.sha256(made.encode()).hexdigest()[:16]
+        workspace.holdout_ledger.record(
+            Look(dt.datetime.now(dt.UTC), method, "diagnostics", min(eras), max(eras), (variant,))
+        )
+
+
+def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, known: pd.DataFrame) -> pd.DataFrame:
+    """FNC on the payout target and exposures by era (index) of what `scores` scored; what is `known` is not computed again.
+
+    fnc60: CORR of what is left when neutralised to the set fncv3_features, NaN until the target is known.
+    largest_exposure, mean_exposure: of the absolute correlations with all features. All NaN where a row of the era was
+    not predicted.
+    """
+    from numerai_assets.evaluation.exposures import feature_exposures
+    from numerai_assets.evaluation.neutralisation import EraFactor, feature_neutral_corr
+
+    store = workspace.store
+    neutralised = store.panel([era_label(int(era)) for era in scores.index[:1]]).places_of(
+        feature_set(workspace, NEUTRAL_SET)
+    )
+    same = known.reindex(scores.index)
+    found = same.reindex(columns=list(NEUTRAL_SCORES)).astype(float)
+    is_known = (same["vintage"] == scores["vintage"]) & found["largest_exposure"].notna()
+    is_known &= found["fnc60"].notna() | scores["corr60"].isna()
+    asked = scores[~is_known]
+    for era, vintage in zip(asked.index, asked["vintage"], strict=True):
+        panel = store.panel([era_label(era)], targets=[PAYOUT_TARGET])
+        frame = workspace.predictions.read(method, int(vintage), era_label(era))
+        prediction = frame.set_index("id")["prediction"].reindex(panel.ids).to_numpy(float)[:, None]
+        if np.isnan(prediction).any():
+            continue
+        exposures = np.abs(feature_exposures(prediction, panel.blocks[0]))
+        target = panel.target(PAYOUT_TARGET)
+        factor = EraFactor.of(panel.blocks[0], neutralised)
+        fnc = float(feature_neutral_corr(prediction, factor, target)[0]) if not np.isnan(target).all() else np.nan
+        found.loc[era] = [fnc, float(np.nanmax(exposures)), float(np.nanmean(exposures))]
+    return found
 
 
 def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
@@ -83,4 +144,7 @@ def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
 def read_scores(workspace: Workspace, method: str) -> pd.DataFrame:
     """Per-era scores as last diagnosed; empty before the first time."""
     path = workspace.diagnostics_path(method)
-    return pd.read_parquet(path) if path.is_file() else era_scores([])
+    if path.is_file():
+        return pd.read_parquet(path)
+    empty = era_scores([])
+    return empty.reindex(columns=[*empty.columns, *NEUTRAL_SCORES])

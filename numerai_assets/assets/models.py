@@ -1,20 +1,34 @@
 """Vintages: each method fitted on what was known at one past moment, the live model being simply the newest."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from numerai_assets.assets.blocks import (
+    BLOCKS_FOLDER,
+    block_key,
+    blocks_with,
+    eras_learned_from,
+    fitted_blocks,
+    with_blocks,
+)
 from numerai_assets.assets.features import cleaned_features
 from numerai_assets.assets.partitions import vintage_of_partition, vintages
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import StageProgress, measured, progress, result, table
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of
-from numerai_assets.errors import MethodError
+from numerai_assets.errors import MethodError, WallError
+from numerai_assets.features.registry import BLOCKS
+from numerai_assets.methods.contract import Method
 from numerai_assets.progress import Progress
+from numerai_assets.store.crossings import crossings
+from numerai_assets.store.panel import EraPanel
+from numerai_assets.store.uses import recorded
 from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
 
@@ -23,8 +37,8 @@ def model_key(method: str) -> dg.AssetKey:
     return dg.AssetKey(["models", f"{method}_model"])
 
 
-def model_asset(method: str) -> dg.AssetsDefinition:
-    """The asset of a method's fitted vintages."""
+def model_asset(method: str, blocks: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The asset of a method's fitted vintages. blocks: feature blocks whose columns it is given."""
 
     @dg.asset(
         key=model_key(method),
@@ -36,6 +50,7 @@ def model_asset(method: str) -> dg.AssetsDefinition:
         deps=[
             dg.AssetDep(cleaned_features, partition_mapping=dg.AllPartitionMapping()),
             dg.AssetDep(asset_key(FEATURES)),
+            *(block_dep(name) for name in blocks),
         ],
     )
     def _model(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
@@ -58,6 +73,12 @@ def model_asset(method: str) -> dg.AssetsDefinition:
     return _model
 
 
+def block_dep(name: str) -> dg.AssetDep:
+    """All eras of a block, or, of a learned one, the vintage at hand."""
+    mapping = dg.AllPartitionMapping() if name in BLOCKS else dg.IdentityPartitionMapping()
+    return dg.AssetDep(block_key(name), partition_mapping=mapping)
+
+
 def fit_vintage(
     workspace: Workspace, method: str, vintage: int, log: Callable[[str], None], progress: Progress
 ) -> tuple[Vintage, pd.DataFrame]:
@@ -72,9 +93,17 @@ def fit_vintage(
     names = feature_set(workspace, settings.feature_set)
     panel = workspace.store.fit_panel(wall, target=settings.target, every=estimator.every_eras, features=names)
     wall.check_fit(panel.eras)
-    log(f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(names):,} features of {len(panel.eras)} eras")
+    learned = fitted_blocks(workspace, settings.blocks, vintage)
+    keys = [era_label(era) for era in panel.eras]
+    panel = with_blocks(workspace, panel, keys, blocks_with(workspace, settings.blocks), learned)
+    log(
+        f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(panel.feature_names):,} features of {len(panel.eras)} eras"
+    )
     with workspace.vintages.writing(method, vintage) as folder:
         estimator.fit(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
+        # A vintage is whole in itself: what its learned blocks were stays with it.
+        for name, place in learned.items():
+            shutil.copytree(place, folder / BLOCKS_FOLDER / name)
         facts = seal(
             folder,
             method=method,
@@ -84,11 +113,21 @@ def fit_vintage(
             fit_eras=len(panel.eras),
             rows=panel.rows,
             features=len(panel.feature_names),
+            uses=recorded(eras_used(estimator, panel) | eras_learned_from(workspace, settings.blocks, vintage)),
             **made_with(workspace, method),
         )
+        crossed = crossings(facts)
+        if crossed:
+            raise WallError("; ".join(map(str, crossed)))
         # What an earlier fit of this vintage predicted is no longer what the vintage predicts.
         workspace.predictions.forget(method, vintage)
     return facts, estimator.explain(panel)
+
+
+def eras_used(estimator: Method, panel: EraPanel) -> dict[str, Sequence[int]]:
+    """Eras whose targets each use saw: the whole panel for the fit, and what else the estimator tells of."""
+    told: dict[str, Sequence[int]] = getattr(estimator, "eras_used_", {})
+    return {**told, "fit": [*panel.eras, *told.get("fit", ())]}
 
 
 def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
@@ -102,6 +141,7 @@ def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
         "cleaning": workspace.settings.cleaning.missing,
         "parameters": create_method(method, settings).get_params(),
         "seed": settings.seed,
+        "blocks": blocks_with(workspace, settings.blocks),
     }
 
 

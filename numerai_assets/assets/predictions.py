@@ -1,11 +1,13 @@
 """Predictions of every vintage: out of sample over the eras it is judged on, and live for each round."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
+from numerai_assets.assets.blocks import BLOCKS_FOLDER, live_block_key, with_blocks
 from numerai_assets.assets.features import cleaned_features, live_features
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages
@@ -13,6 +15,7 @@ from numerai_assets.assets.reporting import measured, progress, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of, live_key
 from numerai_assets.errors import StoreError
+from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.store.panel import EraPanel
 
@@ -66,8 +69,8 @@ def out_of_sample_asset(method: str) -> dg.AssetsDefinition:
     return _predictions
 
 
-def live_predictions_asset(method: str) -> dg.AssetsDefinition:
-    """The asset of a method's predictions for each round's live rows."""
+def live_predictions_asset(method: str, blocks: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The asset of a method's predictions for each round's live rows. blocks: feature blocks whose columns it is given."""
     key = live_predictions_key(method)
 
     @dg.asset(
@@ -76,7 +79,11 @@ def live_predictions_asset(method: str) -> dg.AssetsDefinition:
         group_name="predictions",
         description=f"Predictions of the newest `{method}` vintage that is older than the round's era.",
         kinds={"parquet"},
-        deps=[live_features, dg.AssetDep(model_key(method), partition_mapping=dg.LastPartitionMapping())],
+        deps=[
+            live_features,
+            dg.AssetDep(model_key(method), partition_mapping=dg.LastPartitionMapping()),
+            *(live_block_key(name) for name in blocks if name in BLOCKS),
+        ],
         check_specs=[
             dg.AssetCheckSpec(
                 "newest_vintage_predicts",
@@ -155,7 +162,11 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    panel = workspace.store.panel([key], features=estimator.feature_names_)
+    blocks = workspace.vintages.facts(method, vintage).blocks
+    folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
+    panel = with_blocks(
+        workspace, workspace.store.panel([key]), [key], blocks, {name: folder / name for name in blocks}
+    ).with_features(estimator.feature_names_)
     workspace.predictions.write(
         method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)
     )

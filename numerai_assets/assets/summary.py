@@ -1,5 +1,6 @@
-"""The report of a workspace: validation of each method, submissions, live scores, on one HTML page."""
+"""The report of a workspace, on one HTML page: how good the methods are, what was submitted and why, what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,43 +8,199 @@ import pandas as pd
 
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.performance import read_live_scores
+from numerai_assets.assets.sampled_eras import SampledEras, drifted_shares, sampled_eras
 from numerai_assets.assets.workspace import Workspace
+from numerai_assets.eras import era_label, friday_of
+from numerai_assets.evaluation import breakdowns, figures
 from numerai_assets.evaluation.diagnostics import validation_table
-from numerai_assets.evaluation.plots import cumulative_scores
-from numerai_assets.evaluation.report import Section, html_report
+from numerai_assets.evaluation.report import Section, Shown, html_report
 from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.holdout_ledger import HoldoutLedger
 from numerai_assets.tournament.scores import latest_scores
+
+Scores = Mapping[str, pd.DataFrame]
+
+_NO_SCORES = "Train a vintage and let its diagnostics run."
+_ERA_BINS = 12
+_RECENT_ERAS = 52
+_ROWS_OF_RECEIPTS = 40
+_ROWS_OF_CHANGES = 30
 
 
 def write_report(workspace: Workspace, path: Path) -> None:
     """Writes the page to `path`, whole or not at all."""
-    sections = [section for method in workspace.settings.active_methods if (section := _validation(workspace, method))]
-    receipts = pd.DataFrame([asdict(receipt) for receipt in workspace.desk.receipts()])
-    if len(receipts):
-        receipts["sha256"] = receipts["sha256"].str[:12]
-        shown = receipts[
-            ["round_number", "slot", "method", "vintage", "rung", "rows", "step", "submission_id", "sha256"]
-        ]
-        sections.append(
-            Section("Submissions", shown.iloc[::-1], "Proven means read back from the server byte for byte.")
-        )
-    scores = read_live_scores(workspace)
-    if len(scores):
-        sections.append(
-            Section("Live scores", latest_scores(scores).reset_index().iloc[::-1], "Newest value of each score.")
-        )
+    read = {method: read_scores(workspace, method) for method in workspace.settings.active_methods}
+    scores = {method: frame for method, frame in read.items() if frame["corr60"].notna().any()}
+    live, receipts = read_live_scores(workspace), _receipts(workspace)
+    sampled = sampled_eras(workspace, scores)
+    sections = [
+        _changes(scores, live, receipts),
+        _validation(scores, workspace.holdout_ledger),
+        _regimes(scores),
+        _methods_beside_each_other(scores, sampled),
+        _exposures(sampled),
+        _tracking(workspace, scores, live),
+        _submissions(receipts),
+        _drift(workspace),
+    ]
     settings = workspace.settings
     heading = f"{settings.tournament}, data {settings.data_version}, {len(workspace.store.eras())} eras in the store"
     with replacing_file(path) as aside:
         aside.write_text(html_report(heading, sections), encoding="utf-8")
 
 
-def _validation(workspace: Workspace, method: str) -> Section | None:
-    scores = read_scores(workspace, method)
-    if scores.empty:
-        return None
+def _changes(scores: Scores, live: pd.DataFrame, receipts: pd.DataFrame) -> Section:
+    newest = breakdowns.newest_resolved(scores)
+    moved = breakdowns.week_changes(live).head(_ROWS_OF_CHANGES)
+    shown = []
+    if len(receipts):
+        last = receipts[receipts["round"] == receipts["round"].max()]
+        shown.append(Shown(last[["round", "slot", "model", "rung", "step"]], "The newest round"))
+    if len(newest):
+        shown.append(Shown(newest, "The newest resolved era"))
+    if len(moved):
+        shown.append(Shown(moved, "Live scores that moved"))
+    note = "The week ends on the newest day with live scores. place_in_history: share of the method's eras that scored no more."
+    return Section("Since last week", shown, note if shown else "", "Submit to a round and wait for its first scores.")
+
+
+def _validation(scores: Scores, ledger: HoldoutLedger) -> Section:
+    shown = []
+    if scores:
+        shown = [
+            Shown(breakdowns.compared_methods(scores), "Methods"),
+            Shown(figures.cumulative(scores), "Cumulative scores"),
+            Shown(figures.drawdowns(scores), "Drawdowns"),
+            *(
+                Shown(validation_table(frame, trials=ledger.trials(frame.index) or None), f"All scores of {method}")
+                for method, frame in scores.items()
+            ),
+        ]
     note = (
-        f"Eras {scores.index[0]:04d} to {scores.index[-1]:04d}, {scores['vintage'].nunique()} vintages, each era scored "
-        "with the newest vintage older than it. Standard errors are Newey-West over the eras that share returns."
+        "Each era is scored with the newest vintage older than it. Standard errors (se) are Newey-West over the eras that "
+        "share returns; low and high hold the true mean nine times of ten. deflated_sharpe: probability of a true mean above "
+        "0, given how many variants were judged on these eras. Bands hold 90 % of what a method of the same mean and spread "
+        "would do."
     )
-    return Section(f"Validation: {method}", validation_table(scores), note, cumulative_scores(scores, method))
+    return Section("Validation", shown, note, _NO_SCORES)
+
+
+def _regimes(scores: Scores) -> Section:
+    shown = []
+    for method, frame in scores.items():
+        since = friday_of(int(frame.index[-_RECENT_ERAS])) if len(frame) > 2 * _RECENT_ERAS else None
+        shown.append(Shown(breakdowns.regimes(frame, since=since), method))
+    note = (
+        "By year, by the volatility of the method's own CORR over the 26 eras before, and before and since the last "
+        "52 eras. positive: share of eras with a positive CORR."
+    )
+    return Section("Regimes", shown, note, _NO_SCORES)
+
+
+def _methods_beside_each_other(scores: Scores, sampled: SampledEras | None) -> Section:
+    shown = []
+    if sampled is not None:
+        if len(scores) > 1:
+            correlated = breakdowns.score_correlations(scores)
+            shown += [
+                Shown(figures.heat_map(sampled.correlations, greatest=1.0), "Rank correlation of predictions"),
+                Shown(figures.heat_map(correlated, greatest=1.0), "Correlation of CORR by era"),
+            ]
+        shown.append(Shown(figures.calibration_curves(sampled.calibration), "Mean target by tenth of the prediction"))
+    note = f"On {_eras_of(sampled)}." if sampled is not None else ""
+    return Section("Methods beside each other", shown, note, _NO_SCORES)
+
+
+def _exposures(sampled: SampledEras | None) -> Section:
+    shown, note = [], ""
+    if sampled is not None:
+        shown = [
+            Shown(figures.heat_map(breakdowns.era_bins(table, _ERA_BINS).T, is_signed=False), method)
+            for method, table in sampled.exposures.items()
+        ]
+        note = f"Root mean square correlation of predictions with the features of a group, on {_eras_of(sampled)}."
+    return Section("Exposures", shown, note, _NO_SCORES)
+
+
+def _tracking(workspace: Workspace, scores: Scores, live: pd.DataFrame) -> Section:
+    shown = []
+    if len(live):
+        newest = latest_scores(live)
+        rows = []
+        for slot in newest.index.get_level_values("slot").unique():
+            of_slot = newest[newest.index.get_level_values("slot") == slot].droplevel("slot")
+            validation = scores.get(workspace.settings.slots.get(str(slot), ""))
+            if validation is None:
+                continue
+            named = [name for name in ("corr60", "mmc60") if name in of_slot and of_slot[name].notna().any()]
+            rows += [_against_validation(str(slot), name, of_slot[name], validation[name]) for name in named]
+            if named:
+                shown.append(Shown(figures.tracking(of_slot[named], validation), str(slot)))
+        if rows:
+            shown.insert(0, Shown(pd.DataFrame(rows), "Live scores inside the band of validation"))
+        shown.append(Shown(newest.reset_index().iloc[::-1].head(_ROWS_OF_RECEIPTS), "Newest value of each score"))
+    note = (
+        "Grey holds nine of ten eras of validation, the dotted line is their mean. Scores of rounds that have not resolved "
+        "still move."
+    )
+    return Section("Live against validation", shown, note, "Live scores come some days after a submission.")
+
+
+def _against_validation(slot: str, name: str, live: pd.Series, validation: pd.Series) -> dict[str, object]:
+    band = breakdowns.validation_band(validation)
+    return {
+        "slot": slot,
+        "score": name,
+        "rounds": int(live.notna().sum()),
+        "live_mean": float(live.mean()),
+        "validation_mean": float(validation.mean()),
+        "band_low": band[0],
+        "band_high": band[1],
+        "share_within": breakdowns.share_within(live, band),
+    }
+
+
+def _receipts(workspace: Workspace) -> pd.DataFrame:
+    """Submissions, newest first."""
+    rows = []
+    for receipt in workspace.desk.receipts():
+        row = asdict(receipt)
+        why = "; ".join(f"{rung}: {reason}" for rung, reason in receipt.refused)
+        rows.append(
+            {
+                "round": row["round_number"],
+                "slot": row["slot"],
+                "model": f"{receipt.method} {era_label(receipt.vintage)}",
+                "rung": receipt.rung,
+                "why": why or "nothing above it was refused",
+                "step": receipt.step.value + (f" ({receipt.abandoned_over})" if receipt.abandoned_over else ""),
+                "status": (receipt.status or "") + (" late" if receipt.is_late else ""),
+                "rows": receipt.rows,
+                "submission_id": receipt.submission_id or "",
+                "sha256": receipt.sha256[:12],
+            }
+        )
+    return pd.DataFrame(rows[::-1])
+
+
+def _submissions(receipts: pd.DataFrame) -> Section:
+    shown = [Shown(receipts.head(_ROWS_OF_RECEIPTS))] if len(receipts) else []
+    note = (
+        "rung: how far down the ladder; why: what stood above it and was refused. Proven means read back byte for byte."
+    )
+    return Section("What was submitted, and why", shown, note, "No round was submitted to.")
+
+
+def _drift(workspace: Workspace) -> Section:
+    shares, limit = drifted_shares(workspace), workspace.settings.gate.greatest_drift
+    shown = [Shown(figures.drift(shares, limit))] if shares else []
+    note = (
+        "Share of features whose live values are distributed otherwise than in the eight eras before: more than a quarter "
+        "away, in total variation."
+    )
+    return Section("Drift", shown, note, "No live round is in the store.")
+
+
+def _eras_of(sampled: SampledEras) -> str:
+    first, last = era_label(sampled.eras[0]), era_label(sampled.eras[-1])
+    return f"{len(sampled.eras)} scored eras from {first} to {last}"

@@ -12,7 +12,9 @@ from numerai_assets.errors import TournamentError, Unreachable
 from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.cache import ContentCache
+from numerai_assets.store.engineered import EngineeredStore
 from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.holdout_ledger import HoldoutLedger
 from numerai_assets.store.predictions import PredictionStore
 from numerai_assets.store.vintages import VintageStore
 from numerai_assets.tournament.client import Round, Tournament
@@ -105,8 +107,21 @@ class Workspace:
         return VintageStore(self.folder / "vintages")
 
     @cached_property
+    def engineered(self) -> EngineeredStore:
+        return EngineeredStore(self.folder / "engineered")
+
+    @cached_property
+    def fitted_blocks(self) -> VintageStore:
+        """Vintages of learned feature blocks, kept as those of methods are."""
+        return VintageStore(self.folder / "fitted_blocks")
+
+    @cached_property
     def desk(self) -> SubmissionDesk:
         return SubmissionDesk(self.rounds_folder)
+
+    @property
+    def holdout_ledger(self) -> HoldoutLedger:
+        return HoldoutLedger(self.folder / "holdout_ledger.jsonl")
 
     @property
     def scores_path(self) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from numerai_assets.assets.blocks import block_key, live_block_key
 from numerai_assets.assets.diagnostics import diagnostics_key
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import era_partition
@@ -14,6 +15,7 @@ from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.automation.plan import Step
 from numerai_assets.eras import parse_era
+from numerai_assets.features.registry import BLOCKS
 from numerai_assets.settings import Settings
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.release import ROUND_FILES, WEEKLY_FILES, YARDSTICK_FILES
@@ -27,6 +29,7 @@ _MAX_RUNTIME_SECONDS = {
     "release": 6 * 3600,
     "yardsticks": 6 * 3600,
     "eras": 6 * 3600,
+    "blocks": 48 * 3600,
     "vintage": 48 * 3600,
     "out_of_sample": 12 * 3600,
     "round": 1800,
@@ -39,16 +42,22 @@ _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset
 def build_jobs(settings: Settings) -> Sequence[Any]:
     """All jobs of the pipeline for the methods and slots of the settings (Dagster does not export their type)."""
     methods = settings.active_methods
+    computed = [name for name in settings.active_blocks if name in BLOCKS]
     selections = {
         "release": [asset_key(file) for file in WEEKLY_FILES],
         "yardsticks": [asset_key(file) for file in YARDSTICK_FILES],
         "eras": [dg.AssetKey(["store", "era_store"]), dg.AssetKey(["features", "cleaned_features"])],
-        "vintage": [key(m) for m in methods for key in (model_key, out_of_sample_key)],
+        "blocks": [block_key(name) for name in computed],
+        "vintage": [
+            *(block_key(name) for name in settings.active_blocks if name not in computed),
+            *(key(m) for m in methods for key in (model_key, out_of_sample_key)),
+        ],
         "out_of_sample": [out_of_sample_key(m) for m in methods],
         "diagnostics": [diagnostics_key(m) for m in methods],
         "round": [
             *(asset_key(file) for file in ROUND_FILES),
             dg.AssetKey(["features", "live_features"]),
+            *(live_block_key(name) for name in computed),
             *(live_predictions_key(m) for m in methods),
             *(submission_key(slot) for slot in settings.slots),
         ],
@@ -58,6 +67,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
         "release": "Fetch the features and targets of the data version that changed.",
         "yardsticks": "Fetch what validation is compared with: meta model, benchmarks, example predictions.",
         "eras": "Write eras that are new, or whose targets have resolved, into the store and clean them.",
+        "blocks": "Compute the columns of feature blocks for eras that lack them.",
         "vintage": "Fit every method for one vintage and predict the eras it is judged on.",
         "out_of_sample": "Predict eras that came after a vintage was fitted.",
         "diagnostics": "Score the out-of-sample predictions of all vintages.",
@@ -87,7 +97,7 @@ def run_of(step: Step, current: Round | None = None) -> RunOf:
         tags[ROUND_TAG] = str(current.number)
     if step.job in _MAX_RUNTIME_SECONDS:
         tags["dagster/max_runtime"] = str(_MAX_RUNTIME_SECONDS[step.job])
-    if step.job == "eras":
+    if step.job in ("eras", "blocks"):
         first, last = (era_partition(parse_era(label)) for label in step.partitions)
         if first == last:
             return RunOf(first, tags, None)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from numerai_assets.assets.blocks import BlockWriter, fitted_with
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.ladder import Rung, candidates, is_fresh
 from numerai_assets.assets.models import made_with
@@ -11,6 +12,7 @@ from numerai_assets.assets.predictions import judged_eras
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.retrain import vintages_due
 from numerai_assets.eras import era_label
+from numerai_assets.features.registry import BLOCKS
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.increment import not_on_disk
 from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
@@ -48,9 +50,13 @@ def next_steps(workspace: Workspace, current: Round | None, *, is_hindered: bool
     if data:
         return submission + data if submits_first else data
     vintages = _vintage_steps(workspace)
-    newest = vintages[:1] if _newest_is_missing(workspace) else []
+    newest = _block_steps(workspace) + (vintages[:1] if _newest_is_missing(workspace) else [])
     # All of it: what fails at one step, for rounds on end perhaps, is no reason to leave the next.
-    rest = vintages[len(newest) :] + _validation_steps(workspace) + _performance_steps(workspace, current)
+    rest = (
+        [step for step in vintages if step not in newest]
+        + _validation_steps(workspace)
+        + _performance_steps(workspace, current)
+    )
     return (submission + newest if submits_first else newest + submission) + rest
 
 
@@ -96,6 +102,21 @@ def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) 
     return stale
 
 
+def _block_steps(workspace: Workspace) -> list[Step]:
+    """Eras of which a feature block that is on lacks its columns, or holds those of other settings."""
+    blocks = [name for name in workspace.settings.active_blocks if name in BLOCKS]
+    if not blocks:
+        return []
+    writer = BlockWriter(workspace)
+    lacking = [
+        era for era in workspace.store.eras() if not all(writer.is_current(name, era_label(era)) for name in blocks)
+    ]
+    return [
+        Step("blocks", (era_label(first), era_label(last)), f"{last - first + 1} eras lack columns of feature blocks")
+        for first, last in contiguous(lacking)
+    ]
+
+
 def _vintage_steps(workspace: Workspace) -> list[Step]:
     """Vintages that are due and not held, newest first: that one is to go live, and each knows where the next begins."""
     missing = [v for v in _due(workspace) if _is_missing(workspace, v)]
@@ -114,7 +135,11 @@ def _newest_is_missing(workspace: Workspace) -> bool:
 
 def _is_missing(workspace: Workspace, vintage: int) -> bool:
     methods = workspace.settings.active_methods
-    return not all(workspace.vintages.holds(m, vintage, **made_with(workspace, m)) for m in methods)
+    learned = [name for name in workspace.settings.active_blocks if name not in BLOCKS]
+    return not (
+        all(workspace.vintages.holds(m, vintage, **made_with(workspace, m)) for m in methods)
+        and all(workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)) for name in learned)
+    )
 
 
 def _due(workspace: Workspace) -> list[int]:

@@ -6,14 +6,15 @@ from numerai_assets.settings import RetrainPolicy
 def vintages_due(policy: RetrainPolicy, *, last_train_era: int, newest_era: int) -> list[int]:
     """Vintages that should exist when `newest_era` is the newest stored era, ascending.
 
-    Vintages lie on a fixed grid that begins at the last train era, so a backfill hits the very vintages the live process
-    made. History is replayed every `history_every_eras`; of the finer live grid only the newest point is due, since
-    points missed while nobody was there would never have been live. A vintage predicts eras after it, so the newest
-    era itself is no vintage yet: the round of era E is predicted by a vintage before E.
+    Vintages lie on a fixed grid that begins at the last train era, or at the policy's first vintage, so a backfill hits
+    the very vintages the live process made. History is replayed every `history_every_eras`; of the finer live grid only
+    the newest point is due, since points missed while nobody was there would never have been live. A vintage predicts
+    eras after it, so the newest era itself is no vintage yet: the round of era E is predicted by a vintage before E.
     """
+    first = last_train_era if policy.first_vintage is None else policy.first_vintage
     last = newest_era - 1
-    if last < last_train_era:
+    if last < first:
         return []
-    history = range(last_train_era, last + 1, policy.history_every_eras)
-    live = last_train_era + (last - last_train_era) // policy.every_eras * policy.every_eras
+    history = range(first, last + 1, policy.history_every_eras)
+    live = first + (last - first) // policy.every_eras * policy.every_eras
     return sorted({*history, live})

@@ -1,35 +1,50 @@
-"""Checks of models and predictions: the wall held."""
+"""Checks of models and predictions: the wall held, recomputed from what the vintages recorded."""
+
+from collections.abc import Sequence
 
 import dagster as dg
 
+from numerai_assets.assets.blocks import block_key
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.predictions import out_of_sample_key
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.eras import Wall, horizon_of
+from numerai_assets.store.crossings import Crossing, crossings
 
 
 def wall_held(method: str) -> dg.AssetChecksDefinition:
-    """No vintage was fitted on an era behind its wall."""
+    """No vintage saw a target behind its wall, whatever for."""
 
     @dg.asset_check(asset=model_key(method), name="wall_held", blocking=True)
     def _wall_held(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-        """Every vintage's last fitted era is at or before its wall."""
+        """Whatever a vintage fitted, selected, stopped, scaled, neutralised or weighed with is at or before its wall."""
         facts = [workspace.vintages.facts(method, vintage) for vintage in workspace.vintages.vintages(method)]
-        broken = [f.vintage for f in facts if f.last_fit_era > Wall(f.vintage, horizon_of(f.target)).last_fit_era]
-        return dg.AssetCheckResult(passed=not broken, metadata={"vintages": len(facts), "broken": broken})
+        uses = sorted({use for fact in facts for use in fact.uses})
+        return _result([crossing for fact in facts for crossing in crossings(fact)], len(facts), uses)
+
+    return _wall_held
+
+
+def block_wall_held(name: str) -> dg.AssetChecksDefinition:
+    """No vintage of a learned feature block saw a target behind its wall."""
+
+    @dg.asset_check(asset=block_key(name), name="wall_held", blocking=True)
+    def _wall_held(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+        """Whatever a vintage of the block learned from is at or before its wall."""
+        facts = [workspace.fitted_blocks.facts(name, vintage) for vintage in workspace.fitted_blocks.vintages(name)]
+        return _result([crossing for fact in facts for crossing in crossings(fact)], len(facts), ["fit"])
 
     return _wall_held
 
 
 def judged_after_vintage(method: str) -> dg.AssetChecksDefinition:
-    """No vintage predicted, out of sample, an era that is not after it."""
+    """No vintage predicted, out of sample, an era that is not after it or that overlaps what it used."""
 
     @dg.asset_check(asset=out_of_sample_key(method), name="judged_after_vintage", blocking=True)
     def _judged_after_vintage(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-        """Every era predicted out of sample is after the vintage that predicted it."""
-        vintages = workspace.vintages.vintages(method)
-        broken = [v for v in vintages if min(workspace.predictions.eras(method, v), default=v + 1) <= v]
-        return dg.AssetCheckResult(passed=not broken, metadata={"vintages": len(vintages), "broken": broken})
+        """Every era predicted out of sample is after its vintage and past the purge of every era the vintage used."""
+        facts = [workspace.vintages.facts(method, vintage) for vintage in workspace.vintages.vintages(method)]
+        found = [c for fact in facts for c in crossings(fact, workspace.predictions.eras(method, fact.vintage))]
+        return _result(found, len(facts), sorted({use for fact in facts for use in fact.uses}))
 
     return _judged_after_vintage
 
@@ -37,3 +52,11 @@ def judged_after_vintage(method: str) -> dg.AssetChecksDefinition:
 def checks_of(method: str) -> list[dg.AssetChecksDefinition]:
     """All checks of one method's assets."""
     return [wall_held(method), judged_after_vintage(method)]
+
+
+def _result(found: Sequence[Crossing], vintages: int, uses: list[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not found,
+        description="; ".join(map(str, found[:20])) or None,
+        metadata={"vintages": vintages, "uses": uses, "broken": sorted({crossing.vintage for crossing in found})},
+    )

@@ -9,11 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS
-from numerai_assets.evaluation.metrics import Score, max_drawdown, payout, score_eras, sharpe
-from numerai_assets.evaluation.uncertainty import standard_error
+from numerai_assets.evaluation.era_series import max_drawdown, sharpe
+from numerai_assets.evaluation.metrics import MIN_OVERLAP, Score, score_eras
+from numerai_assets.evaluation.payout import SINCE_1343
+from numerai_assets.evaluation.score_summary import LEVEL, deflated_sharpe_of
+from numerai_assets.evaluation.uncertainty import estimate
 
-# numerai-tools refuses to compare series that share fewer of their ids (DEFAULT_MAX_FILTERED_INDEX_RATIO = 0.2).
-MIN_OVERLAP = 0.8
 SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr", "mmc", "bmc"))
 
 
@@ -39,7 +40,7 @@ def era_scores(rows: Iterable[ScoredRows]) -> pd.DataFrame:
     """
     table = [_score(item) for item in rows]
     frame = pd.DataFrame(table, columns=["era", "vintage", *SCORES])
-    frame["payout"] = payout(frame["corr60"].to_numpy(float), frame["mmc60"].to_numpy(float))
+    frame["payout"] = SINCE_1343.payouts({name: frame[name].to_numpy(float) for name in SINCE_1343.names})
     return frame.set_index("era").sort_index()
 
 
@@ -56,22 +57,37 @@ def _score(rows: ScoredRows) -> dict[str, float]:
     return scores | {name: float(values[0, 0]) for name, values in found.items()}
 
 
-def validation_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row a score: eras, mean, se (Newey-West), std, Sharpe, max drawdown; scores without an era are left out."""
+def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.DataFrame:
+    """One row a score of `era_scores`, and fnc60 where the frame has it; scores without an era are left out.
+
+    Columns: eras, mean, se (Newey-West), low and high (of the true mean, at 0.9), std, Sharpe, max drawdown.
+    trials: distinct variants that were judged on these eras, this one among them; they give the column deflated_sharpe,
+    the probability of a true mean above 0 for the best of so many. None, where they were not counted, leaves it out.
+    """
+    deflated = [] if trials is None else ["deflated_sharpe"]
+    columns = ["score", "eras", "mean", "se", "low", "high", "std", "sharpe", *deflated, "max_drawdown"]
     rows = []
-    for name in [*SCORES, "payout"]:
-        values = scores[name].dropna().to_numpy(float)
-        if len(values):
-            horizon = 20 if name.endswith("20") else 60
-            rows.append(
-                {
-                    "score": name,
-                    "eras": len(values),
-                    "mean": float(values.mean()),
-                    "se": standard_error(values, horizon=horizon),
-                    "std": float(values.std()),
-                    "sharpe": sharpe(values),
-                    "max_drawdown": max_drawdown(values),
-                }
-            )
-    return pd.DataFrame(rows, columns=["score", "eras", "mean", "se", "std", "sharpe", "max_drawdown"])
+    for name in [*SCORES, "fnc60", "payout"]:
+        if name not in scores:
+            continue
+        known = scores[name].dropna()
+        if known.empty:
+            continue
+        eras, values, horizon = known.index.to_numpy(), known.to_numpy(float), 20 if name.endswith("20") else 60
+        found = estimate(values, horizon=horizon, eras=eras)
+        low, high = found.interval(LEVEL)
+        row = {
+            "score": name,
+            "eras": found.eras,
+            "mean": found.mean,
+            "se": found.error,
+            "low": low,
+            "high": high,
+            "std": float(values.std()),
+            "sharpe": float(sharpe(values)),
+            "max_drawdown": float(max_drawdown(values)),
+        }
+        if trials is not None:
+            row["deflated_sharpe"] = deflated_sharpe_of(eras, values, horizon=horizon, trials=trials)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=columns)

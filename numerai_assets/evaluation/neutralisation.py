@@ -1,13 +1,18 @@
-"""Neutralising predictions of one era to its features, and what follows: feature-neutral CORR and exposures.
+"""Neutralising predictions of one era to its features, or to some of them, and feature-neutral CORR.
 
 The definitions are those of numerai-tools 0.7 (`neutralize`, `feature_neutral_corr`), which solves the least squares
 by a singular value decomposition for each call. Here the normal equations are solved by a Cholesky factor that is made
 once an era. Squaring the condition costs nothing that matters: features are integers of 0 to 4, so their Gram matrix is
 exact in int32, and a feature either is a combination of others, to rounding, or is far from being one.
+
+A factor serves any number of predictions and proportions; kept in a file (`kept_factor`), it serves other processes too.
 """
 
+import logging
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -16,11 +21,17 @@ from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 from torch.utils.dlpack import from_dlpack
 
-from numerai_assets.errors import ScoringError
-from numerai_assets.evaluation.metrics import corr, gaussian_ranks
+from numerai_assets.errors import ScoringError, StoreError
+from numerai_assets.evaluation.era_series import mean
+from numerai_assets.evaluation.metrics import Kind, Score, score_era
+from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.cache import content_key
 from numerai_assets.store.panel import MISSING
 
 Array = NDArray[np.float64]
+
+Positions = Sequence[int] | NDArray[np.intp]
+"""Places of some features among those of a block."""
 
 MIDDLE = np.int8(2)
 """Level of a missing cell here: what Numerai itself releases where there was no value."""
@@ -49,7 +60,7 @@ class EraFactor:
     refinements: int
 
     @classmethod
-    def of(cls, block: NDArray[np.int8], subset: Sequence[int] | None = None) -> Self:
+    def of(cls, block: NDArray[np.int8], subset: Positions | None = None) -> Self:
         """Factor of the features of one era, a (d, n) int8 block, or of those at the positions `subset`.
 
         A missing cell (-1) counts as the middle level, 2. Features that are constant in the era say what the intercept
@@ -57,14 +68,11 @@ class EraFactor:
         refinements give the projection on what they span. Raises ScoringError for another dtype, for an era without
         rows, and where even the ridge gives no factor.
         """
-        levels = _without_gaps(block, subset)
-        varying = (levels != levels[:, :1]).any(axis=1)
-        if not varying.all():
-            levels = levels[varying]
+        levels = _varying(without_gaps(block, subset))
         rows = levels.shape[1]
         if not len(levels):
             return cls(levels, np.empty(0), np.empty((0, 0)), 0)
-        gram, sums = _integer_gram(levels), levels.sum(axis=1, dtype=np.int64).astype(np.float64)
+        gram, sums = integer_gram(levels), levels.sum(axis=1, dtype=np.int64).astype(np.float64)
         factor, share = _cholesky(_centred(gram, sums, rows))
         refinements = 0
         if share < _COLLINEAR:
@@ -84,12 +92,41 @@ class EraFactor:
 
         Neither ranked nor rescaled, as numerai-tools does; a constant column becomes NaN. Where the features span all
         there can be, which takes as many of them as rows, nothing but rounding is left.
-        Raises ScoringError for values of other rows or with NaN.
+        Raises ScoringError for values of other rows or with NaN, and for a proportion that is not finite.
         """
-        values = _checked(values, self.levels.shape[1])
-        neutral = values - proportion * self._fitted(values)
-        neutral[:, values.min(axis=0) == values.max(axis=0)] = np.nan
-        return neutral
+        return np.asarray(self.neutralise_by(values, [proportion])[0])
+
+    def neutralise_by(self, values: NDArray[np.floating], proportions: Sequence[float]) -> Array:
+        """(p, n, m) float64: `neutralise` by each of p proportions, which share one fit."""
+        if not np.isfinite(proportions).all():
+            raise ScoringError(f"proportions: {list(proportions)}, expected finite numbers")
+        values = checked(values, self.levels.shape[1])
+        neutral = values - np.multiply.outer(np.asarray(proportions, np.float64), self._fitted(values))
+        neutral[:, :, values.min(axis=0) == values.max(axis=0)] = np.nan
+        return np.asarray(neutral)
+
+    def save(self, path: Path) -> None:
+        """Writes all but the levels, which whoever loads it has at hand: 4 k^2 bytes and a little. Whole or not at all."""
+        packed, _info = lapack.dtrttp(self.cholesky, uplo="L")
+        with replacing_file(path) as aside, aside.open("wb") as file:
+            np.savez(file, cholesky=packed, means=self.means, refinements=self.refinements)
+
+    @classmethod
+    def load(cls, path: Path, block: NDArray[np.int8], subset: Positions | None = None) -> Self:
+        """The factor that `save` wrote, of the same block and subset as were given to `of`.
+
+        Raises StoreError for a file that is absent or damaged, ScoringError when it is of other features.
+        """
+        levels = _varying(without_gaps(block, subset))
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                packed, means, refinements = (file[name] for name in ("cholesky", "means", "refinements"))
+        # What zip and npy raise for bytes that are not theirs; a checksum stands behind each array.
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(f"{path}: no factor can be read: {error}; remove it, it can be made again") from error
+        if not np.array_equal(means, levels.sum(axis=1, dtype=np.int64) / levels.shape[1]):
+            raise ScoringError(f"{path}: a factor of {len(means)} features, not of the {len(levels)} given here")
+        return cls(levels, means, _unpacked(packed, len(means)), int(refinements))
 
     def _fitted(self, values: Array) -> Array:
         centre = values.mean(axis=0)
@@ -98,50 +135,101 @@ class EraFactor:
         left = values - centre
         fitted = np.zeros_like(values)
         for _ in range(1 + self.refinements):
-            coefficients, _info = lapack.dpotrs(self.cholesky, _moments(self.levels, left), lower=1)
+            coefficients, _info = lapack.dpotrs(self.cholesky, moments(self.levels, left), lower=1)
             step = _combined(self.levels, coefficients) - self.means @ coefficients
             fitted += step
             left -= step
         return np.asarray(fitted + centre)
 
 
+def kept_factor(folder: Path, digest: str, block: NDArray[np.int8], subset: Positions | None = None) -> EraFactor:
+    """`EraFactor.of(block, subset)`, from a file in `folder` where there is one, else made and put there.
+
+    digest: of the whole block; it names the file together with the subset. Processes may ask at once: each makes the
+    factor and the last file stays. A damaged file is made again, which is logged.
+    """
+    positions = None if subset is None else [int(position) for position in subset]
+    path = folder / f"{content_key(factor=1, digest=digest, subset=positions)}.npz"
+    if path.exists():
+        try:
+            return EraFactor.load(path, block, subset)
+        except StoreError as error:
+            logging.getLogger(__name__).warning("%s", error)
+    factor = EraFactor.of(block, subset)
+    factor.save(path)
+    return factor
+
+
 def feature_neutral_corr(predictions: NDArray[np.floating], factor: EraFactor, target: NDArray[np.floating]) -> Array:
     """(m,) FNC of predictions (n, m) with a target (n,) of one era: CORR of the neutralised gaussianised ranks.
 
     Numerai's FNCv3 neutralises to the feature set `fncv3_features`. Rows whose target is NaN count in the neutralising
-    and not in the CORR. NaN for a constant prediction.
+    and not in the CORR. NaN for a prediction that is constant or holds NaN.
     """
     # Ranks do not see the scale, so numerai-tools' normalising of the variance would change nothing.
-    return corr(factor.neutralise(gaussian_ranks(predictions)), target)
+    return score_era(predictions, Score(target, kind=Kind.FNC, neutralisers=[factor]))
 
 
-def feature_exposures(predictions: NDArray[np.floating], block: NDArray[np.int8]) -> Array:
-    """(d, m) Pearson correlation of each feature of a (d, n) int8 block with each prediction of (n, m) of one era.
+def positions_of(members: Sequence[str], feature_names: Sequence[str]) -> NDArray[np.intp]:
+    """(k,) places of the members of a feature set, or of one feature group, among the features of a block.
 
-    A missing cell (-1) counts as the middle level, 2. NaN where the feature or the prediction is constant.
-    Raises ScoringError for predictions of other rows or with NaN.
+    Raises ScoringError for a set without members and for members that are not among them.
     """
-    levels = _without_gaps(block, None)
-    rows = levels.shape[1]
-    values = _checked(predictions, rows)
-    values = values - values.mean(axis=0)
-    sums = levels.sum(axis=1, dtype=np.int64)
-    squares = np.einsum("ij,ij->i", levels, levels, dtype=np.int64)
-    # rows x variance, in whole numbers: exactly 0 for a constant.
-    spread = (rows * squares - sums**2) / rows
-    norms = np.sqrt(np.outer(spread, np.einsum("ij,ij->j", values, values)))
-    varies = (spread > 0)[:, None] & (predictions.min(axis=0) < predictions.max(axis=0))
-    return np.asarray(np.divide(_moments(levels, values), norms, out=np.full(norms.shape, np.nan), where=varies))
+    places = {name: place for place, name in enumerate(feature_names)}
+    absent = [name for name in members if name not in places]
+    if not members:
+        raise ScoringError("feature set: no features, expected at least one of the block")
+    if absent:
+        raise ScoringError(
+            f"feature set: {len(absent)} of its {len(members)} features are not among the {len(feature_names)} of the "
+            f"block, such as {absent[0]}"
+        )
+    return np.array([places[name] for name in members], np.intp)
 
 
-def _without_gaps(block: NDArray[np.int8], subset: Sequence[int] | None) -> NDArray[np.int8]:
+def riskiest(correlations: NDArray[np.floating], count: int) -> NDArray[np.intp]:
+    """(count,) places of the features whose mean correlation with the target changed most between two halves of eras.
+
+    correlations: (eras, d) of each feature with the target in each era, in the order of eras, the middle one of an odd
+    number in the later half; they must come from behind the wall. The riskiest first; of equals the first. NaN, as of a
+    feature that is constant in an era, is left out of a mean; a feature without any in a half is not among the riskiest.
+    Source: Numerai's example scripts ("biggest change features"), which neutralise to 50.
+    Raises ScoringError where fewer than `count` features can be compared.
+    """
+    half = len(correlations) // 2
+    change = np.abs(mean(correlations[half:]) - mean(correlations[:half]))
+    comparable = int((~np.isnan(change)).sum())
+    if not 0 < count <= comparable:
+        raise ScoringError(f"riskiest features: {count} asked for, {comparable} of {len(change)} can be compared")
+    # NaN sorts last.
+    return np.argsort(-change, kind="stable")[:count]
+
+
+def _varying(levels: NDArray[np.int8]) -> NDArray[np.int8]:
+    varying = (levels != levels[:, :1]).any(axis=1)
+    return levels if varying.all() else levels[varying]
+
+
+def _unpacked(packed: Array, features: int) -> Array:
+    if not features:
+        return np.empty((0, 0))
+    cholesky: Array = lapack.dtpttr(features, packed, uplo="L")[0]
+    return cholesky
+
+
+def without_gaps(block: NDArray[np.int8], subset: Positions | None = None) -> NDArray[np.int8]:
+    """(k, n) int8 levels of a block or of some of its features, a missing cell being the middle level.
+
+    Raises ScoringError for another dtype and for an era without rows.
+    """
     if block.dtype != np.int8 or block.ndim != 2 or block.shape[1] == 0:
         raise ScoringError(f"features of an era: expected (d, n) int8 with rows, found {block.shape} {block.dtype}")
     levels = block if subset is None else block[np.asarray(subset, np.intp)]
     return np.where(levels == MISSING, MIDDLE, levels) if levels.min(initial=0) < 0 else levels
 
 
-def _checked(values: NDArray[np.floating], rows: int) -> Array:
+def checked(values: NDArray[np.floating], rows: int) -> Array:
+    """Predictions (rows, m) as float64. Raises ScoringError for another shape and for NaN."""
     if values.ndim != 2 or len(values) != rows:
         raise ScoringError(f"predictions: expected ({rows}, m), found {values.shape}")
     gaps = np.flatnonzero(np.isnan(values).any(axis=0))
@@ -150,7 +238,7 @@ def _checked(values: NDArray[np.floating], rows: int) -> Array:
     return np.asarray(values, np.float64)
 
 
-def _integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
+def integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
     """(k, k) exact products of the features (k, n): at most 16 a row, so int32 holds those of any era."""
     # The one int8 matrix product at hand that sums in int32, and four times as fast as numpy's of float32 copies, which
     # are exact too. It has no public name in torch yet; a test holds it to the exact product.
@@ -171,7 +259,7 @@ def _cholesky(normal: Array) -> tuple[Array, float]:
     return factor, 0.0 if failed_at else float((factor.diagonal() ** 2 / before).min())
 
 
-def _moments(levels: NDArray[np.int8], values: Array) -> Array:
+def moments(levels: NDArray[np.int8], values: Array) -> Array:
     """(k, m) sums over the rows of features (k, n) times values (n, m), in float64 and in bounded memory."""
     total = np.empty((len(levels), values.shape[1]))
     for i in range(0, len(levels), _CHUNK):

@@ -8,20 +8,22 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.impute import KNNImputer
 
 from numerai_assets.errors import MethodError
-from numerai_assets.features.levels import LEVELS, level_counts
+from numerai_assets.features.levels import LEVELS, level_counts, row_level_counts
+from numerai_assets.features.nearest_rows import filled_from_nearest_rows
 from numerai_assets.store.panel import MISSING
 
 Strategy = Literal["median", "mean", "mode", "knn", "keep"]
 STRATEGIES: tuple[Strategy, ...] = ("median", "mean", "mode", "knn", "keep")
-_KNN_ROWS = 5
 
 
 def absent_features(features: NDArray[np.int8]) -> NDArray[np.bool_]:
     """(d,) True for features of an era, (n, d) int8, that are constant 2: they did not exist then."""
-    return np.asarray((features == 2).all(axis=0))
+    absent = np.asarray((features[:1] == 2).all(axis=0))
+    # Only what begins with 2 can be constant 2: a fifth of what there is to look through.
+    absent[absent] = (features[:, absent] == 2).all(axis=0)
+    return absent
 
 
 def leaves_as_released(strategy: Strategy, missing_cells: int) -> bool:
@@ -33,7 +35,7 @@ def clean(features: NDArray[np.int8], strategy: Strategy) -> NDArray[np.int8]:
     """Features (n, d) int8 of one era with missing values (-1) and absent features dealt with.
 
     median, mean, mode: of the feature's own values in the era, rounded to a level; knn: mean of the five nearest rows
-    (scikit-learn's KNNImputer over the era); keep: missing cells and absent features stay or become -1. Under the four
+    (as scikit-learn's KNNImputer over the era); keep: missing cells and absent features stay or become -1. Under the four
     filling strategies an absent feature becomes 2, the middle level, which is what Numerai releases.
     Raises MethodError for an unknown strategy.
     """
@@ -45,7 +47,7 @@ def clean(features: NDArray[np.int8], strategy: Strategy) -> NDArray[np.int8]:
     if not missing.any():
         return features
     if strategy == "knn":
-        return _fill_from_nearest_rows(features, missing)
+        return filled_from_nearest_rows(np.ascontiguousarray(features.T)).T
     return np.where(missing, _typical_levels(level_counts(features.T), strategy), features)
 
 
@@ -54,10 +56,9 @@ def coverage(features: NDArray[np.int8]) -> NDArray[np.float32]:
 
     0 where every feature is absent.
     """
-    present = features[:, ~absent_features(features)]
-    if present.shape[1] == 0:
-        return np.zeros(len(features), np.float32)
-    return np.asarray(((present != 2) & (present != MISSING)).mean(axis=1), np.float32)
+    present = np.flatnonzero(~absent_features(features))
+    counts = row_level_counts(features.T, [present])[0]
+    return np.asarray(counts[[0, 1, 3, 4]].sum(axis=0) / max(len(present), 1), np.float32)
 
 
 def _typical_levels(counts: NDArray[np.int64], strategy: Strategy) -> NDArray[np.int8]:
@@ -72,12 +73,3 @@ def _typical_levels(counts: NDArray[np.int64], strategy: Strategy) -> NDArray[np
         # Mean of the two middle values, which are one where their number is odd.
         typical = sum((through <= middle[:, None]).sum(axis=1) for middle in ((rows - 1) // 2, rows // 2)) / 2
     return np.where(rows > 0, np.rint(typical), 2).astype(np.int8)
-
-
-def _fill_from_nearest_rows(features: NDArray[np.int8], missing: NDArray[np.bool_]) -> NDArray[np.int8]:
-    numbers = np.where(missing, np.nan, features).astype(np.float32)
-    # KNNImputer drops columns without any value: they take the middle level here, as everywhere.
-    empty = missing.all(axis=0)
-    numbers[:, empty] = 2
-    filled = KNNImputer(n_neighbors=_KNN_ROWS).fit_transform(numbers)
-    return np.where(missing, np.rint(filled), features).astype(np.int8)

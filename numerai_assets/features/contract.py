@@ -80,6 +80,8 @@ class FeatureBlock(Protocol):
     """New columns of each era. Its parameters are the fields of a frozen dataclass; it holds nothing else."""
 
     name: ClassVar[str]
+    version: ClassVar[int]
+    """Raised whenever the same parameters give other columns than before: what is held counts as absent then."""
     needs: ClassVar[tuple[str, ...]]
     """Blocks whose columns of the era at hand it reads."""
 
@@ -108,6 +110,7 @@ class FittedBlock(Protocol):
     """New columns whose making is learned from a target; an estimator whose hyperparameters its constructor takes."""
 
     name: ClassVar[str]
+    version: ClassVar[int]
     names_: tuple[str, ...]
     """(k,) names of its columns; set by `fit` and `load`."""
     feature_names_: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -11,13 +12,19 @@ COLOURS = ("#1f5fa8", "#c8553d", "#e9a03b", "#4c9f70", "#7d5ba6", "#7fb2e5", "#a
 
 def side_by_side(title: str, panels: int) -> tuple[Figure, list[Axes]]:
     """A figure with a title and as many plain axes beside each other."""
-    figure = Figure(figsize=(4.6 * panels, 3.6), dpi=90, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure, axes = empty_axes(1, panels, height=3.6, width=4.6 * panels)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-        one.tick_params(labelsize=8)
+    return figure, axes
+
+
+def empty_axes(rows: int, columns: int, *, height: float, width: float = 8.0) -> tuple[Figure, list[Axes]]:
+    """A figure, in inches, with rows x columns plain axes, in reading order."""
+    figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
     return figure, axes
 
 

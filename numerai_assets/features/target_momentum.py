@@ -43,6 +43,7 @@ class TargetMomentum:
     """
 
     name: ClassVar[str] = "target_momentum"
+    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = (LOOK_ALIKES,)
 
     lags: tuple[int, ...] = LAGS

@@ -36,6 +36,7 @@ class TrajectoryChanges:
     """
 
     name: ClassVar[str] = "trajectory_changes"
+    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = (LOOK_ALIKES,)
     targets: ClassVar[tuple[str, ...]] = ()
 

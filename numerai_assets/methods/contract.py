@@ -18,7 +18,11 @@ Profile = Literal["quick", "full"]
 
 
 class Method(Protocol):
-    """A method of prediction. Constructor keyword arguments are its hyperparameters; nothing is computed there."""
+    """A method of prediction. Constructor keyword arguments are its hyperparameters; nothing is computed there.
+
+    One that keeps eras of the panel apart, to stop early on or to select by, says so after `fit` in
+    `eras_used_: dict[str, Sequence[int]]`, by the names of `store.uses.USES`: the vintage records it, the checks read it.
+    """
 
     name: ClassVar[str]
     horizons: ClassVar[tuple[int, ...]]

@@ -1,5 +1,6 @@
 """Rows of one or more eras as arrays: what methods and features are given."""
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,17 +19,34 @@ MISSING = np.int8(-1)
 
 
 @dataclass(frozen=True)
-class SelectedBlocks(Sequence[NDArray[np.int8]]):
-    """Some features of whole blocks, taken when an era is asked for, so that a selection over all eras costs nothing.
-
-    whole: (d, n_era) int8 each. rows: of the features taken, in their order; a slice gives views, an array copies.
-    """
+class Part:
+    """Some features of whole blocks. whole: (d, n_era) int8 each. rows: a slice gives views, an array copies."""
 
     whole: tuple[NDArray[np.int8], ...]
     rows: "slice | NDArray[np.intp]"
 
     def __len__(self) -> int:
-        return len(self.whole)
+        """Number of features taken."""
+        return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"whole": tuple(map(portable, self.whole))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"whole": tuple(map(opened, state["whole"]))})
+
+
+@dataclass(frozen=True)
+class SelectedBlocks(Sequence[NDArray[np.int8]]):
+    """Features of one or more files an era, taken when an era is asked for: a selection over all eras costs nothing.
+
+    parts: in the order of the features; all have the same eras.
+    """
+
+    parts: tuple[Part, ...]
+
+    def __len__(self) -> int:
+        return len(self.parts[0].whole)
 
     @overload
     def __getitem__(self, position: int) -> NDArray[np.int8]: ...
@@ -38,14 +56,9 @@ class SelectedBlocks(Sequence[NDArray[np.int8]]):
 
     def __getitem__(self, position: int | slice) -> "NDArray[np.int8] | SelectedBlocks":
         if isinstance(position, slice):
-            return replace(self, whole=self.whole[position])
-        return self.whole[position][self.rows]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"whole": tuple(map(portable, self.whole))}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state | {"whole": tuple(map(opened, state["whole"]))})
+            return SelectedBlocks(tuple(replace(part, whole=part.whole[position]) for part in self.parts))
+        taken = [part.whole[position][part.rows] for part in self.parts]
+        return taken[0] if len(taken) == 1 else np.concatenate(taken)
 
 
 Blocks = tuple[NDArray[np.int8], ...] | SelectedBlocks
@@ -157,7 +170,31 @@ class EraPanel:
         """Only the given features, in the given order, taken from the blocks when these are read."""
         if tuple(names) == self.feature_names:
             return self
-        return replace(self, blocks=_select(self.blocks, self.places_of(names)), feature_names=tuple(names))
+        return replace(self, blocks=_select(self._parts, self.places_of(names)), feature_names=tuple(names))
+
+    def with_columns(
+        self, names: Sequence[str], blocks: Sequence[NDArray[np.int8]], digests: Sequence[str]
+    ) -> "EraPanel":
+        """With more features: one (k, n_era) int8 block an era, beside those there are, read when they are asked for.
+
+        digests: one a block. Raises StoreError for blocks of other shapes or a name that is there already.
+        """
+        taken = sorted(set(names) & set(self.feature_names))
+        if taken:
+            raise StoreError(f"panel: feature {taken[0]!r} is in it already")
+        for era, block, rows in zip(self.eras, blocks, self.rows_of_era, strict=True):
+            if block.shape != (len(names), rows):
+                raise StoreError(f"panel: columns of era {era:04d} are {block.shape}, expected ({len(names)}, {rows})")
+        more = Part(tuple(blocks), slice(0, len(names)))
+        joined = [
+            hashlib.sha256("".join(pair).encode()).hexdigest() for pair in zip(self.digests, digests, strict=False)
+        ]
+        return replace(
+            self,
+            blocks=SelectedBlocks((*self._parts, more)),
+            feature_names=(*self.feature_names, *names),
+            digests=tuple(joined),
+        )
 
     def places_of(self, names: Sequence[str]) -> list[int]:
         """Position of each of the given features. Raises StoreError naming one that is not in the panel."""
@@ -166,6 +203,12 @@ class EraPanel:
         if absent:
             raise StoreError(f"panel: feature {absent[0]!r} is not in it")
         return [place[name] for name in names]
+
+    @property
+    def _parts(self) -> tuple[Part, ...]:
+        if isinstance(self.blocks, SelectedBlocks):
+            return self.blocks.parts
+        return (Part(self.blocks, slice(0, len(self.feature_names))),)
 
     def _blocks_at(self, positions: Sequence[int]) -> "EraPanel":
         return replace(
@@ -180,21 +223,28 @@ class EraPanel:
         )
 
 
-def _select(blocks: Blocks, rows: Sequence[int]) -> SelectedBlocks:
-    """The given rows of every block; of blocks that are a selection already, its rows."""
-    if isinstance(blocks, SelectedBlocks):
-        before = blocks.rows
-        held = np.arange(before.start, before.stop) if isinstance(before, slice) else before
-        whole, taken = blocks.whole, held[np.asarray(rows, np.intp)]
-    else:
-        whole, taken = blocks, np.asarray(rows, np.intp)
+def _select(parts: tuple[Part, ...], places: Sequence[int]) -> SelectedBlocks:
+    """The features at the given places, counted through the parts; neighbours from one part are taken at once."""
+    edges = np.cumsum([0, *map(len, parts)])
+    wanted = np.asarray(places, np.intp)
+    source = np.searchsorted(edges, wanted, side="right") - 1
+    runs = np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(source)) + 1)
+    taken = [_of_part(parts[source[run[0]]], wanted[run] - edges[source[run[0]]]) for run in runs if len(run)]
+    return SelectedBlocks(tuple(taken) or (_of_part(parts[0], wanted),))
+
+
+def _of_part(part: Part, places: NDArray[np.intp]) -> Part:
+    """The features at `places` of a part."""
+    taken = places + part.rows.start if isinstance(part.rows, slice) else part.rows[places]
     if len(taken) and np.array_equal(taken, np.arange(taken[0], taken[0] + len(taken))):
-        return SelectedBlocks(whole, slice(int(taken[0]), int(taken[-1]) + 1))
-    return SelectedBlocks(whole, taken)
+        return Part(part.whole, slice(int(taken[0]), int(taken[-1]) + 1))
+    return Part(part.whole, taken)
 
 
 def _pick(blocks: Blocks, positions: Sequence[int]) -> Blocks:
     """Blocks of the eras at the given positions."""
     if isinstance(blocks, SelectedBlocks):
-        return replace(blocks, whole=tuple(blocks.whole[p] for p in positions))
+        return SelectedBlocks(
+            tuple(replace(part, whole=tuple(part.whole[p] for p in positions)) for part in blocks.parts)
+        )
     return tuple(blocks[p] for p in positions)

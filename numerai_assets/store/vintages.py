@@ -7,20 +7,25 @@ Layout: <folder>/<method>/<vintage>/vintage.json and the method's own files. No 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numerai_assets.eras import era_label
 from numerai_assets.errors import StoreError
 from numerai_assets.store.atomic import replacing_folder, sha256_of, write_json
+from numerai_assets.store.uses import Run
 
 _FACTS = "vintage.json"
 
 
 @dataclass(frozen=True)
 class Vintage:
-    """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files."""
+    """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files.
+
+    blocks: feature blocks whose columns it was given, each with what it was made with.
+    uses: for each use of targets (`store/uses.py`) the eras it saw, as runs.
+    """
 
     method: str
     vintage: int
@@ -35,6 +40,8 @@ class Vintage:
     parameters: dict[str, Any]
     seed: int
     files: dict[str, str]
+    blocks: dict[str, Any] = field(default_factory=dict)
+    uses: dict[str, tuple[Run, ...]] = field(default_factory=dict)
 
 
 class VintageStore:
@@ -53,14 +60,14 @@ class VintageStore:
 
     def facts(self, method: str, vintage: int) -> Vintage:
         """Raises StoreError when the vintage is not held."""
-        path = self._place(method, vintage) / _FACTS
+        path = self.place(method, vintage) / _FACTS
         if not path.is_file():
             raise StoreError(f"{method}: no vintage {era_label(vintage)}; materialize {method}_model for it")
-        return Vintage(**json.loads(path.read_text(encoding="utf-8")))
+        return _read(path)
 
     def verified(self, method: str, vintage: int) -> Path:
         """Folder of a vintage whose files are what they were when it was fitted. Raises StoreError otherwise."""
-        facts, place = self.facts(method, vintage), self._place(method, vintage)
+        facts, place = self.facts(method, vintage), self.place(method, vintage)
         for name, digest in facts.files.items():
             if not (place / name).is_file() or sha256_of(place / name) != digest:
                 raise StoreError(
@@ -71,7 +78,7 @@ class VintageStore:
     def set_aside(self, method: str, vintage: int) -> Path:
         """Takes a vintage out of use and keeps its folder for a look; returns where. StoreError when it is not held."""
         self.facts(method, vintage)
-        place = self._place(method, vintage)
+        place = self.place(method, vintage)
         kept = place.with_name(f"damaged-{place.name}-{len(list(place.parent.glob('damaged-*'))) + 1}")
         place.rename(kept)
         return kept
@@ -81,7 +88,8 @@ class VintageStore:
         if vintage not in self.vintages(method):
             return False
         facts = asdict(self.facts(method, vintage))
-        return all(facts[name] == value for name, value in made_with.items())
+        # As it comes back from a file: tuples are lists there.
+        return all(facts[name] == json.loads(json.dumps(value)) for name, value in made_with.items())
 
     @contextmanager
     def writing(self, method: str, vintage: int) -> Iterator[Path]:
@@ -89,13 +97,23 @@ class VintageStore:
 
         The caller writes the model and then calls `seal` on the folder.
         """
-        with replacing_folder(self._place(method, vintage)) as aside:
+        with replacing_folder(self.place(method, vintage)) as aside:
             yield aside
             if not (aside / _FACTS).is_file():
                 raise StoreError(f"{method} vintage {era_label(vintage)}: was not sealed with its facts")
 
-    def _place(self, method: str, vintage: int) -> Path:
+    def place(self, method: str, vintage: int) -> Path:
+        """Folder of a vintage, held or not."""
         return self.folder / method / era_label(vintage)
+
+
+def _read(path: Path) -> Vintage:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if "uses" not in content:
+        # Written before uses were: all that a fit then saw was every so many-th era between its first and its last.
+        first, last, eras = content["first_fit_era"], content["last_fit_era"], content["fit_eras"]
+        content["uses"] = {"fit": [[first, last, max(1, (last - first) // max(1, eras - 1))]]}
+    return Vintage(**content | {"uses": {use: tuple(map(tuple, runs)) for use, runs in content["uses"].items()}})
 
 
 def seal(folder: Path, **facts: Any) -> Vintage:

@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numerai_assets.automation.retrain import vintages_due
+from numerai_assets.eras import HORIZONS, Wall
+from numerai_assets.evaluation.splits import Fold, OfficialWalkForward
 from numerai_assets.settings import RetrainPolicy
 
 LAWFUL = settings(deadline=None, max_examples=100)
@@ -91,3 +93,42 @@ def test_the_default_policy_replays_history_yearly_and_keeps_a_fresh_vintage() -
     due = vintages_due(RetrainPolicy(), last_train_era=574, newest_era=700)
 
     assert due == [574, 626, 678, 698]
+
+
+OFFICIAL = RetrainPolicy(history_every_eras=156, first_vintage=156)
+
+
+def test_the_official_policy_has_the_vintages_of_the_benchmark_models() -> None:
+    due = vintages_due(OFFICIAL, last_train_era=574, newest_era=781)
+
+    assert due == [156, 312, 468, 624, 780]
+    assert [Wall(vintage, 20).last_fit_era for vintage in due] == [148, 304, 460, 616, 772]
+    assert [Wall(vintage, 60).last_fit_era for vintage in due] == [140, 296, 452, 608, 764]
+
+
+@given(newest=st.integers(157, 1500), horizon=st.sampled_from(HORIZONS))
+@LAWFUL
+def test_the_official_policy_fits_and_judges_what_the_official_walk_forward_does(newest: int, horizon: int) -> None:
+    held = range(1, newest + 1)
+    history = sorted(history_of(OFFICIAL, 156, newest))
+
+    assert set(history) <= set(vintages_due(OFFICIAL, last_train_era=574, newest_era=newest))
+    walls = [Wall(vintage, horizon) for vintage in history]
+    ends = [*history[1:], newest]
+    vintages = [
+        Fold(w.fit_eras(held), w.judged_eras(held, next_vintage=end)) for w, end in zip(walls, ends, strict=True)
+    ]
+    assert vintages == OfficialWalkForward(horizon=horizon).era_folds(held)
+
+
+@given(policy=POLICIES, first=LAST_TRAIN, last_train=LAST_TRAIN, after=ERAS_AFTER)
+@LAWFUL
+def test_a_first_vintage_stands_in_place_of_the_last_train_era(
+    policy: RetrainPolicy, first: int, last_train: int, after: int
+) -> None:
+    moved = policy.model_copy(update={"first_vintage": first})
+    newest = last_train + after
+
+    assert vintages_due(moved, last_train_era=last_train, newest_era=newest) == vintages_due(
+        policy, last_train_era=first, newest_era=newest
+    )

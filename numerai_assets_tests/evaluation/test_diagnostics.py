@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from numerai_assets.evaluation.diagnostics import SCORES, ScoredRows, era_scores, validation_table
-from numerai_assets.evaluation.metrics import contribution, corr, max_drawdown
-from numerai_assets.evaluation.uncertainty import standard_error
+from numerai_assets.evaluation.era_series import max_drawdown
+from numerai_assets.evaluation.metrics import contribution, corr
+from numerai_assets.evaluation.uncertainty import estimate, standard_error
 
 ROWS = 60
 NOTHING = np.full(ROWS, np.nan)
@@ -102,6 +103,7 @@ def test_the_table_has_a_row_for_each_score_that_some_era_has() -> None:
     assert row["sharpe"] == pytest.approx(known.mean() / known.std(ddof=0))
     assert row["max_drawdown"] == pytest.approx(max_drawdown(known.to_numpy()))
     assert row["se"] == pytest.approx(standard_error(known.to_numpy(), horizon=60))
+    assert (row["low"], row["high"]) == estimate(known.to_numpy(), horizon=60).interval(0.9)
     assert table.loc["payout", "se"] == pytest.approx(standard_error(scores["payout"].dropna().to_numpy(), horizon=60))
     assert table.loc["mmc20", "se"] == pytest.approx(standard_error(scores["mmc20"].to_numpy(), horizon=20))
 
@@ -118,3 +120,25 @@ def test_a_single_era_has_a_mean_and_no_error() -> None:
     assert table.loc["corr60", "eras"] == 1
     assert pd.isna(table.loc["corr60", "se"])
     assert pd.isna(table.loc["corr60", "sharpe"])
+
+
+def test_eras_that_lie_apart_do_not_count_as_neighbours() -> None:
+    eras = [*range(41, 61), *range(200, 220)]
+    scores = era_scores([scored_era(e) for e in eras])
+
+    row = validation_table(scores).set_index("score").loc["corr60"]
+
+    known = scores["corr60"].to_numpy()
+    assert row["se"] == pytest.approx(standard_error(known, horizon=60, eras=np.array(eras)))
+    assert row["se"] != pytest.approx(standard_error(known, horizon=60))
+
+
+def test_the_ratio_is_deflated_where_the_trials_were_counted_and_not_otherwise() -> None:
+    scores = era_scores([scored_era(e) for e in range(41, 101)])
+
+    plain, one, many = (validation_table(scores, trials=trials) for trials in (None, 1, 50))
+
+    assert "deflated_sharpe" not in plain.columns
+    assert (many["deflated_sharpe"] < one["deflated_sharpe"]).all()
+    assert many["deflated_sharpe"].between(0, 1).all()
+    assert many.drop(columns="deflated_sharpe").equals(plain)

@@ -2,27 +2,30 @@
 
 import itertools
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numerai_tools import scoring as oracle
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 from scipy.stats import norm, rankdata
 
 from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.metrics import (
+    Kind,
     Score,
     contribution,
     corr,
     gaussian_ranks,
-    max_drawdown,
-    payout,
+    score_era,
     score_eras,
-    sharpe,
     signed_power,
+    tie_kept_ranks,
 )
+from numerai_assets.evaluation.neutralisation import EraFactor
 
 LAWFUL = settings(deadline=None, max_examples=50)
 TOLERANCE = 1e-9
@@ -316,36 +319,170 @@ def test_signed_power_keeps_the_sign() -> None:
     np.testing.assert_allclose(signed_power(np.array([-4.0, 0.0, 4.0])), [-8, 0, 8])
 
 
-def test_payout_is_three_corr_and_fifteen_mmc_clipped_at_the_whole_stake() -> None:
-    corr60 = np.array([0.02, -0.02, 0.1, -0.1, np.nan])
-    mmc60 = np.array([0.01, 0.0, 0.06, -0.06, 0.01])
+def of_each_column(
+    score: Callable[[pd.Series, pd.Series], float], predictions: np.ndarray, target: np.ndarray
+) -> list[float]:
+    theirs, (series,) = frames(predictions.astype(np.float64), target.astype(np.float64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [score(series, theirs[column]) for column in theirs]
 
-    np.testing.assert_allclose(payout(corr60, mmc60), [0.21, -0.06, 1, -1, np.nan])
+
+ORACLES = {
+    Kind.SPEARMAN: oracle.spearman_correlation,
+    Kind.PEARSON: oracle.pearson_correlation,
+    Kind.TIE_BROKEN: oracle.tie_broken_rank_correlation,
+    # CWMM has no function of its own: it is numerai_corr with the meta model, taken as it is, in the target's place.
+    Kind.CWMM: lambda meta, ours: oracle.numerai_corr(ours.to_frame(), meta, target_pow15=False).iloc[0],
+}
 
 
-@given(scores=st.lists(st.floats(-1, 1), min_size=1, max_size=50))
+@pytest.mark.parametrize("kind", ORACLES)
+@given(seed=SEEDS, rows=ROWS, distinct=st.sampled_from([None, 50, 3]), dtype=st.sampled_from([np.float32, np.float64]))
+@settings(deadline=None, max_examples=30)
+def test_each_kind_equals_the_function_of_numerai_tools(
+    kind: Kind, seed: int, rows: int, distinct: int | None, dtype: type
+) -> None:
+    predictions = some_predictions(seed, rows, 3, distinct=distinct).astype(dtype)
+    assume(np.ptp(predictions, axis=0).min() > 0)
+    aim = some_target(seed, rows) if kind is not Kind.CWMM else some_predictions(seed + 1, rows, 1)[:, 0]
+
+    scores = score_era(predictions, Score(aim.astype(dtype), kind=kind))
+
+    theirs = of_each_column(ORACLES[kind], predictions, aim.astype(dtype))
+    np.testing.assert_allclose(scores, theirs, rtol=0, atol=TOLERANCE)
+
+
+@given(seed=SEEDS, rows=ROWS)
+@settings(deadline=None, max_examples=20)
+def test_rows_in_any_order_score_as_numerai_tools_scores_their_sorted_ids(seed: int, rows: int) -> None:
+    predictions, target = some_predictions(seed, rows, 2, distinct=40), some_target(seed, rows)
+    ids = np.array([f"n{row:05d}" for row in np.random.default_rng([seed, 3]).permutation(rows)])
+    series = pd.Series(target, ids, name="s")
+    frame = pd.DataFrame(predictions, ids)
+
+    scores = score_eras(predictions, [rows], {"corr": Score(target), "rank": Score(target, kind=Kind.SPEARMAN)})
+
+    np.testing.assert_allclose(scores["corr"][0], numerai_corr(frame, series), rtol=0, atol=TOLERANCE)
+    theirs = [oracle.spearman_correlation(series.sort_index(), frame[c].sort_index()) for c in frame]
+    np.testing.assert_allclose(scores["rank"][0], theirs, rtol=0, atol=TOLERANCE)
+
+
+@given(seed=SEEDS, rows_of_era=st.lists(st.integers(30, 60), min_size=1, max_size=3))
+@settings(deadline=None, max_examples=15)
+def test_fnc_of_many_eras_is_that_of_numerai_tools(seed: int, rows_of_era: list[int]) -> None:
+    rng, rows = np.random.default_rng(seed), sum(rows_of_era)
+    predictions, targets = some_predictions(seed, rows, 3), [some_target(seed + k, rows) for k in (0, 1)]
+    targets[1][rng.permutation(rows)[: rows // 20]] = np.nan
+    blocks = [rng.integers(0, 5, (4, n), dtype=np.int8) for n in rows_of_era]
+    factors = [EraFactor.of(block) for block in blocks]
+
+    wanted = {f"fnc{k}": Score(target, kind=Kind.FNC, neutralisers=factors) for k, target in enumerate(targets)}
+    scores = score_eras(predictions, rows_of_era, wanted)
+
+    for era, (stop, n) in enumerate(zip(np.cumsum(rows_of_era), rows_of_era, strict=True)):
+        for k, target in enumerate(targets):
+            known = target[stop - n : stop]
+            assume(len(np.unique(known[~np.isnan(known)])) > 1)
+            frame, (series,) = frames(predictions[stop - n : stop], known)
+            features = pd.DataFrame(blocks[era].T, frame.index)
+            theirs = oracle.feature_neutral_corr(frame, features, series)
+            np.testing.assert_allclose(scores[f"fnc{k}"][era], theirs, rtol=0, atol=TOLERANCE)
+
+
+class Counting:
+    """Neutralisers made when they are asked for, and counted."""
+
+    def __init__(self, blocks: list[np.ndarray]) -> None:
+        self.blocks, self.made, self.used = blocks, 0, 0
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, era: int) -> "Counting":
+        self.made += 1
+        self.factor = EraFactor.of(self.blocks[era])
+        return self
+
+    def neutralise(self, values: np.ndarray) -> np.ndarray:
+        self.used += 1
+        return self.factor.neutralise(values)
+
+
+def test_an_era_is_neutralised_once_for_all_its_targets() -> None:
+    rng = np.random.default_rng(0)
+    neutralisers = Counting([rng.integers(0, 5, (4, 50), dtype=np.int8) for _ in range(2)])
+    wanted = {
+        str(k): Score(some_target(k, 100), kind=Kind.FNC, neutralisers=neutralisers)  # type: ignore[arg-type]
+        for k in range(3)
+    }
+
+    score_eras(some_predictions(0, 100, 5), [50, 50], wanted)
+
+    assert (neutralisers.made, neutralisers.used) == (2, 2)
+
+
+BAD = (
+    "single row",
+    "constant prediction",
+    "gap in the prediction",
+    "constant target",
+    "no target",
+    "constant reference",
+)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", BAD)
+@given(seed=SEEDS, value=st.floats(-10, 10), rows=st.integers(2, 40), dtype=st.sampled_from([np.float32, np.float64]))
+@settings(deadline=None, max_examples=20)
+def test_what_cannot_be_scored_is_nan_in_every_kind(bad: str, seed: int, value: float, rows: int, dtype: type) -> None:
+    if bad == "single row":
+        rows = 1
+    predictions, target = some_predictions(seed, rows, 2).astype(dtype), np.random.default_rng(seed).random(rows)
+    reference, factor = some_predictions(seed + 1, rows, 1)[:, 0], EraFactor.of(np.ones((2, rows), np.int8))
+    match bad:
+        case "constant prediction":
+            predictions[:] = value
+        case "gap in the prediction":
+            predictions[rows // 2] = np.nan
+        case "constant target":
+            target[:] = value
+        case "no target":
+            target[:] = np.nan
+        case "constant reference":
+            reference[:] = value
+
+    wanted = {str(kind): Score(target, kind=kind) for kind in Kind if kind not in (Kind.CONTRIBUTION, Kind.FNC)}
+    wanted |= {"fnc": Score(target, kind=Kind.FNC, neutralisers=[factor]), "contribution": Score(target, reference)}
+    scores = score_eras(predictions, [rows], wanted)
+
+    for name, found in scores.items():
+        if bad == "constant target" and name == "contribution":
+            assert (found == 0).all()
+        elif bad == "constant reference" and name != "contribution":
+            assert np.isfinite(found).all()
+        else:
+            assert np.isnan(found).all(), name
+
+
+@given(seed=SEEDS, rows=st.integers(1, 80), distinct=st.sampled_from([None, 20, 3, 1]))
 @LAWFUL
-def test_drawdown_is_the_largest_fall_of_the_sum_from_a_peak_before(scores: list[float]) -> None:
-    total = np.cumsum(scores)
-    falls = [total[i] - total[j] for j in range(len(total)) for i in range(j + 1)]
+def test_tie_kept_ranks_are_scipys_average_ranks(seed: int, rows: int, distinct: int | None) -> None:
+    values = some_predictions(seed, rows, 3, distinct=distinct)
 
-    drawdown = max_drawdown(np.array(scores))
-
-    assert drawdown == pytest.approx(max(falls), abs=1e-12)
-    assert drawdown >= 0
+    np.testing.assert_array_equal(tie_kept_ranks(values), rankdata(values, axis=0))
 
 
-def test_drawdown_of_an_example() -> None:
-    assert max_drawdown(np.array([0.1, -0.2, 0.05, -0.1, 0.4, -0.05])) == pytest.approx(0.25)
-    assert max_drawdown(np.array([0.1, 0.2])) == 0
-    assert np.isnan(max_drawdown(np.array([])))
+def test_a_kind_without_what_it_needs_is_refused_by_name() -> None:
+    target, factor = some_target(0, 50), EraFactor.of(np.ones((2, 50), np.int8))
 
-
-def test_sharpe_is_mean_over_deviation() -> None:
-    assert sharpe(np.array([0.01, 0.03])) == pytest.approx(2.0)
-    assert sharpe(np.array([-0.01, -0.03])) == pytest.approx(-2.0)
-
-
-@pytest.mark.parametrize("scores", [[], [0.02], [0.0, 0.0], [0.1, 0.1, 0.1], [0.02] * 7])
-def test_sharpe_without_variation_is_nan(scores: list[float]) -> None:
-    assert np.isnan(sharpe(np.array(scores)))
+    with pytest.raises(ScoringError, match="score contribution: references belong"):
+        Score(target, kind=Kind.CONTRIBUTION)
+    with pytest.raises(ScoringError, match="score spearman: references belong to contribution alone, found some"):
+        Score(target, target, Kind.SPEARMAN)
+    with pytest.raises(ScoringError, match="score fnc: neutralisers belong to fnc alone, found none"):
+        Score(target, kind=Kind.FNC)
+    with pytest.raises(ScoringError, match="neutralisers of fnc: 1, but there are 2 eras"):
+        fnc = Score(target, kind=Kind.FNC, neutralisers=[factor])
+        score_eras(some_predictions(0, 50, 1), [25, 25], {"fnc": fnc})

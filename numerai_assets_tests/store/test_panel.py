@@ -111,7 +111,7 @@ def test_neighbouring_features_are_views_and_others_are_taken_an_era_at_a_time()
 
     assert np.shares_memory(neighbours.blocks[1], panel.blocks[1])
     assert not np.shares_memory(others.blocks[1], panel.blocks[1])
-    assert np.shares_memory(others.blocks.whole[1], panel.blocks[1])
+    assert np.shares_memory(others.blocks.parts[0].whole[1], panel.blocks[1])
 
 
 @pytest.mark.parametrize("first", [["b", "c"], ["c", "a", "b"], ["a", "c"]])
@@ -133,3 +133,47 @@ def test_all_features_in_their_order_copy_nothing() -> None:
 def test_a_feature_that_is_not_in_the_panel_is_named() -> None:
     with pytest.raises(StoreError, match="feature 'z' is not in it"):
         two_eras().with_features(["a", "z"])
+
+
+def widened() -> EraPanel:
+    more = (np.array([[3, 3], [1, 0]], np.int8), np.array([[2], [4]], np.int8))
+    panel = replace(two_eras(), digests=("one", "two"))
+    return panel.with_columns(["x", "y"], more, ["more of one", "more of two"])
+
+
+def test_columns_stand_behind_the_features_of_the_panel() -> None:
+    panel = widened()
+
+    assert panel.feature_names == ("a", "b", "c", "x", "y")
+    assert panel.features.tolist() == [[0, 2, 4, 3, 1], [1, 3, 0, 3, 0], [4, 3, -1, 2, 4]]
+    assert panel.with_eras([9]).features.tolist() == [[4, 3, -1, 2, 4]]
+
+
+@pytest.mark.parametrize("names", [["y", "a"], ["x", "y"], ["c", "x", "b", "y"], ["b", "c", "x"], []])
+def test_features_chosen_across_files_are_those_of_the_whole(names: list[str]) -> None:
+    panel = widened()
+
+    chosen = panel.with_features(names)
+
+    np.testing.assert_array_equal(chosen.features, panel.features[:, panel.places_of(names)])
+    np.testing.assert_array_equal(chosen.blocks[:1][0], chosen.blocks[0])
+
+
+def test_other_columns_make_another_digest() -> None:
+    panel = replace(two_eras(), digests=("one", "two"))
+    more = (np.zeros((1, 2), np.int8), np.zeros((1, 1), np.int8))
+
+    first, second = (panel.with_columns(["x"], more, digests).digests for digests in (["p", "q"], ["p", "r"]))
+
+    assert len(first) == 2
+    assert first[0] == second[0] != "one"
+    assert first[1] != second[1]
+
+
+def test_columns_of_other_rows_or_of_a_name_that_is_there_are_refused() -> None:
+    more = (np.zeros((1, 2), np.int8), np.zeros((1, 1), np.int8))
+
+    with pytest.raises(StoreError, match="columns of era 0009 are"):
+        two_eras().with_columns(["x"], (more[0], more[0]), [])
+    with pytest.raises(StoreError, match="feature 'b' is in it already"):
+        two_eras().with_columns(["b"], more, [])

@@ -1,10 +1,13 @@
 """Fitted models on disk: sealed with their facts, and refused when they are not what was fitted."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from numerai_assets.errors import StoreError
+from numerai_assets.store.uses import eras_of
 from numerai_assets.store.vintages import Vintage, VintageStore, seal
 
 FACTS = {
@@ -21,12 +24,12 @@ FACTS = {
 }
 
 
-def fit(store: VintageStore, vintage: int, content: str = "trees", method: str = "benchmark") -> Vintage:
+def fit(store: VintageStore, vintage: int, content: str = "trees", method: str = "benchmark", **others: Any) -> Vintage:
     with store.writing(method, vintage) as folder:
         (folder / "model.txt").write_text(content)
         (folder / "parts").mkdir(exist_ok=True)
         (folder / "parts" / "a.bin").write_bytes(b"\x00\x01")
-        return seal(folder, method=method, vintage=vintage, **FACTS)
+        return seal(folder, method=method, vintage=vintage, **FACTS | others)
 
 
 @pytest.fixture
@@ -101,3 +104,32 @@ def test_the_vintages_that_may_predict_an_era_are_those_before_it_newest_first(s
     assert store.vintages("benchmark") == [40, 44, 48]
     assert before == {40: [], 41: [40], 44: [40], 45: [44, 40], 999: [48, 44, 40]}
     assert store.before("nobody", 999) == []
+
+
+def test_what_each_use_saw_reads_back(store: VintageStore) -> None:
+    uses = {"fit": ((4, 24, 4),), "selection": ((3, 9, 1), (20, 20, 1))}
+
+    sealed = fit(store, 40, uses=uses)
+
+    assert store.facts("benchmark", 40) == sealed
+    assert sealed.uses == uses
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "eras", "run"),
+    [(4, 24, 6, (4, 24, 4)), (1, 24, 24, (1, 24, 1)), (24, 24, 1, (24, 24, 1)), (11, 24, 2, (11, 24, 13))],
+)
+def test_a_vintage_from_before_uses_were_recorded_is_read_as_the_fit_it_was(
+    store: VintageStore, first: int, last: int, eras: int, run: tuple[int, int, int]
+) -> None:
+    fit(store, 40, first_fit_era=first, last_fit_era=last, fit_eras=eras)
+    path = store.folder / "benchmark" / "0040" / "vintage.json"
+    content = json.loads(path.read_text())
+    del content["uses"]
+    path.write_text(json.dumps(content))
+
+    facts = store.facts("benchmark", 40)
+
+    assert facts.uses == {"fit": (run,)}
+    assert len(eras_of(facts.uses["fit"])) == eras
+    assert store.holds("benchmark", 40, target=facts.target, seed=facts.seed)
