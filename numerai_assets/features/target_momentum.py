@@ -110,7 +110,7 @@ class TargetMomentum:
             )
         left.axhline(0, color="0.7", linewidth=0.8)
         left.set_xlabel("eras before the one at hand")
-        left.set_ylabel(f"running sum of centred target, by {self._measures[longest]}")
+        left.set_ylabel(f"past path, by {self._measures[longest]}")
         right.set_xlabel(f"relative strength over {self.strength} eras")
         right.set_ylabel("rows")
         for axes in (left, right):

@@ -92,7 +92,7 @@ class TrajectoryChanges:
             left.plot(self.changes, moved, marker="o", markersize=3, label=name, **style)
         left.set_xlabel("eras back")
         left.set_ylabel("root mean square change, levels")
-        left.legend(frameon=False, fontsize=7)
+        left.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
         away = [self._measures.index(f"away_{eras}") for eras in (self.short, self.long)]
         right.plot(*table[-1, away], ".", markersize=2, alpha=0.4, color=COLOURS[0])
         right.axhline(0, color="0.7", linewidth=0.8)

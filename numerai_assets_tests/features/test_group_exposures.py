@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from numerai_assets.errors import FeatureError
 from numerai_assets.features import group_exposures as module
 from numerai_assets.features.group_exposures import group_exposures, level_sums
+from numerai_assets.features.kept import Kept
 from numerai_assets_tests.features.past_eras import GROUPS, SETS, era_panel
 
 
@@ -51,7 +52,7 @@ def test_standard_scores_have_mean_nought_and_deviation_one() -> None:
 
 
 def test_an_era_is_summed_once_for_all_that_look_back_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEPT", module._Kept(2))
+    monkeypatch.setattr(module, "_KEPT", Kept(2))
     blocks = np.random.default_rng(0).integers(0, 5, (3, 20, 6), dtype=np.int8)
     panels = [era_panel(number, block, {}, digest=f"d{number}") for number, block in enumerate(blocks, 1)]
     first = group_exposures(panels[0], SETS, GROUPS)

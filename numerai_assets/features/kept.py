@@ -1,0 +1,34 @@
+"""What follows from the content of one era and is asked for again by every later era that looks back to it.
+
+A block holds no state and need not: what is kept here is a pure function of its key, so whether it is found or made
+again changes nothing but the time it takes.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Made = TypeVar("Made")
+
+
+class Kept(Generic[Made]):
+    """The results asked for last, by key; safe to use from several threads, two of which may make the same one."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._found: OrderedDict[Hashable, Made] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What is kept under the key, or else what `make` returns, which is kept; who gets it may not change it."""
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+                return self._found[key]
+        made = make()
+        with self._lock:
+            self._found[key] = made
+            while len(self._found) > self._limit:
+                self._found.popitem(last=False)
+        return made
