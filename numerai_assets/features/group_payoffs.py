@@ -42,7 +42,7 @@ class GroupPayoffs:
     """
 
     name: ClassVar[str] = "group_payoffs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ()
 
     groups: tuple[str, ...] = NAMED_GROUPS

@@ -51,6 +51,12 @@ def test_standard_scores_have_mean_nought_and_deviation_one() -> None:
     assert np.isnan(scores[1]).all()
 
 
+def test_a_group_of_which_the_store_holds_no_feature_has_no_exposure() -> None:
+    found = group_exposures(era_panel(1, np.ones((20, 6), np.int8), {}), {"luck": ()}, ("luck",))
+
+    assert np.isnan(found.means).all() and np.isnan(found.standard_scores).all()
+
+
 def test_an_era_is_summed_once_for_all_that_look_back_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEPT", Kept(2))
     blocks = np.random.default_rng(0).integers(0, 5, (3, 20, 6), dtype=np.int8)
