@@ -23,9 +23,8 @@ from numerai_assets.eras import resolve_lag
 from numerai_assets.features.contract import Columns, FeatureBlock, History
 from numerai_assets.features.group_exposures import NAMED_GROUPS
 from numerai_assets.features.group_payoffs import GroupPayoffs
-from numerai_assets.features.sampled_paths import LAGS
 from numerai_assets.features.target_momentum import TargetMomentum
-from numerai_assets.features.trajectories import Trajectories
+from numerai_assets.features.trajectories import LAGS, Trajectories
 from numerai_assets.features.trajectory_changes import LEVEL, TrajectoryChanges
 from numerai_assets.store.panel import EraPanel
 

@@ -172,8 +172,18 @@ def block_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         off = [needed for needed in block.needs if needed not in settings.active_blocks]
         if off:
             raise FeatureError(f"features.{name}: needs {off[0]}; set [features.{off[0]}] on = true")
+        _check_lags(name, block, settings)
         found += [block_asset(name, block), live_block_asset(name, block)]
     return found
+
+
+def _check_lags(name: str, block: FeatureBlock, settings: Settings) -> None:
+    """Raises FeatureError for a block that would read look-alikes as those of other lags than they were searched at."""
+    ours = getattr(block, "lags", None)
+    for needed in block.needs:
+        theirs = getattr(create_block(needed, settings.features[needed].parameters), "lags", None)
+        if None not in (ours, theirs) and ours != theirs:
+            raise FeatureError(f"features.{name}.parameters.lags: {ours}, but those of {needed} are {theirs}")
 
 
 def block_asset(name: str, block: FeatureBlock) -> dg.AssetsDefinition:

@@ -12,13 +12,10 @@ from numerai_assets.features.aggregates import chosen_groups, group_means, group
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.levels import row_level_counts
 from numerai_assets.features.pictures import empty_axes, png
-from numerai_assets.features.trajectories import Trajectories
+from numerai_assets.features.trajectories import LAGS, Trajectories
 from numerai_assets.store.panel import EraPanel
 
 Array = NDArray[np.float64]
-
-LAGS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 39, 52)
-"""Default of the block `look_alikes`: columns do not say which lags they are of."""
 
 
 def rank_among(values: Array, others: Array, weights: NDArray[np.floating]) -> Array:

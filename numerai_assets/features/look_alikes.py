@@ -20,10 +20,9 @@ from numerai_assets.features import look_alike_quality
 from numerai_assets.features.component_space import ComponentSpace
 from numerai_assets.features.contract import Columns, FeatureSets, History, features_of
 from numerai_assets.features.nearest import Points, assigned, nearest
-from numerai_assets.features.trajectories import Trajectories
+from numerai_assets.features.trajectories import LAGS, Trajectories
 from numerai_assets.store.panel import EraPanel
 
-LAGS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 39, 52)
 LEAST_K = 8
 
 

@@ -6,8 +6,6 @@ a row agree. Values and their standard scores against earlier eras are floats, n
 its era, and a method that wants levels cuts the scores at fixed places.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -18,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from numerai_assets.features.aggregates import chosen_groups, group_means, group_places
 from numerai_assets.features.cleaning import coverage
 from numerai_assets.features.contract import Columns, FeatureSets, History, features_of
+from numerai_assets.features.kept import Kept
 from numerai_assets.features.levels import LEVELS, row_level_counts
 from numerai_assets.features.pictures import empty_axes, png
 from numerai_assets.store.panel import EraPanel
@@ -113,23 +112,7 @@ class MarketState:
         return np.array(found).reshape(-1, len(STATISTICS))
 
 
-class _Remembered:
-    """What was computed for the last `most` keys: a process that computes era after era reads each era once, not 52 times."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[tuple[object, ...], Array] = OrderedDict()
-
-    def value(self, key: tuple[object, ...], compute: Callable[[], Array]) -> Array:
-        if key not in self._values:
-            self._values[key] = compute()
-            self._values[key].flags.writeable = False
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
-        return self._values[key]
-
-
-_STATISTICS = _Remembered(most=512)
+_STATISTICS: Kept[Array] = Kept(512)
 
 
 def _remembered_statistics(panel: EraPanel, feature_sets: FeatureSets, groups: tuple[str, ...]) -> Array:
@@ -137,7 +120,7 @@ def _remembered_statistics(panel: EraPanel, feature_sets: FeatureSets, groups: t
     if not panel.digests:
         return era_statistics(panel, feature_sets, groups)
     key = (*panel.digests, panel.feature_names, *(features_of(feature_sets, group) for group in groups))
-    return _STATISTICS.value(key, lambda: era_statistics(panel, feature_sets, groups))
+    return _STATISTICS.of(key, lambda: era_statistics(panel, feature_sets, groups))
 
 
 def _mean(values: NDArray[np.floating]) -> float:

@@ -14,8 +14,6 @@ from numerai_assets.features.trajectories import Trajectories
 from numerai_assets.store.panel import EraPanel
 
 LOOK_ALIKES = "look_alikes"
-LAGS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 39, 52)
-"""The lags at which look-alikes are searched unless told otherwise."""
 
 
 def check_lags(lags: tuple[int, ...]) -> None:

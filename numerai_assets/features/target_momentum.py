@@ -22,7 +22,8 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.momentum_indicators import Series, macd, prices, rsi, scaled_return, stochastic
 from numerai_assets.features.pictures import COLOURS, png, side_by_side
-from numerai_assets.features.sampled_paths import LAGS, LOOK_ALIKES, check_lags, check_positions, held, look_alikes_of
+from numerai_assets.features.sampled_paths import LOOK_ALIKES, check_lags, check_positions, held, look_alikes_of
+from numerai_assets.features.trajectories import LAGS
 from numerai_assets.store.panel import EraPanel
 
 _CENTRE = np.float32(0.5)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns
 
+LAGS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 39, 52)
+"""Eras back at which look-alikes are searched unless told otherwise; whoever reads them is told the same."""
+
 _NONE = -1
 _DISTANCE_UNIT = 1 / 1024
 """Distances are kept as whole multiples of this, in int16: up to 32, in standard deviations a dimension."""

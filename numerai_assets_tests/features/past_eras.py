@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.features.contract import Columns, FeatureBlock, History
-from numerai_assets.features.sampled_paths import LAGS
-from numerai_assets.features.trajectories import Trajectories
+from numerai_assets.features.trajectories import LAGS, Trajectories
 from numerai_assets.store.panel import EraPanel
 
 SETS = {

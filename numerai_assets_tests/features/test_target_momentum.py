@@ -8,9 +8,8 @@ from pydantic import ValidationError
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.momentum_indicators import macd, prices, rsi, scaled_return, stochastic
-from numerai_assets.features.sampled_paths import LAGS
 from numerai_assets.features.target_momentum import TargetMomentum
-from numerai_assets.features.trajectories import Trajectories
+from numerai_assets.features.trajectories import LAGS, Trajectories
 from numerai_assets_tests.features.past_eras import Past, made_past
 
 EVERY = tuple(range(1, 53))
