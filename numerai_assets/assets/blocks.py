@@ -72,6 +72,10 @@ class BlockWriter:
     def _first_era(self) -> int:
         return self.workspace.store.eras()[0]
 
+    @cached_property
+    def _newest_era(self) -> int:
+        return self.workspace.store.newest_era()
+
     def block(self, name: str) -> FeatureBlock:
         return create_block(name, self.workspace.settings.features[name].parameters)
 
@@ -138,6 +142,7 @@ class BlockWriter:
             feature_sets=self.feature_sets,
             read_era=lambda earlier: self._era(earlier, block.targets),
             read_columns=read_columns,
+            newest_release=self._newest_era,
         )
 
     def picture(self, name: str, key: str) -> bytes:

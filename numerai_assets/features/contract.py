@@ -32,7 +32,8 @@ class History:
     """What a block may know besides the era at hand: earlier eras and, of targets, only those that had resolved.
 
     era: the era at hand. first_era: the earliest there is; before it a block has nothing to look back on. look_back:
-    eras the block said it looks back. targets: those the block said it reads.
+    eras the block said it looks back. targets: those the block said it reads. newest_release: newest era of the release
+    that targets come from; a live round is ahead of it when the vendor is late. None for an era of a release.
     """
 
     era: int
@@ -42,6 +43,12 @@ class History:
     feature_sets: FeatureSets
     read_era: Callable[[int], EraPanel]
     read_columns: Callable[[str], Columns]
+    newest_release: int | None = None
+
+    def resolved_through(self, target: str) -> int:
+        """Newest era whose `target` was known at the era at hand."""
+        newest = self.era if self.newest_release is None else min(self.era, self.newest_release)
+        return resolved_through(newest, horizon_of(target))
 
     def holds(self, era: int) -> bool:
         """True for an earlier era within the look-back; False before the first era there is."""
@@ -49,7 +56,7 @@ class History:
 
     def has_resolved(self, era: int, target: str) -> bool:
         """True when `target` of `era` was known at the era at hand."""
-        return era <= resolved_through(self.era, horizon_of(target))
+        return era <= self.resolved_through(target)
 
     def panel(self, era: int) -> EraPanel:
         """An earlier era. Raises WallError for one that is not earlier or that the block did not say it looks back to."""
@@ -67,7 +74,7 @@ class History:
         if not self.has_resolved(era, name):
             raise WallError(
                 f"{name} of era {era_label(era)} was not known at era {era_label(self.era)}: resolved through "
-                f"{era_label(resolved_through(self.era, horizon_of(name)))}"
+                f"{era_label(self.resolved_through(name))}"
             )
         return self.panel(era).target(name)
 

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from statsmodels.tsa.seasonal import STL, DecomposeResult
 
-from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of, resolve_lag, resolved_through
+from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.group_exposures import NAMED_GROUPS, GroupExposures, check_groups, group_exposures
@@ -80,19 +80,19 @@ class GroupPayoffs:
         should have resolved.
         """
         exposures = group_exposures(panel, history.feature_sets, self.groups).standard_scores
-        parts = self._parts(self._paid(history), history.era)
+        parts = self._parts(self._paid(history), history)
         return (exposures[:, None] * parts[:, :, None]).reshape(-1, panel.rows).astype(np.float16)
 
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
         """A PNG: payoffs, trend and cycle of the group that trends most, and the parts of every group."""
         paid = self._paid(history)
-        parts = self._parts(paid, history.era)
+        parts = self._parts(paid, history)
         figure, (left, right) = side_by_side(f"Payoffs of groups on {self.target}, era {era_label(history.era)}", 2)
         if np.isfinite(parts).any():
             group = int(np.nanargmax(np.abs(parts[:, 0])))
             run = unbroken(paid[:, group])
             whole = taken_apart(run, self.period)
-            eras = np.arange(len(run)) + resolved_through(history.era, horizon_of(self.target)) - len(run) + 1
+            eras = np.arange(len(run)) + history.resolved_through(self.target) - len(run) + 1
             left.plot(eras, run, color="0.75", linewidth=1, label=self.groups[group])
             left.plot(eras, whole.trend, color=COLOURS[0], linewidth=2, label="trend")
             left.plot(eras, whole.seasonal, color=COLOURS[1], linewidth=1, label="cycle")
@@ -111,7 +111,7 @@ class GroupPayoffs:
 
     def _paid(self, history: History) -> NDArray[np.float64]:
         """(eras, groups) payoffs of the resolved eras within the look-back, oldest first."""
-        last = resolved_through(history.era, horizon_of(self.target))
+        last = history.resolved_through(self.target)
         eras = [era for era in range(history.era - self.look_back, last + 1) if history.holds(era)]
         return np.array([self._paid_in(era, history) for era in eras]).reshape(-1, len(self.groups))
 
@@ -131,9 +131,9 @@ class GroupPayoffs:
         members = tuple(history.feature_sets[group] for group in self.groups)
         return _KEPT.of((panel.digests, panel.feature_names, members, paid_by), lambda: payoffs(made, target))
 
-    def _parts(self, paid: NDArray[np.float64], era: int) -> NDArray[np.float64]:
+    def _parts(self, paid: NDArray[np.float64], history: History) -> NDArray[np.float64]:
         """(groups, parts) of payoffs (eras, groups) that end with the era that had just resolved."""
-        lag = resolve_lag(horizon_of(self.target))
+        lag = history.era - history.resolved_through(self.target)
         return np.array([decomposed(paid[:, group], self.period, lag) for group in range(len(self.groups))])
 
 

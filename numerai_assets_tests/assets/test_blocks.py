@@ -176,6 +176,18 @@ def test_a_live_round_gets_what_the_era_gets(workspace: Workspace) -> None:
         np.testing.assert_array_equal(_columns(workspace, block, live_key(77)), _columns(workspace, block, "0015"))
 
 
+def test_a_round_that_is_ahead_of_the_release_looks_at_what_had_resolved_in_it(workspace: Workspace) -> None:
+    write_era(workspace, live_key(77), 16, seed=16)
+    late = workspace.store.panel([live_key(77)])
+
+    history = BlockWriter(workspace).history(Payoff(), late.eras[0], lambda _: np.empty((0, 0), np.float16))
+
+    assert history.resolved_through(TARGET) == 10
+    assert history.has_resolved(10, TARGET)
+    with pytest.raises(WallError, match="target_ender_20 of era 0011 was not known"):
+        history.target(11, TARGET)
+
+
 def test_live_rows_that_are_fetched_anew_are_computed_anew(workspace: Workspace) -> None:
     write_era(workspace, live_key(77), 15, seed=15)
     BlockWriter(workspace).ensure("exposure", live_key(77))

@@ -10,7 +10,7 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.momentum_indicators import macd, prices, rsi, scaled_return, stochastic
 from numerai_assets.features.target_momentum import TargetMomentum
 from numerai_assets.features.trajectories import LAGS, Trajectories
-from numerai_assets_tests.features.past_eras import Past, made_past
+from numerai_assets_tests.features.past_eras import TARGETS, Past, made_past
 
 EVERY = tuple(range(1, 53))
 
@@ -140,3 +140,19 @@ def test_it_says_which_targets_it_reads_and_how_far_back() -> None:
 
     assert block.targets == ("target_ender_20", "target_ender_60") and block.look_back == 52
     assert block.needs == ("look_alikes",)
+
+
+def test_a_round_ahead_of_the_release_holds_the_newest_sample_there_is() -> None:
+    past = made_past()
+    block = TargetMomentum()
+    late = replace(past.history(block), newest_release=past.era - 3)
+    poisoned = past
+    for era in range(past.era - 7, past.era + 1):
+        poisoned = poisoned.with_targets(era, {name: np.full(past.eras[era].rows, np.nan) for name in TARGETS})
+
+    found = block.compute(past.panel, late)
+
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(
+        block.compute(past.panel, replace(poisoned.history(block), newest_release=past.era - 3)), found
+    )
