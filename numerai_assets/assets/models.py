@@ -8,14 +8,14 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from numerai_assets.assets.blocks import (
+from numerai_assets.assets.block_columns import (
     BLOCKS_FOLDER,
-    block_key,
     blocks_with,
     eras_learned_from,
     fitted_blocks,
     with_blocks,
 )
+from numerai_assets.assets.blocks import block_key
 from numerai_assets.assets.features import cleaned_features
 from numerai_assets.assets.partitions import vintage_of_partition, vintages
 from numerai_assets.assets.release import asset_key

@@ -7,7 +7,8 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.assets.blocks import BLOCKS_FOLDER, live_block_key, with_blocks
+from numerai_assets.assets.block_columns import BLOCKS_FOLDER, with_blocks
+from numerai_assets.assets.blocks import live_block_key
 from numerai_assets.assets.features import cleaned_features, live_features
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numerai_assets.assets.blocks import BlockWriter, fitted_with
+from numerai_assets.assets.block_columns import BlockWriter, fitted_with
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.ladder import Rung, candidates, is_fresh
 from numerai_assets.assets.models import made_with

@@ -13,7 +13,8 @@ import pytest
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from numerai_assets.assets.blocks import BlockWriter, block_assets, blocks_with, with_blocks
+from numerai_assets.assets.block_columns import BlockWriter, blocks_with, with_blocks
+from numerai_assets.assets.blocks import block_assets
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, live_key, resolved_through
 from numerai_assets.errors import FeatureError, WallError
