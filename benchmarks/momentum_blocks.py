@@ -21,7 +21,7 @@ from statsmodels.tsa.seasonal import STL
 from benchmarks.table import Cost, Row, package, print_rows, timed
 from numerai_assets.eras import resolve_lag
 from numerai_assets.features.contract import Columns, FeatureBlock, History
-from numerai_assets.features.group_exposures import NAMED_GROUPS
+from numerai_assets.features.group_exposures import OLDEST_GROUPS
 from numerai_assets.features.group_payoffs import GroupPayoffs
 from numerai_assets.features.target_momentum import TargetMomentum
 from numerai_assets.features.trajectories import LAGS, Trajectories
@@ -34,7 +34,7 @@ _K = 8
 # Eras differ in their targets and digests; there are few different blocks, as a hundred would not fit into memory.
 _BLOCKS = 4
 # Share of features in each group, as in v5.3.
-_SHARES = dict(zip(NAMED_GROUPS, (0.0816, 0.0098, 0.038, 0.0143, 0.0942, 0.0394, 0.0408, 0.0267), strict=True))
+_SHARES = dict(zip(OLDEST_GROUPS, (0.0816, 0.0098, 0.038, 0.0143, 0.0942, 0.0394, 0.0408, 0.0267), strict=True))
 
 
 class Past:

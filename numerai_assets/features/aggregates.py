@@ -15,25 +15,12 @@ from scipy.stats import rankdata
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.cleaning import coverage
 from numerai_assets.features.contract import Columns, FeatureSets, History, features_of
+from numerai_assets.features.group_exposures import OLDEST_GROUPS
 from numerai_assets.features.levels import LEVELS, row_level_counts
 from numerai_assets.features.pictures import empty_axes, png
 from numerai_assets.store.panel import EraPanel
 
-NAMED_GROUPS = (
-    "charisma",
-    "intelligence",
-    "strength",
-    "dexterity",
-    "constitution",
-    "wisdom",
-    "agility",
-    "serenity",
-    "sunshine",
-    "rain",
-    "midnight",
-    "faith",
-    "quantum",
-)
+NAMED_GROUPS = (*OLDEST_GROUPS, "sunshine", "rain", "midnight", "faith", "quantum")
 """Groups that Numerai names by what it does not say; the other sets of features.json are subsets by size or version."""
 
 STATISTICS = ("mean", "deviation", "skewness", "extremes", "rank")

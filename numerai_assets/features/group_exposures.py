@@ -10,7 +10,7 @@ from numerai_assets.features.contract import FeatureSets, features_of
 from numerai_assets.features.kept import Kept
 from numerai_assets.store.panel import MISSING, EraPanel
 
-NAMED_GROUPS = (
+OLDEST_GROUPS = (
     "charisma",
     "intelligence",
     "strength",

@@ -21,7 +21,7 @@ from statsmodels.tsa.seasonal import STL, DecomposeResult
 from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
-from numerai_assets.features.group_exposures import NAMED_GROUPS, GroupExposures, check_groups, group_exposures
+from numerai_assets.features.group_exposures import OLDEST_GROUPS, GroupExposures, check_groups, group_exposures
 from numerai_assets.features.kept import Kept
 from numerai_assets.features.pictures import COLOURS, png, side_by_side
 from numerai_assets.store.panel import EraPanel
@@ -45,7 +45,7 @@ class GroupPayoffs:
     version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ()
 
-    groups: tuple[str, ...] = NAMED_GROUPS
+    groups: tuple[str, ...] = OLDEST_GROUPS
     target: str = PAYOUT_TARGET
     look_back: Annotated[int, Field(ge=1)] = 104
     period: Annotated[int, Field(ge=2)] = 13

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from numerai_assets.eras import era_label
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
-from numerai_assets.features.group_exposures import NAMED_GROUPS, check_groups, group_exposures
+from numerai_assets.features.group_exposures import OLDEST_GROUPS, check_groups, group_exposures
 from numerai_assets.features.pictures import COLOURS, png, side_by_side
 from numerai_assets.features.sampled_paths import LOOK_ALIKES, check_lags, check_positions, held, look_alikes_of
 from numerai_assets.features.trajectories import LAGS
@@ -42,7 +42,7 @@ class TrajectoryChanges:
     targets: ClassVar[tuple[str, ...]] = ()
 
     lags: tuple[int, ...] = LAGS
-    groups: tuple[str, ...] = NAMED_GROUPS
+    groups: tuple[str, ...] = OLDEST_GROUPS
     changes: tuple[_Eras, ...] = (1, 4, 13, 26)
     short: _Eras = 4
     long: _Eras = 26
