@@ -64,7 +64,7 @@ def compared_methods(scores: Scores) -> pd.DataFrame:
         rows.append(
             {"method": method, "eras": int(frame["corr60"].notna().sum()), "vintages": int(frame["vintage"].nunique())}
             | _means(frame, np.ones(len(frame), bool))
-            | {"sharpe": sharpe(paid), "max_drawdown": max_drawdown(paid)}
+            | {"sharpe": float(sharpe(paid)), "max_drawdown": float(max_drawdown(paid))}
         )
     return pd.DataFrame(rows)
 
