@@ -11,14 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from numerai_assets.assets.blocks import fit_block
 from numerai_assets.assets.models import fit_vintage
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import StoreError, WallError
 from numerai_assets.evaluation.splits import ForwardChaining, PurgedKFold
+from numerai_assets.features.selection import FeatureSelection
 from numerai_assets.progress import Progress, silent
-from numerai_assets.settings import MethodSettings, load_settings
+from numerai_assets.settings import FeatureBlockSettings, MethodSettings, load_settings
 from numerai_assets.store.atomic import write_json
+from numerai_assets.store.crossings import crossings
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.panel import EraPanel
 from numerai_assets.tournament.release import FEATURES
@@ -138,3 +141,32 @@ def test_who_selects_or_stops_early_on_a_fit_panel_cannot_get_behind_the_wall(
             panel.with_eras([beyond])
     with pytest.raises(StoreError, match="no target 'target_ender_60'"):
         panel.target("target_ender_60")
+
+
+def test_a_method_is_given_the_features_that_a_selection_of_its_vintage_left(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Chosen(FeatureSelection):
+        """Leaves the second feature; what a selection is worth is not the matter here."""
+
+        def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+            columns = {"feature": NAMES, "gain": [0.0, 1.0], "stability": [0.0, 1.0], "redundant_with": ["", ""]}
+            self.table_ = pd.DataFrame(columns)
+            self.fitted_eras_, self.judged_eras_ = panel.eras[:20], panel.eras[40:]
+            self._choose()
+            return self
+
+    monkeypatch.setattr("numerai_assets.assets.blocks.create_fitted_block", lambda name, parameters: Chosen())
+    settings = MethodSettings(target=TARGET, blocks=("selection",))
+    block = FeatureBlockSettings(on=True, target=TARGET)
+    chosen = Workspace(load_settings(home=tmp_path, methods={"selecting": settings}, features={"selection": block}))
+    learned, _ = fit_block(chosen, "selection", 68, silent)
+
+    facts, importance = fit_vintage(chosen, "selecting", 68, str, silent)
+
+    assert importance["feature"].tolist() == ["feature_b"]
+    assert learned.uses == {"fit": ((1, 60, 1),)}
+    assert facts.uses[f"selection:{TARGET}"] == ((1, 60, 1),)
+    assert facts.features == 1
+    assert (chosen.vintages.place("selecting", 68) / "blocks" / "selection" / "about.json").is_file()
+    assert crossings(facts) == []
