@@ -57,11 +57,13 @@ def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
     deps=[dg.AssetKey(["performance", "live_scores"])],
 )
 def weekly_report(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-    """The whole state of affairs on one HTML page: a page a week, written anew at each of its rounds."""
-    from numerai_assets.assets.summary import write_report
-
+    """The whole state of affairs on one HTML page, once a week: with the first round after a new era. See `numerai report`."""
     path = workspace.folder / "reports" / f"era-{era_label(workspace.store.newest_era())}.html"
-    write_report(workspace, path)
+    if not path.is_file():
+        # Drawing takes more than all else that a weekday round asks for.
+        from numerai_assets.assets.summary import write_report
+
+        write_report(workspace, path)
     return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
 
