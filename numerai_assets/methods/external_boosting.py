@@ -173,7 +173,8 @@ class _Eras(xgb.DataIter):
             label = era.target(self._target)
             known = ~np.isnan(label)
             if known.any():
-                input_data(data=_rows(era.blocks[0])[known], label=label[known])
+                rows = _rows(era.blocks[0])
+                input_data(data=rows if known.all() else rows[known], label=label[known])
                 return True
         return False
 
