@@ -94,7 +94,13 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
             beside.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".xgboost.", suffix=".part", dir=beside) as place:
             rows = _Eras(panel, target, str(Path(place) / "bins"), progress)
-            data = xgb.ExtMemQuantileDMatrix(rows, max_bin=_BINS, missing=int(MISSING), nthread=self.num_threads)
+            data = xgb.ExtMemQuantileDMatrix(
+                rows,
+                max_bin=_BINS,
+                missing=int(MISSING),
+                nthread=self.num_threads,
+                ref=_declared_bins(len(panel.feature_names)),
+            )
             self.booster_ = xgb.train(
                 self._training_parameters(seed),
                 data,
@@ -152,6 +158,12 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
             "nthread": self.num_threads,
             "seed": seed,
         }
+
+
+def _declared_bins(features: int) -> xgb.QuantileDMatrix:
+    """One row a level: with it as a reference nothing is searched, which would take another reading of all eras."""
+    levels = np.repeat(np.arange(_BINS, dtype=np.int8)[:, None], features, axis=1)
+    return xgb.QuantileDMatrix(levels, label=np.zeros(_BINS, np.float32), max_bin=_BINS)
 
 
 class _Eras(xgb.DataIter):
