@@ -4,10 +4,15 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from numerai_assets.store.panel import EraPanel
+
+# What a build says follows from its commit alone; `HYPOTHESIS_PROFILE=default pytest` looks for new examples.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 SHARED_DATA_VARIABLE = "NUMERAI_ASSETS_SHARED_DATA"
 

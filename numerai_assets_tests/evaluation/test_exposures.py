@@ -33,7 +33,7 @@ def test_exposures_are_pearson_correlations(seed: int, dtype: type) -> None:
     np.testing.assert_allclose(exposures, both[: len(block), len(block) :], rtol=0, atol=1e-12)
 
 
-@given(seed=SEEDS, rows_of_era=st.lists(st.integers(5, 40), min_size=1, max_size=3))
+@given(seed=SEEDS, rows_of_era=st.lists(st.integers(15, 40), min_size=1, max_size=3))
 @LAWFUL
 def test_the_largest_of_each_group_and_era_is_that_of_numerai_tools(seed: int, rows_of_era: list[int]) -> None:
     blocks = [some_block(seed + era, rows=rows) for era, rows in enumerate(rows_of_era)]
