@@ -1,5 +1,6 @@
 """Feature blocks over an era store: computed once, made anew when what they follow from changes, the same live."""
 
+import importlib
 import json
 import shutil
 import sys
@@ -7,6 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import ClassVar
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,8 @@ class Wrong:
 def blocks_of_these_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for block in (Exposure, Payoff, Wrong):
         monkeypatch.setitem(BLOCKS, block.name, f"{__name__}:{block.__name__}")
+    for name in ("look_alikes", "trajectory_changes"):
+        importlib.import_module(BLOCKS[name].partition(":")[0])
     # Under pytest's importlib mode this module cannot be imported by its name.
     monkeypatch.setattr("importlib.import_module", sys.modules.__getitem__)
 
@@ -287,6 +291,30 @@ def test_a_parameter_that_a_block_does_not_take_is_named(
 def test_a_block_whose_need_is_off_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"features.payoff: needs exposure; set \[features.exposure\] on = true"):
         block_assets(settings(tmp_path, payoff={}))
+
+
+def test_look_alikes_that_would_be_read_at_other_lags_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        FeatureError, match=r"features.trajectory_changes.parameters.lags: .*, but those of look_alikes"
+    ):
+        block_assets(settings(tmp_path, look_alikes={"lags": (1, 2)}, trajectory_changes={}))
+
+    assert len(block_assets(settings(tmp_path, look_alikes={}, trajectory_changes={}))) == 4
+
+
+def test_a_block_that_fails_on_live_rows_warns_and_stops_nothing_else(workspace: Workspace) -> None:
+    write_era(workspace, live_key(77), 15, seed=15)
+    changed = with_settings(workspace, wrong={"gives": "inf"})
+    asset = next(asset for asset in block_assets(changed.settings) if asset.key.path[-1] == "live_wrong")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("rounds", ["77"])
+        run = dg.materialize([asset], partition_key="77", instance=instance, resources={"workspace": changed})
+
+    (check,) = run.get_asset_check_evaluations()
+    assert run.success
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "column 0 holds an infinite value" in str(check.metadata["why"].value)
 
 
 def test_an_unknown_block_is_named_with_those_there_are(tmp_path: Path) -> None:
