@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from numerai_assets.eras import friday_of, resolve_lag
+from numerai_assets.eras import friday_of
 from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.era_series import max_drawdown, sharpe
+from numerai_assets.evaluation.uncertainty import standard_error
 
 Array = NDArray[np.float64]
 Scores = Mapping[str, pd.DataFrame]
@@ -31,24 +32,6 @@ _WEEK = dt.timedelta(days=7)
 def horizon_of_score(name: str) -> int:
     """Weekdays of the target behind a score's name; the payout is on the 60-day one."""
     return 20 if name.endswith("20") else 60
-
-
-def standard_error_with_gaps(values: NDArray[np.floating], *, horizon: int) -> float:
-    """Standard error of the mean of the (t,) scores of consecutive eras that are not NaN.
-
-    Newey and West's estimate for series with gaps (Parzen 1963; Datta and Du 2012, "amplitude modulated"): a pair of
-    eras counts where both are known. Without gaps it is `uncertainty.standard_error`. NaN for fewer than two scores.
-    """
-    known = ~np.isnan(values)
-    count = int(known.sum())
-    if count < 2:
-        return math.nan
-    centred = np.where(known, values - np.mean(values[known]), 0.0)
-    lags = min(resolve_lag(horizon) - 1, len(values) - 1)
-    variance = float(centred @ centred)
-    for lag in range(1, lags + 1):
-        variance += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag])
-    return math.sqrt(max(variance, 0.0)) / count
 
 
 def compared_methods(scores: Scores) -> pd.DataFrame:
@@ -210,12 +193,11 @@ def validation_band(scores: pd.Series) -> tuple[float, float]:
 
 
 def _means(scores: pd.DataFrame, which: NDArray[np.bool_]) -> dict[str, float]:
-    eras = range(int(scores.index[0]), int(scores.index[-1]) + 1)
     found: dict[str, float] = {}
     for name in HEADLINES:
-        own = scores[name].where(which).reindex(eras).to_numpy(float)
-        found[name] = float(np.nanmean(own)) if (~np.isnan(own)).any() else math.nan
-        found[f"{name}_se"] = standard_error_with_gaps(own, horizon=horizon_of_score(name))
+        own = scores[name].where(which)
+        found[name] = float(own.mean())
+        found[f"{name}_se"] = standard_error(own.to_numpy(float), horizon=horizon_of_score(name), eras=scores.index)
     return found
 
 

@@ -16,9 +16,9 @@ from numerai_assets.evaluation.breakdowns import (
     HEADLINES,
     Scores,
     horizon_of_score,
-    standard_error_with_gaps,
     validation_band,
 )
+from numerai_assets.evaluation.uncertainty import standard_error
 
 # After Okabe and Ito, without black and with a lighter blue: apart for the colour-blind, legible on white and on black.
 PALETTE = ("#1B87C9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A00")
@@ -197,8 +197,7 @@ def drift(shares: Mapping[str, float], limit: float) -> go.Figure:
 
 
 def _walk_band(values: pd.Series, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    eras = range(int(values.index[0]), int(values.index[-1]) + 1)
-    error = standard_error_with_gaps(values.reindex(eras).to_numpy(float), horizon=horizon)
+    error = standard_error(values.to_numpy(float), horizon=horizon, eras=values.index)
     steps = np.arange(1, len(values) + 1)
     middle, reach = float(values.mean()) * steps, _NINETY * error * np.sqrt(len(values) * steps)
     return middle - reach, middle + reach

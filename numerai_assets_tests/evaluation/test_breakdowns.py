@@ -22,43 +22,11 @@ from numerai_assets.evaluation.breakdowns import (
     regimes,
     score_correlations,
     share_within,
-    standard_error_with_gaps,
     validation_band,
     week_changes,
 )
 from numerai_assets.evaluation.uncertainty import standard_error
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
-
-SCORES = st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=2, max_size=40).map(np.array)
-
-
-@given(values=SCORES, horizon=st.sampled_from([20, 60]))
-def test_without_gaps_the_standard_error_is_the_usual_one(values: np.ndarray, horizon: int) -> None:
-    assert standard_error_with_gaps(values, horizon=horizon) == pytest.approx(
-        standard_error(values, horizon=horizon), abs=1e-12
-    )
-
-
-@given(values=SCORES, before=st.integers(0, 5), after=st.integers(0, 5))
-def test_gaps_around_the_scores_change_nothing(values: np.ndarray, before: int, after: int) -> None:
-    padded = np.r_[np.full(before, np.nan), values, np.full(after, np.nan)]
-
-    # Lags that reach over the padding have no pair, but weigh the others where the series was short for them.
-    if len(values) > 13:
-        assert standard_error_with_gaps(padded, horizon=60) == pytest.approx(
-            standard_error_with_gaps(values, horizon=60), abs=1e-12
-        )
-
-
-def test_eras_too_far_apart_to_share_returns_have_the_error_of_independent_ones() -> None:
-    values = np.random.default_rng(0).normal(size=30)
-    apart = np.full(30 * 13, np.nan)
-    apart[::13] = values
-
-    found = standard_error_with_gaps(apart, horizon=60)
-
-    assert found == pytest.approx(values.std() / np.sqrt(30))
-    assert np.isnan(standard_error_with_gaps(np.array([np.nan, 1.0]), horizon=20))
 
 
 def test_methods_stand_beside_each_other_with_means_errors_and_falls() -> None:

@@ -274,3 +274,12 @@ def test_a_single_era_has_a_mean_and_nothing_else() -> None:
 def test_what_is_no_series_of_eras_is_refused(scores: list[float], eras: list[float], said: str) -> None:
     with pytest.raises(ScoringError, match=said):
         estimate(np.array(scores), horizon=60, eras=np.array(eras))
+
+
+def test_eras_too_far_apart_to_share_returns_have_the_error_of_independent_ones() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+
+    found = standard_error(values, horizon=60, eras=np.arange(30) * 13)
+
+    assert found == pytest.approx(values.std() / np.sqrt(30))
+    assert np.isnan(standard_error(np.array([np.nan, 1.0]), horizon=20))
