@@ -1,12 +1,12 @@
 """Pictures of what was learned of features, as PNG bytes small enough to stand in the metadata of an asset."""
 
-import io
-
 import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from numerai_assets.features.pictures import png
 
 _FITTED, _UNSEEN, _OTHER = "#7fb2e5", "#c8553d", "#1f5fa8"
 
@@ -36,7 +36,7 @@ def mixing_picture(
     agreed = "" if np.isnan(agreement).all() else f"; folds agree {np.nanmean(agreement):+.2f}"
     right.set_title(f"columns with columns{agreed}", loc="left", fontsize=11)
     figure.colorbar(image, ax=right, shrink=0.85)
-    return _png(figure)
+    return png(figure)
 
 
 def selection_picture(table: pd.DataFrame, most: int = 25) -> bytes:
@@ -56,16 +56,10 @@ def selection_picture(table: pd.DataFrame, most: int = 25) -> bytes:
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.axvline(0, color="0.5", linewidth=0.8)
-    return _png(figure)
+    return png(figure)
 
 
 def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()

@@ -1,6 +1,5 @@
 """How good look-alikes are, told without knowing who is who: how near they are, and whether they would choose each other."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.features.component_space import ComponentSpace
 from numerai_assets.features.nearest import Points, nearest
+from numerai_assets.features.pictures import png
 from numerai_assets.features.trajectories import Trajectories
 
 Array = NDArray[np.float64]
@@ -99,9 +99,7 @@ def picture(quality: Quality, title: str) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
+    return png(figure)
 
 
 def _mean_square(here: Points, there: Points) -> float:

@@ -5,7 +5,6 @@ other stocks, unless ranks are asked for. A panel is worked through one stock at
 only the answer and one stock's windows are held.
 """
 
-import io
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.pictures import png
 from numerai_assets.features.price_indicators import NAMES, TRENDS, Bars, indicators
 from numerai_assets.progress import Progress, silent
 
@@ -142,9 +142,7 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
     figure.colorbar(drawn, ax=cross, pad=0.01)
     for axes in (top, middle, bottom):
         axes.spines[["top", "right"]].set_visible(False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
+    return png(figure)
 
 
 def _at_dates(
