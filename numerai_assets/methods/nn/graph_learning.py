@@ -137,9 +137,9 @@ def as_matrix(weights: Tensor) -> Tensor:
     """(..., n, n) symmetric, diagonal 0, of a half-vector (..., e)."""
     nodes = node_count(weights)
     first, second = ends(nodes, weights.device)
-    matrix = weights.new_zeros((*weights.shape[:-1], nodes * nodes)).index_copy(-1, first * nodes + second, weights)
-    matrix = matrix.unflatten(-1, (nodes, nodes))
-    return matrix + matrix.mT
+    cells = weights.new_zeros((*weights.shape[:-1], nodes * nodes)).index_copy(-1, first * nodes + second, weights)
+    upper = cells.reshape(*weights.shape[:-1], nodes, nodes)
+    return upper + upper.mT
 
 
 def as_pairs(matrix: Tensor) -> Tensor:
