@@ -2,8 +2,8 @@
 
     python -m benchmarks.learned_graphs
 
-Graphs: Barabasi-Albert of 20 nodes, three edges a node, log-normal weights, 3,000 signals smooth on each (Pu et al. 2021,
-section 4). Momentum: 30 assets in three clusters, each with a slow drift that all its assets share, on daily returns that
+Graphs: Barabasi-Albert of 20 nodes, three edges a node, log-normal weights, 3,000 signals smooth on each (Pu et al.
+2021). Momentum: 30 assets in three clusters, each with a slow drift that all its assets share, on daily returns that
 are nearly all noise; Sharpe ratios of years after those of the fit. A RuntimeError says which claim does not hold.
 """
 
@@ -78,8 +78,9 @@ class Outcome:
     cpu_seconds: float
 
 
-def planted_graphs(count: int, seed: int, *, nodes: int = 20, signals: int = 3000) -> PlantedGraphs:
-    """Signals of covariance (L + 1e-4 I)^-1, where L is the graph's Laplacian."""
+def planted_graphs(count: int, seed: int) -> PlantedGraphs:
+    """20 nodes; signals of covariance (L + 1e-4 I)^-1, where L is the graph's Laplacian."""
+    nodes, signals = 20, 3000
     rng, distances, weights = np.random.default_rng(seed), [], []
     pairs = np.triu_indices(nodes, 1)
     for _ in range(count):
@@ -128,10 +129,9 @@ def best_of_grid(planted: PlantedGraphs) -> Tensor:
     return min(found, key=lambda weights: float(relative_error(weights, planted.weights)))
 
 
-def planted_returns(
-    days: int, seed: int, *, drift: float = 0.05, nodes: int = 30, window: int = 756, block: int = 252
-) -> PlantedReturns:
-    """Returns of volatility 1: a cluster's drift (AR 0.985, deviation `drift`), weak shocks to all and to a cluster, noise."""
+def planted_returns(days: int, seed: int, *, drift: float = 0.05) -> PlantedReturns:
+    """Noise of 30 assets, weak shocks to all and to a cluster, and a cluster's drift (AR 0.985, deviation `drift`)."""
+    nodes, window, block = 30, 756, 252
     rng = np.random.default_rng(seed)
     cluster = np.arange(nodes) % 3
     slow = lfilter([np.sqrt(1 - 0.985**2)], [1, -0.985], rng.standard_normal((days, 3)), axis=0)
@@ -166,14 +166,8 @@ def outcome(
     began = time.process_time()
     first, later = slice(planted.fitted), slice(planted.fitted, None)
     network = NetworkMomentum(planted.features.shape[-1], graph)
-    train(
-        network,
-        planted.features[first],
-        distances[first],
-        planted.returns[first],
-        steps=steps,
-        learning_rate=learning_rate,
-    )
+    past = planted.features[first], distances[first], planted.returns[first]
+    train(network, *past, steps=steps, learning_rate=0.02)
     with torch.no_grad():
         ratio = float(sharpe(earned(network(planted.features[later], distances[later]), planted.returns[later])))
         auc = dense = float("nan")
