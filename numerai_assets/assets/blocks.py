@@ -59,10 +59,10 @@ def _check_are_on(name: str, needs: Sequence[str], settings: Settings) -> None:
 
 def _check_lags(name: str, block: FeatureBlock | FittedBlock, needs: Sequence[str], settings: Settings) -> None:
     """Raises FeatureError for a block that would read look-alikes as those of other lags than they were searched at."""
-    ours = getattr(block, "lags", None)
+    ours = tuple(getattr(block, "lags", ()))
     for needed in needs:
-        theirs = getattr(create_block(needed, settings.features[needed].parameters), "lags", None)
-        if None not in (ours, theirs) and tuple(ours) != tuple(theirs):
+        theirs = tuple(getattr(create_block(needed, settings.features[needed].parameters), "lags", ()))
+        if ours and theirs and ours != theirs:
             raise FeatureError(f"features.{name}.parameters.lags: {ours}, but those of {needed} are {theirs}")
 
 

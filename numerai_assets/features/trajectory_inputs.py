@@ -64,4 +64,4 @@ def _standardised(values: NDArray[np.float32]) -> NDArray[np.float64]:
     spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
     # Rounding alone makes a constant's spread a little more than 0.
     varies = spread > 1e-6 * (1 + np.abs(mean))
-    return np.divide(away, spread, out=np.zeros(away.shape), where=varies)
+    return np.asarray(np.divide(away, spread, out=np.zeros(away.shape), where=varies))

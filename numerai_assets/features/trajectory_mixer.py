@@ -7,8 +7,12 @@ covariates known at each step are the row's own exposures; static ones how sprea
 few steps and the prediction is the mean of their heads. A few nets of different seeds are trained on the same sampled
 rows, with AdamW, to correlate with the target within eras, one era a step.
 
-The columns of a fitted era come from nets that did not see it (`cross_fitting`), in `folds` runs of eras. They are the
-nets' predictions, not their last hidden layer, for the reason that `mixing` gives: columns of two fits must mean the same.
+The columns of a fitted era come from nets that were not trained on it (`cross_fitting`), in `folds` runs of eras; nets of
+later runs did read its targets, as the past of their own rows. The columns are the nets' predictions, not their last
+hidden layer, for the reason that `mixing` gives: columns of two fits must mean the same. Measured on later eras of a
+planted world whose best is .44, mean CORR of trees: features alone .12, with one net's prediction .34, with four .35, with
+one net's hidden units .26, with these aligned between the folds .33. With shuffled targets the predictions of two folds
+correlate .04, aligned units .19.
 """
 
 import json

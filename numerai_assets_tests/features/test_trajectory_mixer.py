@@ -13,8 +13,6 @@ import torch
 
 from numerai_assets.errors import FeatureError, StoreError
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.features.trajectories import Trajectories
-from numerai_assets.features.trajectory_inputs import trajectory_inputs
 from numerai_assets.features.trajectory_mixer import TrajectoryMixer
 from numerai_assets.store.history import Reads
 from numerai_assets.store.panel import EraPanel
@@ -137,23 +135,6 @@ def test_columns_are_standardised_within_the_era(world: EraPanel) -> None:
     assert (found.dtype, found.shape) == (np.float16, (2, 120))
     np.testing.assert_allclose(found.astype(float).mean(axis=1), 0, atol=1e-3)
     np.testing.assert_allclose(found.astype(float).std(axis=1), 1, atol=1e-3)
-
-
-def test_inputs_are_means_of_look_alikes_oldest_first_and_say_what_is_known(world: EraPanel) -> None:
-    era = 9
-    history = world.history(era)
-
-    found = trajectory_inputs(world.with_eras([era]), history, LAGS, GROUPS, (TARGET,))
-
-    assert (found.history.shape, found.now.shape, found.market.shape) == ((120, 5, 4), (120, 2), (2,))
-    # Ten eras back is before the first; of one era back the target had not resolved.
-    np.testing.assert_array_equal(found.history[0, :, 3], [0, 1, 1, 1, 0])
-    assert not found.history[:, 0].any()
-    assert not found.history[:, 4, 2].any()
-    alikes = Trajectories.of_columns(LAGS, history.columns("look_alikes"))
-    paid = world.with_eras([4]).target(TARGET)[alikes.rows[1]].mean(axis=0)
-    expected = (paid - paid.mean()) / paid.std()
-    np.testing.assert_allclose(found.history[:, 3, 2].astype(float), expected, atol=5e-3)
 
 
 def test_the_same_seed_gives_the_same_columns_and_another_gives_others(world: EraPanel) -> None:
