@@ -33,8 +33,8 @@ class ExternalBoosting(BoostedTrees):
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
-        A byte a cell is written beside the panel's cache, or among temporary files, until the fit is over.
-        Raises MethodError when no row has the target.
+        2.2 bytes a cell are written beside the panel's cache, or among temporary files, until the fit is over.
+        Raises MethodError when no row has the target, and when the disk has no room for that.
         """
         label = panel.target(target)
         if np.isnan(label).all():

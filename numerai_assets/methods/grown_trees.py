@@ -104,14 +104,10 @@ class LightgbmTrees:
 
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
         raw = [part.predict(block.T, num_threads=num_threads, validate_features=False) for part in self.parts]
-        return np.sum(raw, axis=0, dtype=np.float64)
+        return np.asarray(np.sum(raw, axis=0), np.float64)
 
     def importances(self, features: int) -> tuple[Array, Array]:
-        gain, splits = (
-            np.sum([part.feature_importance(kind) for part in self.parts], axis=0, dtype=np.float64)
-            for kind in ("gain", "split")
-        )
-        return gain, splits
+        return self._importance("gain"), self._importance("split")
 
     def save(self, folder: Path, stem: str) -> None:
         for place, part in enumerate(self.parts):
@@ -120,6 +116,9 @@ class LightgbmTrees:
     @classmethod
     def load(cls, folder: Path, stem: str) -> Self:
         return cls(tuple(lgb.Booster(model_file=str(path)) for path in sorted(folder.glob(f"{stem}.*.txt"))))
+
+    def _importance(self, kind: str) -> Array:
+        return np.asarray(np.sum([part.feature_importance(kind) for part in self.parts], axis=0), np.float64)
 
     def _raw(self, panel: EraPanel, num_threads: int) -> Array:
         return np.concatenate([self.predict(block, num_threads) for block in panel.blocks])

@@ -14,7 +14,7 @@ ranks within the era.
 import itertools
 import json
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -249,7 +249,7 @@ class MixerBoosting(BoostedTrees):
                             objective=self._objective(part, label, more),
                             trees=more,
                             seed=int(np.random.default_rng([seed, growths, places[member], batch]).integers(2**31)),
-                            told=lambda trees, before=done: progress("trees", before + trees, total),
+                            told=_counting(progress, done, total),
                         )
                         grown[member] = grown[member].grown(data, part, label, growth)
                         done += more
@@ -345,6 +345,11 @@ def _sharing_bins(members: Sequence[Member], panel: EraPanel) -> list[list[Membe
         known = ~np.isnan(panel.target(member.target))
         groups.setdefault((BOOSTERS[member.booster][0], known.tobytes()), []).append(member)
     return list(groups.values())
+
+
+def _counting(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    """Tells of trees grown after `before` others."""
+    return lambda trees: progress("trees", before + trees, total)
 
 
 def _stems(members: Collection[Member]) -> list[str]:

@@ -1,9 +1,11 @@
-"""XGBoost's own form of an EraPanel: a byte a cell in a file, from which it trains in about half a gigabyte.
+"""XGBoost's own form of an EraPanel: a file, from which it trains in about half a gigabyte of memory.
 
-XGBoost reads the eras once through an iterator, keeps its bins in a file and maps that file at every level of every tree
-(ExtMemQuantileDMatrix; XGBoost docs, "Using XGBoost External Memory Version"). The bins are declared, not searched for.
+XGBoost reads the eras through an iterator, keeps their bins in a file, by rows and again by columns, and maps that file at
+every level of every tree (ExtMemQuantileDMatrix; XGBoost docs, "Using XGBoost External Memory Version"). The bins are
+declared, not searched for.
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +16,16 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from numerai_assets.errors import MethodError
 from numerai_assets.methods.tree_parameters import BoostedTrees
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import MISSING, EraPanel
 
 BINS = 5
 """Values 0..4; a missing value goes its own way at each split and needs no bin."""
+
+# Of XGBoost's file, measured where no value is missing; where some are it takes up to 5.2.
+_BYTES_A_CELL = 2.18
 
 
 def xgboost_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
@@ -44,12 +50,13 @@ def binned_on_disk(
 ) -> Iterator[xgb.ExtMemQuantileDMatrix]:
     """XGBoost's data of the panel's rows whose `label` (n,) is known, not NaN, in their order.
 
-    Its file lies beside the panel's cache, or among temporary files, and is gone after. Who takes the data lets go of it
-    before: XGBoost removes its file then, and complains when that has gone already.
+    2.2 bytes a cell are written beside the panel's cache, or among temporary files, and gone after. Who takes the data lets
+    go of it before: XGBoost removes its file then, and complains when that has gone already. Raises MethodError when the disk
+    has no room.
     """
-    beside = panel.cache.folder if panel.cache is not None else None
-    if beside is not None:
-        beside.mkdir(parents=True, exist_ok=True)
+    beside = panel.cache.folder if panel.cache is not None else Path(tempfile.gettempdir())
+    beside.mkdir(parents=True, exist_ok=True)
+    _check_room(beside, int((~np.isnan(label)).sum()), len(panel.feature_names))
     with tempfile.TemporaryDirectory(prefix=".xgboost.", suffix=".part", dir=beside) as place:
         rows = _Eras(panel, label, str(Path(place) / "bins"), progress)
         data = xgb.ExtMemQuantileDMatrix(
@@ -78,6 +85,16 @@ def _scores(booster: xgb.Booster, features: int, kind: str) -> NDArray[np.float6
     found = booster.get_score(importance_type=kind)
     # XGBoost leaves out the features that no tree uses.
     return np.array([found.get(f"f{position}", 0.0) for position in range(features)], np.float64)
+
+
+def _check_room(place: Path, rows: int, features: int) -> None:
+    """XGBoost ends the whole process when the disk is full. Raises MethodError before it comes to that."""
+    needed, free = rows * features * _BYTES_A_CELL, shutil.disk_usage(place).free
+    if needed > free:
+        raise MethodError(
+            f"XGBoost: {rows:,} rows x {features:,} features take {needed / 1e9:.1f} GB of disk until they are fitted on, "
+            f"{place} has {free / 1e9:.1f} GB left; make room, or fit on fewer features or, by every_eras, eras"
+        )
 
 
 def _declared_bins(features: int) -> xgb.QuantileDMatrix:
