@@ -63,7 +63,7 @@ class MixerBoosting(BoostedTrees):
     extra_targets: fitted on beside the main one. seeds: how many. phases: into how many the eras are dealt; above 1 with
     every_eras 1. boosters: of `BOOSTERS`. objective: of `era_objectives`. boosting_rounds: of era boosting, 1 for none;
     boosting_share: of the eras, in each round after the first. batches: the eras of a phase are read, and their trees grown,
-    in so many turns, each holding its own eras alone. ranks: "uniform" or "gaussian", what is averaged. blend_eras: how many
+    in so many turns, each holding its own eras alone. ranks: "uniform" or "gaussian", what is averaged. blending_eras: how many
     of the newest fitted eras the blend's weights are learned on, from members fitted once more before them; 0 for equal
     weights. extend_share: trees that `extend` adds, as a share of n_estimators. The others are those of `BoostedTrees`.
     """
@@ -95,7 +95,7 @@ class MixerBoosting(BoostedTrees):
         boosting_share: float = 0.5,
         batches: int = 1,
         ranks: Ranks = "gaussian",
-        blend_eras: int = 0,
+        blending_eras: int = 0,
         extend_share: float = 0.1,
         n_estimators: int = 1000,
         learning_rate: float = 0.02,
@@ -125,7 +125,7 @@ class MixerBoosting(BoostedTrees):
         self.boosting_share = boosting_share
         self.batches = batches
         self.ranks = ranks
-        self.blend_eras = blend_eras
+        self.blending_eras = blending_eras
         self.extend_share = extend_share
 
     @property
@@ -142,7 +142,7 @@ class MixerBoosting(BoostedTrees):
         members = self._members(target)
         stumps: Ensemble = {member: BOOSTERS[member.booster][0]() for member in members}
         used = self._eras_used(panel, target)
-        if self.blend_eras:
+        if self.blending_eras:
             before, after = self._cut_for_blending(panel, target)
             twins = self._grown(stumps, before, self.n_estimators, seed, progress)
             weights = learned_weights(zip(self._ranks(twins, after), after.targets_of_block[target], strict=True))
@@ -279,15 +279,15 @@ class MixerBoosting(BoostedTrees):
             yield centred_ranks(raw, self.ranks)
 
     def _cut_for_blending(self, panel: EraPanel, target: str) -> tuple[EraPanel, EraPanel]:
-        """Eras whose targets share no return with the newest `blend_eras`, and these."""
+        """Eras whose targets share no return with the newest `blending_eras`, and these."""
         known = _known_eras(panel, target)
-        after = known[-self.blend_eras :]
+        after = known[-self.blending_eras :]
         left_out = max(purge(horizon_of(name)) for name in (target, *self.extra_targets))
         before = [era for era in known if era < after[0] - left_out] if after else []
         if not before:
             raise MethodError(
-                f"{self.name}: {target} is known in {len(known)} eras of the panel; weights learned on {self.blend_eras} eras "
-                f"need at least {self.blend_eras + left_out + 1}, {left_out} of them purged"
+                f"{self.name}: {target} is known in {len(known)} eras of the panel; weights learned on "
+                f"{self.blending_eras} eras need at least {self.blending_eras + left_out + 1}, {left_out} of them purged"
             )
         return panel.with_eras(before), panel.with_eras(after)
 

@@ -67,8 +67,9 @@ def test_a_member_is_what_lightgbm_makes_of_the_eras_of_its_phase(make_panel: Ma
     np.testing.assert_array_equal(member.predict(unseen.blocks[0], 1), own.predict(unseen.features))
 
 
-def test_the_bins_of_a_phase_are_made_once_for_all_its_members(
-    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("phases", "batches"), [(2, 1), (1, 2)])
+def test_bins_are_made_once_for_all_members_and_of_some_eras_at_a_time(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch, phases: int, batches: int
 ) -> None:
     made: list[tuple[int, ...]] = []
 
@@ -77,8 +78,8 @@ def test_the_bins_of_a_phase_are_made_once_for_all_its_members(
         return binned(panel, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(grown_trees, "binned", counting)
-    method = small(extra_targets=[EXTRA], seeds=2, boosters=["gbdt", "dart", "goss"])
-    method.fit(with_extra(make_panel(ERAS)), target=TARGET, seed=0)
+    members = {"extra_targets": [EXTRA], "seeds": 2, "boosters": ["gbdt", "dart", "goss"]}
+    small(phases=phases, batches=batches, **members).fit(with_extra(make_panel(ERAS)), target=TARGET, seed=0)
 
     assert made == [(10, 12, 14, 16), (11, 13, 15, 17)]
 
@@ -128,7 +129,7 @@ def test_weights_are_learned_on_the_newest_eras_from_members_fitted_before_the_p
     eras = list(range(10, 40))
     panel = with_extra(make_panel(eras))
     # The extra target says nothing of the main one.
-    fitted = small(extra_targets=[EXTRA], blend_eras=6).fit(panel, target=TARGET, seed=0)
+    fitted = small(extra_targets=[EXTRA], blending_eras=6).fit(panel, target=TARGET, seed=0)
 
     weight_of = dict(zip(fitted.trees_, fitted.weights_, strict=True))
     assert fitted.weights_.sum() == pytest.approx(1)
@@ -143,7 +144,7 @@ def test_weights_are_learned_on_the_newest_eras_from_members_fitted_before_the_p
         y[::-1].copy() if era in purged else y for era, y in zip(eras, panel.targets_of_block[TARGET], strict=True)
     )
     turned = replace(panel, targets_of_block=panel.targets_of_block | {TARGET: values})
-    again = small(extra_targets=[EXTRA], blend_eras=6).fit(turned, target=TARGET, seed=0)
+    again = small(extra_targets=[EXTRA], blending_eras=6).fit(turned, target=TARGET, seed=0)
     np.testing.assert_array_equal(again.weights_, fitted.weights_)
 
 
@@ -250,7 +251,7 @@ def test_a_target_known_in_too_few_eras_is_named_with_how_many_are_needed(
 
 def test_weights_that_leave_nothing_to_fit_before_the_purge_are_refused(make_panel: MakePanel) -> None:
     with pytest.raises(MethodError, match=f"{TARGET} is known in 8 eras .* need at least 19, 16 of them purged"):
-        small(blend_eras=2).fit(make_panel(ERAS), target=TARGET, seed=0)
+        small(blending_eras=2).fit(make_panel(ERAS), target=TARGET, seed=0)
 
 
 def test_it_tells_how_far_it_is(make_panel: MakePanel) -> None:
