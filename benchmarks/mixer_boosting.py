@@ -24,6 +24,7 @@ from numerai_assets.store.era_store import EraStore
 TARGET = "target_ender_60"
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "benchmark": ("benchmark", {}),
+    "benchmark, every era": ("benchmark", {"every_eras": 1}),
     "quick": ("mixer_boosting", {}),
     "quick, era_corr": ("mixer_boosting", {"objective": "era_corr"}),
     "quick, sharpe": ("mixer_boosting", {"objective": "sharpe"}),

@@ -33,9 +33,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Growth:
-    """What to grow: so many trees more, as `told` of after each.
+    """What to grow. settings: of the trees. parameters: of the library, beside these.
 
-    settings: of the trees. parameters: of the library, beside these. objective: None for the library's squared error.
+    objective: None for the library's squared error. trees: how many more; `told` is called with how many there are so far.
     """
 
     settings: BoostedTrees

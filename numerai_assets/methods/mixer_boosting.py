@@ -134,7 +134,7 @@ class MixerBoosting(BoostedTrees):
         return tuple(self.extra_targets)
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Fits on the rows of the panel whose `target`, and each extra one, is known.
+        """Fits each member on the rows of the panel's eras of its phase whose target, the main or an extra one, is known.
 
         Raises MethodError for parameters that do not go together and for a target that is known in too few eras.
         """
