@@ -30,6 +30,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "quick, sharpe": ("mixer_boosting", {"objective": "sharpe"}),
     "quick, era boosting": ("mixer_boosting", {"boosting_rounds": 4}),
     "quick, four batches": ("mixer_boosting", {"batches": 4}),
+    "quick, four batches once": ("mixer_boosting", {"batches": 4, "passes": 1}),
     "quick, goss": ("mixer_boosting", {"boosters": ["goss"]}),
     "quick, dart": ("mixer_boosting", {"boosters": ["dart"]}),
     "quick, xgboost": ("mixer_boosting", {"boosters": ["xgboost"]}),

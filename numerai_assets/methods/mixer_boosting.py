@@ -62,10 +62,12 @@ class MixerBoosting(BoostedTrees):
 
     extra_targets: fitted on beside the main one. seeds: how many. phases: into how many the eras are dealt; above 1 with
     every_eras 1. boosters: of `BOOSTERS`. objective: of `era_objectives`. boosting_rounds: of era boosting, 1 for none;
-    boosting_share: of the eras, in each round after the first. batches: the eras of a phase are read, and their trees grown,
-    in so many turns, each holding its own eras alone. ranks: "uniform" or "gaussian", what is averaged. blending_eras: how many
-    of the newest fitted eras the blend's weights are learned on, from members fitted once more before them; 0 for equal
-    weights. extend_share: trees that `extend` adds, as a share of n_estimators. The others are those of `BoostedTrees`.
+    boosting_share: of the eras, in each round after the first. batches: into how many the eras of a phase are cut, each read
+    and grown on by itself, so that no others are held; era boosting begins anew with each. passes: how often all batches,
+    where there is more than one, take their turn: many, for trees grown in a row on one batch learn it by heart. ranks:
+    "uniform" or "gaussian", what is averaged. blending_eras: how many of the newest fitted eras the blend's weights are
+    learned on, from members fitted once more before them; 0 for equal weights. extend_share: trees that `extend` adds, as a
+    share of n_estimators. The others are those of `BoostedTrees`.
     """
 
     name: ClassVar[str] = "mixer_boosting"
@@ -94,6 +96,7 @@ class MixerBoosting(BoostedTrees):
         boosting_rounds: int = 1,
         boosting_share: float = 0.5,
         batches: int = 1,
+        passes: int = 8,
         ranks: Ranks = "gaussian",
         blending_eras: int = 0,
         extend_share: float = 0.1,
@@ -124,6 +127,7 @@ class MixerBoosting(BoostedTrees):
         self.boosting_rounds = boosting_rounds
         self.boosting_share = boosting_share
         self.batches = batches
+        self.passes = passes
         self.ranks = ranks
         self.blending_eras = blending_eras
         self.extend_share = extend_share
@@ -230,14 +234,17 @@ class MixerBoosting(BoostedTrees):
         self, trees: Ensemble, panel: EraPanel, number: int, seed: int, progress: Progress, *, growths: int = 0
     ) -> Ensemble:
         """The members with so many trees more each. growths: how often they were grown before."""
-        if number < self.batches:
-            raise MethodError(f"{self.name}: {number} trees to grow in {self.batches} batches; give each at least one")
+        turns = self.batches * self.passes if self.batches > 1 else 1
+        if number < turns:
+            raise MethodError(
+                f"{self.name}: {number} trees to grow in {turns} turns of batches; give each at least one"
+            )
         self._check_eras(panel, sorted({member.target for member in trees}))
         grown, places = dict(trees), {member: place for place, member in enumerate(trees)}
         done, total = 0, number * len(trees)
-        for phase, batch in itertools.product(range(self.phases), range(self.batches)):
-            part = self._part(panel, phase, batch)
-            more = len(range(batch, number, self.batches))
+        for phase, turn in itertools.product(range(self.phases), range(turns)):
+            part = self._part(panel, phase, turn % self.batches)
+            more = len(range(turn, number, turns))
             for members in _sharing_bins([member for member in trees if member.phase == phase], part):
                 bins = BOOSTERS[members[0].booster][0].bins
                 with bins(part, part.target(members[0].target), self.num_threads, progress) as data:
@@ -248,7 +255,7 @@ class MixerBoosting(BoostedTrees):
                             parameters=BOOSTERS[member.booster][1],
                             objective=self._objective(part, label, more),
                             trees=more,
-                            seed=int(np.random.default_rng([seed, growths, places[member], batch]).integers(2**31)),
+                            seed=int(np.random.default_rng([seed, growths, places[member], turn]).integers(2**31)),
                             told=_counting(progress, done, total),
                         )
                         grown[member] = grown[member].grown(data, part, label, growth)
@@ -309,7 +316,7 @@ class MixerBoosting(BoostedTrees):
 
     def _check_parameters(self, target: str) -> None:
         """Raises MethodError for hyperparameters that do not go together."""
-        for parameter in ("seeds", "phases", "batches", "boosting_rounds"):
+        for parameter in ("seeds", "phases", "batches", "passes", "boosting_rounds"):
             if getattr(self, parameter) < 1:
                 raise MethodError(f"{self.name}: {parameter} is {getattr(self, parameter)}, expected at least 1")
         for parameter, given, known in (

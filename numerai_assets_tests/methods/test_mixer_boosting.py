@@ -79,7 +79,7 @@ def test_bins_are_made_once_for_all_members_and_of_some_eras_at_a_time(
 
     monkeypatch.setattr(grown_trees, "binned", counting)
     members = {"extra_targets": [EXTRA], "seeds": 2, "boosters": ["gbdt", "dart", "goss"]}
-    small(phases=phases, batches=batches, **members).fit(with_extra(make_panel(ERAS)), target=TARGET, seed=0)
+    small(phases=phases, batches=batches, passes=1, **members).fit(with_extra(make_panel(ERAS)), target=TARGET, seed=0)
 
     assert made == [(10, 12, 14, 16), (11, 13, 15, 17)]
 
@@ -153,7 +153,9 @@ def test_batches_of_eras_make_an_ensemble_as_good_as_all_at_once(make_panel: Mak
     panel, unseen = make_panel(list(range(10, 18)), signal=0.3), make_panel(list(range(60, 90)), signal=0.3)
 
     whole, parts = (
-        small(boosters=[booster], batches=batches, phases=1, n_estimators=12).fit(panel, target=TARGET, seed=0)
+        small(boosters=[booster], batches=batches, passes=3, phases=1, n_estimators=12).fit(
+            panel, target=TARGET, seed=0
+        )
         for batches in (1, 4)
     )
 
@@ -225,7 +227,7 @@ def test_a_saved_ensemble_predicts_as_before_and_no_file_is_a_pickle(make_panel:
         ({"extra_targets": [TARGET]}, "the main target already"),
         ({"every_eras": 4}, "every_eras is 4 and phases 2"),
         ({"seeds": 0}, "seeds is 0, expected at least 1"),
-        ({"batches": 9}, "8 trees to grow in 9 batches"),
+        ({"batches": 2, "passes": 5}, "8 trees to grow in 10 turns of batches"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(
@@ -236,7 +238,8 @@ def test_parameters_that_do_not_go_together_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "needed"), [({}, 2), ({"objective": "sharpe"}, 4), ({"batches": 2}, 4), ({"phases": 4}, 4)]
+    ("parameters", "needed"),
+    [({}, 2), ({"objective": "sharpe"}, 4), ({"batches": 2, "passes": 2}, 4), ({"phases": 4}, 4)],
 )
 def test_a_target_known_in_too_few_eras_is_named_with_how_many_are_needed(
     make_panel: MakePanel, parameters: dict[str, object], needed: int
