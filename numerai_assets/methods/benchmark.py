@@ -1,8 +1,6 @@
 """LightGBM with the official example parameters: the model everybody starts from, and the yardstick.
 
-`quick` is Numerai's example model (hello_numerai: 2,000 trees, learning rate 0.01, depth 5, 31 leaves, a tenth of the
-features a tree, every fourth era); `full` has the parameters of the v5 benchmark models (30,000 trees of 1,024 leaves,
-learning rate 0.001, at least 10,000 rows a leaf; Numerai docs, "Models"; forum.numer.ai 7638).
+`quick` is Numerai's example model, `full` has the parameters of the v5 benchmark models (`tree_parameters`).
 
 Changed for this machine: the int8 features go to LightGBM without a float copy and lie there in four bits each, with the
 five levels declared as bins instead of searched for (`lightgbm_bins`).
@@ -10,75 +8,29 @@ five levels declared as bins instead of searched for (`lightgbm_bins`).
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.contract import (
-    Profile,
-    check_features,
-    known_parameters,
-    rank_within_eras,
-)
-from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
+from numerai_assets.methods.contract import check_features, rank_within_eras
+from numerai_assets.methods.lightgbm_bins import binned, lightgbm_parameters
+from numerai_assets.methods.tree_parameters import BoostedTrees, importance_table
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
-_PROFILES: dict[str, dict[str, Any]] = {
-    "quick": {},
-    "full": {
-        "n_estimators": 30_000,
-        "learning_rate": 0.001,
-        "max_depth": 10,
-        "num_leaves": 1024,
-        "min_data_in_leaf": 10_000,
-        "every_eras": 1,
-    },
-}
 _MODEL = "model.txt"
 _ABOUT = "about.json"
 
 
-class Benchmark(BaseEstimator):  # type: ignore[misc]
-    """LightGBM regression on one target.
-
-    n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree, min_data_in_leaf: LightGBM's own.
-    every_eras: fit on each so many-th era before the wall. num_threads: 0 uses every core.
-    """
+class Benchmark(BoostedTrees):
+    """LightGBM regression on one target."""
 
     name: ClassVar[str] = "benchmark"
     horizons: ClassVar[tuple[int, ...]] = (20, 60)
-
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 2000,
-        learning_rate: float = 0.01,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 20,
-        every_eras: int = 4,
-        num_threads: int = 2,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.num_leaves = num_leaves
-        self.colsample_bytree = colsample_bytree
-        self.min_data_in_leaf = min_data_in_leaf
-        self.every_eras = every_eras
-        self.num_threads = num_threads
-
-    @classmethod
-    def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
-        """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
-        return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
@@ -90,7 +42,7 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
         data = binned(panel, values, num_threads=self.num_threads, progress=progress)
         self.booster_ = lgb.train(
-            self._training_parameters(seed),
+            lightgbm_parameters(self, seed) | {"objective": "regression"},
             data,
             num_boost_round=self.n_estimators,
             callbacks=[lambda state: progress("trees", state.iteration + 1, self.n_estimators)],
@@ -124,27 +76,5 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
 
     def explain(self, panel: EraPanel) -> pd.DataFrame:
         """Columns feature, gain (share of the total) and splits; the panel is not needed for these."""
-        gain = self.booster_.feature_importance("gain").astype(float)
-        table = pd.DataFrame(
-            {
-                "feature": self.feature_names_,
-                "gain": gain / max(gain.sum(), 1e-300),
-                "splits": self.booster_.feature_importance("split"),
-            }
-        )
-        return table.sort_values("gain", ascending=False, ignore_index=True)
-
-    def _training_parameters(self, seed: int) -> dict[str, Any]:
-        return BIN_PARAMETERS | {
-            "num_threads": self.num_threads,
-            "objective": "regression",
-            "learning_rate": self.learning_rate,
-            "max_depth": self.max_depth,
-            "num_leaves": self.num_leaves,
-            "colsample_bytree": self.colsample_bytree,
-            "min_data_in_leaf": self.min_data_in_leaf,
-            "seed": seed,
-            # Same seed, same data, same trees, whatever the number of threads.
-            "deterministic": True,
-            "force_col_wise": True,
-        }
+        gain = self.booster_.feature_importance("gain").astype(np.float64)
+        return importance_table(self.feature_names_, gain, self.booster_.feature_importance("split"))

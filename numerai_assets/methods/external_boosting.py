@@ -1,88 +1,34 @@
 """XGBoost from disk: boosting that trains on any number of eras in about half a gigabyte, and takes its time for it.
 
-The path of last resort where LightGBM's half a byte a cell does not fit. XGBoost reads the eras through an iterator, keeps
-their bins in a file, by rows and again by columns, and maps that file at every level of every tree (ExtMemQuantileDMatrix;
-XGBoost docs, "Using XGBoost External Memory Version"). `quick` and `full` have the shapes of the
-benchmark's trees: Numerai's example model and its deep one.
+The path of last resort where LightGBM's half a byte a cell does not fit (`xgboost_bins`). `quick` and `full` have the shapes
+of the benchmark's trees: Numerai's example model and its deep one.
 """
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import xgboost as xgb
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.contract import (
-    Profile,
-    check_features,
-    known_parameters,
-    rank_within_eras,
-)
+from numerai_assets.methods.contract import check_features, rank_within_eras
+from numerai_assets.methods.tree_parameters import BoostedTrees, importance_table
+from numerai_assets.methods.xgboost_bins import TreesTold, binned_on_disk, importances, predicted, xgboost_parameters
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.panel import MISSING, EraPanel
+from numerai_assets.store.panel import EraPanel
 
-_PROFILES: dict[str, dict[str, Any]] = {
-    "quick": {},
-    "full": {
-        "n_estimators": 30_000,
-        "learning_rate": 0.001,
-        "max_depth": 10,
-        "max_leaves": 1024,
-        "min_child_weight": 10_000,
-        "every_eras": 1,
-    },
-}
 _MODEL = "model.ubj"
 _ABOUT = "about.json"
-# Values 0..4; a missing value goes its own way at each split and needs no bin.
-_BINS = 5
-# Of XGBoost's file, measured where no value is missing; where some are it takes up to 5.2.
-_BYTES_A_CELL = 2.18
 
 
-class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
-    """XGBoost regression on one target, trained from disk.
-
-    n_estimators, learning_rate, max_depth, max_leaves, colsample_bytree, min_child_weight: XGBoost's own.
-    every_eras: fit on each so many-th era before the wall. num_threads: 0 uses every core.
-    """
+class ExternalBoosting(BoostedTrees):
+    """XGBoost regression on one target, trained from disk."""
 
     name: ClassVar[str] = "external_boosting"
     horizons: ClassVar[tuple[int, ...]] = (20, 60)
-
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 2000,
-        learning_rate: float = 0.01,
-        max_depth: int = 5,
-        max_leaves: int = 31,
-        colsample_bytree: float = 0.1,
-        min_child_weight: float = 20.0,
-        every_eras: int = 4,
-        num_threads: int = 2,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.max_leaves = max_leaves
-        self.colsample_bytree = colsample_bytree
-        self.min_child_weight = min_child_weight
-        self.every_eras = every_eras
-        self.num_threads = num_threads
-
-    @classmethod
-    def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
-        """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
-        return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
@@ -90,36 +36,24 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         2.2 bytes a cell are written beside the panel's cache, or among temporary files, until the fit is over.
         Raises MethodError when no row has the target, and when the disk has no room for that.
         """
-        known = int((~np.isnan(panel.target(target))).sum())
-        if not known:
+        label = panel.target(target)
+        if np.isnan(label).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-        beside = panel.cache.folder if panel.cache is not None else Path(tempfile.gettempdir())
-        beside.mkdir(parents=True, exist_ok=True)
-        _check_room(beside, known, len(panel.feature_names))
-        with tempfile.TemporaryDirectory(prefix=".xgboost.", suffix=".part", dir=beside) as place:
-            rows = _Eras(panel, target, str(Path(place) / "bins"), progress)
-            data = xgb.ExtMemQuantileDMatrix(
-                rows,
-                max_bin=_BINS,
-                missing=int(MISSING),
-                nthread=self.num_threads,
-                ref=_declared_bins(len(panel.feature_names)),
-            )
+        with binned_on_disk(panel, label, num_threads=self.num_threads, progress=progress) as data:
             self.booster_ = xgb.train(
-                self._training_parameters(seed),
+                xgboost_parameters(self, seed),
                 data,
                 num_boost_round=self.n_estimators,
-                callbacks=[_Trees(progress, self.n_estimators)],
+                callbacks=[TreesTold(lambda trees: progress("trees", trees, self.n_estimators))],
             )
-            # XGBoost removes its file when it lets go of the data, and complains when the file has gone before.
-            del data, rows
+            del data
         self.feature_names_ = panel.feature_names
         return self
 
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
         check_features(self, panel)
-        raw = [self.booster_.inplace_predict(matrix, missing=int(MISSING)) for matrix in map(_rows, panel.blocks)]
+        raw = [predicted(self.booster_, block) for block in panel.blocks]
         return rank_within_eras(np.concatenate(raw), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
@@ -139,88 +73,4 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
 
     def explain(self, panel: EraPanel) -> pd.DataFrame:
         """Columns feature, gain (share of the total) and splits; the panel is not needed for these."""
-        keys = [f"f{position}" for position in range(len(self.feature_names_))]
-        table = pd.DataFrame({"feature": self.feature_names_})
-        for column, kind in (("gain", "total_gain"), ("splits", "weight")):
-            # XGBoost leaves out the features that no tree uses.
-            table[column] = (
-                pd.Series(self.booster_.get_score(importance_type=kind)).reindex(keys, fill_value=0).to_numpy()
-            )
-        table["gain"] /= max(table["gain"].sum(), 1e-300)
-        return table.sort_values("gain", ascending=False, ignore_index=True)
-
-    def _training_parameters(self, seed: int) -> dict[str, Any]:
-        return {
-            "objective": "reg:squarederror",
-            "tree_method": "hist",
-            "max_bin": _BINS,
-            "learning_rate": self.learning_rate,
-            "max_depth": self.max_depth,
-            "max_leaves": self.max_leaves,
-            "colsample_bytree": self.colsample_bytree,
-            "min_child_weight": self.min_child_weight,
-            "nthread": self.num_threads,
-            "seed": seed,
-        }
-
-
-def _check_room(place: Path, rows: int, features: int) -> None:
-    """XGBoost ends the whole process when the disk is full. Raises MethodError before it comes to that."""
-    needed, free = rows * features * _BYTES_A_CELL, shutil.disk_usage(place).free
-    if needed > free:
-        raise MethodError(
-            f"{ExternalBoosting.name}: {rows:,} rows x {features:,} features take {needed / 1e9:.1f} GB of disk until they "
-            f"are fitted on, {place} has {free / 1e9:.1f} GB left; make room, or fit on fewer features or, by every_eras, eras"
-        )
-
-
-def _declared_bins(features: int) -> xgb.QuantileDMatrix:
-    """One row a level: with it as a reference nothing is searched, which would take another reading of all eras."""
-    levels = np.repeat(np.arange(_BINS, dtype=np.int8)[:, None], features, axis=1)
-    return xgb.QuantileDMatrix(levels, label=np.zeros(_BINS, np.float32), max_bin=_BINS)
-
-
-class _Eras(xgb.DataIter):
-    """Hands XGBoost the known rows of one era after another."""
-
-    def __init__(self, panel: EraPanel, target: str, cache_prefix: str, progress: Progress) -> None:
-        super().__init__(cache_prefix=cache_prefix)
-        self._panel = panel
-        self._target = target
-        self._progress = progress
-        self._readings = 0
-        self._done = 0
-        self._eras: Iterator[EraPanel] = iter(())
-
-    def next(self, input_data: Callable[..., object]) -> bool:
-        for era in self._eras:
-            self._done += 1
-            self._progress(f"reading {self._readings} of the eras", self._done, len(self._panel.eras))
-            label = era.target(self._target)
-            known = ~np.isnan(label)
-            if known.any():
-                rows = _rows(era.blocks[0])
-                input_data(data=rows if known.all() else rows[known], label=label[known])
-                return True
-        return False
-
-    def reset(self) -> None:
-        self._eras = self._panel.each_era()
-        self._readings += 1
-        self._done = 0
-
-
-class _Trees(xgb.callback.TrainingCallback):
-    """Tells of each tree."""
-
-    def __init__(self, progress: Progress, trees: int) -> None:
-        self._progress, self._trees = progress, trees
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        self._progress("trees", epoch + 1, self._trees)
-        return False
-
-
-def _rows(block: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(n, d) of a (d, n) block, a row in one run of bytes: XGBoost takes other strides for something else."""
-    return np.ascontiguousarray(block.T)
+        return importance_table(self.feature_names_, *importances(self.booster_, len(self.feature_names_)))

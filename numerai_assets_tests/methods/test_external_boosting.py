@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.methods.external_boosting import ExternalBoosting
+from numerai_assets.methods.xgboost_bins import xgboost_parameters
 from numerai_assets.store.cache import ContentCache
 from numerai_assets.store.panel import EraPanel
 
@@ -23,7 +24,7 @@ ERAS = [10, 11, 12, 13]
 
 def small(**parameters: object) -> ExternalBoosting:
     settings = {"n_estimators": 15, "learning_rate": 0.1, "colsample_bytree": 0.5, "max_depth": 3, "num_threads": 1}
-    return ExternalBoosting.of_profile("quick", **settings | {"min_child_weight": 5} | parameters)
+    return ExternalBoosting.of_profile("quick", **settings | {"min_data_in_leaf": 5} | parameters)
 
 
 def with_gaps(panel: EraPanel, share: float) -> EraPanel:
@@ -43,7 +44,7 @@ def test_trees_are_those_of_xgboost_in_memory(make_panel: MakePanel, share: floa
     matrix = np.ascontiguousarray(panel.features)
 
     data = xgb.QuantileDMatrix(matrix[known], label[known], missing=-1, max_bin=5, nthread=1)
-    booster = xgb.train(method._training_parameters(2), data, num_boost_round=method.n_estimators)
+    booster = xgb.train(xgboost_parameters(method, 2), data, num_boost_round=method.n_estimators)
 
     expected = rank_within_eras(booster.inplace_predict(matrix, missing=-1), panel.rows_of_era)
     np.testing.assert_allclose(method.predict(panel), expected, atol=1e-6)
