@@ -48,7 +48,7 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
         from numerai_assets.evaluation.plots import cumulative_scores
 
         with measured() as cost:
-            note_look(workspace, method)
+            note_look(workspace, method, "diagnostics")
             scores = era_scores(scored_rows(workspace, method))
             neutral = neutral_scores(workspace, method, scores, known=read_scores(workspace, method))
             scores = scores.join(neutral).rename_axis("era")
@@ -80,7 +80,7 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
     return _diagnostics
 
 
-def note_look(workspace: Workspace, method: str) -> None:
+def note_look(workspace: Workspace, method: str, purpose: str) -> None:
     """Puts into the ledger that the method, as the settings have it now, is judged on the eras it has predicted."""
     vintages = workspace.vintages.vintages(method)
     eras = [era for vintage in vintages for era in workspace.predictions.eras(method, vintage)]
@@ -88,7 +88,7 @@ def note_look(workspace: Workspace, method: str) -> None:
         made = json.dumps([method, made_with(workspace, method)], sort_keys=True)
         variant = hashlib.sha256(made.encode()).hexdigest()[:16]
         workspace.holdout_ledger.record(
-            Look(dt.datetime.now(dt.UTC), method, "diagnostics", min(eras), max(eras), (variant,))
+            Look(dt.datetime.now(dt.UTC), method, purpose, min(eras), max(eras), (variant,))
         )
 
 

@@ -163,12 +163,23 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    blocks = workspace.vintages.facts(method, vintage).blocks
-    folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
-    panel = with_blocks(
-        workspace, workspace.store.panel([key]), [key], blocks, {name: folder / name for name in blocks}
-    ).with_features(estimator.feature_names_)
+    panel = vintage_panel(workspace, method, vintage, estimator, key)
     workspace.predictions.write(
         method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)
     )
     return panel.rows
+
+
+def vintage_panel(
+    workspace: Workspace, method: str, vintage: int, estimator: Method, key: str, targets: Sequence[str] = ()
+) -> EraPanel:
+    """One era or live round of the store as a vintage is given it to predict; targets stand beside its features."""
+    blocks = workspace.vintages.facts(method, vintage).blocks
+    folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
+    return with_blocks(
+        workspace,
+        workspace.store.panel([key], targets=targets),
+        [key],
+        blocks,
+        {name: folder / name for name in blocks},
+    ).with_features(estimator.feature_names_)

@@ -14,8 +14,7 @@ _NAMES = {"corr60": "CORR, ender_60", "corr20": "CORR, ender_20", "mmc60": "MMC,
 
 def cumulative_scores(scores: pd.DataFrame, title: str) -> bytes:
     """Cumulative per-era scores (index era; the columns of `era_scores`) over time, with a mark at each new vintage."""
-    figure = Figure(figsize=(8.0, 3.6), dpi=90, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(8.0, 3.6)
     axes = figure.subplots()
     days = pd.Series([friday_of(int(era)) for era in scores.index], index=scores.index)
     for name, colour in _COLOURS.items():
@@ -33,6 +32,18 @@ def cumulative_scores(scores: pd.DataFrame, title: str) -> bytes:
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return png(figure)
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches that needs no screen."""
+    figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

@@ -26,6 +26,7 @@ from numerai_assets.methods.contract import (
     rank_within_eras,
 )
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
+from numerai_assets.methods.permuted_trees import Tree, trees_of
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -133,6 +134,18 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
             }
         )
         return table.sort_values("gain", ascending=False, ignore_index=True)
+
+    def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(r, d) SHAP values of the raw scores of some rows (Lundberg et al. 2018, LightGBM's `pred_contrib`)."""
+        check_features(self, panel)
+        parts = self.booster_.predict(
+            panel.features[rows], pred_contrib=True, num_threads=self.num_threads, validate_features=False
+        )
+        return np.asarray(parts[:, :-1], np.float32)
+
+    def trees(self) -> list[Tree]:
+        """The trees whose values sum to the raw score."""
+        return trees_of(self.booster_)
 
     def _training_parameters(self, seed: int) -> dict[str, Any]:
         return BIN_PARAMETERS | {

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,19 @@ class Method(Protocol):
 
     def explain(self, panel: EraPanel) -> pd.DataFrame:
         """One row a feature: `feature` and at least one importance column, most important first."""
+
+
+@runtime_checkable
+class Additive(Protocol):
+    """What a Method may be beside: one whose raw scores, before they are ranked, are sums of parts, one a feature."""
+
+    def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(r, d) float32 parts of the raw scores of some rows of a panel of one era; rows: (r,) their places.
+
+        What the parts of a row lack of its raw score is the same for all rows: the expected score. The panel has all rows
+        of its era, so that a method that looks at them together sees what it saw when it predicted. A sum of members has
+        the sum of their parts, a mean the mean. Raises MethodError when the features are not those fitted.
+        """
 
 
 def known_parameters(method: type[BaseEstimator], parameters: dict[str, Any]) -> dict[str, Any]:

@@ -145,6 +145,12 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         table["gain"] /= max(table["gain"].sum(), 1e-300)
         return table.sort_values("gain", ascending=False, ignore_index=True)
 
+    def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(r, d) SHAP values of the raw scores of some rows (Lundberg et al. 2018, XGBoost's `pred_contribs`)."""
+        check_features(self, panel)
+        cells = xgb.DMatrix(np.ascontiguousarray(panel.features[rows]), missing=int(MISSING))
+        return np.asarray(self.booster_.predict(cells, pred_contribs=True)[:, :-1], np.float32)
+
     def _training_parameters(self, seed: int) -> dict[str, Any]:
         return {
             "objective": "reg:squarederror",

@@ -25,6 +25,7 @@ SECTIONS = (
     "Regimes",
     "Methods beside each other",
     "Exposures",
+    "What matters",
     "Live against validation",
     "What was submitted, and why",
     "Drift",
