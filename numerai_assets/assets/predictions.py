@@ -7,7 +7,7 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.assets.block_columns import BLOCKS_FOLDER, with_blocks
+from numerai_assets.assets.block_columns import BLOCKS_FOLDER, with_blocks, with_history
 from numerai_assets.assets.blocks import live_block_key
 from numerai_assets.assets.features import cleaned_features, live_features
 from numerai_assets.assets.models import model_key
@@ -18,6 +18,7 @@ from numerai_assets.eras import Wall, era_label, horizon_of, live_key
 from numerai_assets.errors import StoreError
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
+from numerai_assets.store.history import reads_of
 from numerai_assets.store.panel import EraPanel
 
 
@@ -174,12 +175,9 @@ def vintage_panel(
     workspace: Workspace, method: str, vintage: int, estimator: Method, key: str, targets: Sequence[str] = ()
 ) -> EraPanel:
     """One era or live round of the store as a vintage is given it to predict; targets stand beside its features."""
-    blocks = workspace.vintages.facts(method, vintage).blocks
+    facts = workspace.vintages.facts(method, vintage)
     folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
-    return with_blocks(
-        workspace,
-        workspace.store.panel([key], targets=targets),
-        [key],
-        blocks,
-        {name: folder / name for name in blocks},
-    ).with_features(estimator.feature_names_)
+    learned = {name: folder / name for name in facts.blocks}
+    panel = with_blocks(workspace, workspace.store.panel([key], targets=targets), [key], facts.blocks, learned)
+    panel = panel.with_features(estimator.feature_names_)
+    return with_history(workspace, panel, [key], reads_of(estimator), facts.reads)

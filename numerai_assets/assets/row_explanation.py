@@ -13,6 +13,7 @@ from numerai_assets.errors import MethodError, StoreError
 from numerai_assets.evaluation.importance import gain_shares, groups_of
 from numerai_assets.evaluation.local_model import local_model
 from numerai_assets.methods.contract import Additive, Method
+from numerai_assets.store.history import reads_of
 from numerai_assets.store.panel import EraPanel
 
 _PERTURBED = 64
@@ -84,11 +85,13 @@ def places_among(
 
     levels: (s, k) of the features at the k places; all others are the row's own. The copies are predicted together with
     the era, so that ranks tell where among its rows they stand; what the copies do to each other's ranks is of no account.
-    Raises MethodError for a method that reads more of a row than its features.
+    Raises MethodError for a method that reads columns of blocks as they are, which belong to the rows there are.
     """
-    reads = getattr(estimator, "reads", None)
-    if reads is not None:
-        raise MethodError(f"{estimator.name}: reads {reads}, which an altered row does not have: it has no local model")
+    columns = reads_of(estimator).columns
+    if columns:
+        raise MethodError(
+            f"{estimator.name}: reads {', '.join(columns)} of each row, which an altered row does not have"
+        )
     copies = np.repeat(panel.blocks[0][:, [row]], len(levels), axis=1)
     copies[features] = levels.T
     names = np.array([f"altered{place}" for place in range(len(levels))], object)

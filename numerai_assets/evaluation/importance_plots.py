@@ -23,7 +23,14 @@ def beeswarm(parts: NDArray[np.float32], levels: NDArray[np.int8], features: Seq
     axes = figure.subplots()
     for place, (column, level) in enumerate(zip(parts.T, levels.T, strict=True)):
         drawn = axes.scatter(
-            column, -place + _aside(column, float(np.ptp(parts))), c=level, cmap="coolwarm", vmin=0, vmax=4, s=6, linewidths=0
+            column,
+            -place + _aside(column, float(np.ptp(parts))),
+            c=level,
+            cmap="coolwarm",
+            vmin=0,
+            vmax=4,
+            s=6,
+            linewidths=0,
         )
     axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     axes.set_yticks(-np.arange(len(features)), [_short(name) for name in features], fontsize=7)

@@ -79,7 +79,9 @@ def test_asking_a_method_anew_loses_what_its_trees_say_is_lost(make_panel: MakeP
         for method in (fitted(Benchmark, panel), fitted(ExternalBoosting, panel))
     )
 
-    assert isinstance(fitted(Benchmark, panel, 1), OfTrees) and not isinstance(fitted(ExternalBoosting, panel, 1), OfTrees)
+    assert isinstance(fitted(Benchmark, panel, 1), OfTrees) and not isinstance(
+        fitted(ExternalBoosting, panel, 1), OfTrees
+    )
     assert through_trees[0] == pytest.approx(asked_anew[0], rel=0.1)
     np.testing.assert_allclose(through_trees[1:], asked_anew[1:], atol=0.02)
 
