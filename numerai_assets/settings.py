@@ -63,9 +63,11 @@ class RetrainPolicy(_Section):
 
 class Explanations(_Section):
     # Judged eras looked at, at most; rows of each that are taken apart; features that are permuted, those of most gain.
-    eras: int = Field(12, ge=1)
+    eras: int = Field(8, ge=1)
     rows: int = Field(50, ge=1)
     features: int = Field(100, ge=1)
+    # The same of a method that is not made of trees, which has to predict the whole era for each.
+    features_without_trees: int = Field(20, ge=1)
 
 
 class Cleaning(_Section):

@@ -27,7 +27,7 @@ from numerai_assets.evaluation.importance import (
     over_time,
 )
 from numerai_assets.evaluation.permutation import corr_lost
-from numerai_assets.methods.contract import Additive, Method
+from numerai_assets.methods.contract import Additive, Method, OfTrees
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.panel import EraPanel
 
@@ -118,6 +118,7 @@ def write_explanations(workspace: Workspace, method: str, by_era: pd.DataFrame) 
     features = by_era["feature"].unique().tolist()
     groups = groups_of(features, workspace.release.features())
     whole = importances(by_era, groups, horizon=horizon_of(PAYOUT_TARGET))
+    # By era last: it says what is explained, and a run that was killed between the two is made good.
     for path, frame in (
         (workspace.importances_path(method), whole),
         (workspace.importances_by_era_path(method), by_era),
@@ -170,11 +171,11 @@ class Explainer:
             return kept
         estimator, panel = self._load(vintage).estimator, self._panel(era, vintage)
         frame = gain_shares(estimator.explain(panel)).set_index("feature")
-        frame = frame.reindex(frame.index.union(panel.feature_names, sort=False))
+        frame = frame.reindex(frame.index.union(list(panel.feature_names), sort=False))
         if is_resolved:
-            permuted = (
-                frame["gain"].reindex(panel.feature_names).nlargest(self._workspace.settings.explanations.features)
-            )
+            asked = self._workspace.settings.explanations
+            most = asked.features if isinstance(estimator, OfTrees) else asked.features_without_trees
+            permuted = frame["gain"].reindex(list(panel.feature_names)).nlargest(most)
             rng = np.random.default_rng([self._seed, era])
             found = self._load(vintage).permute(panel, panel.places_of(permuted.index.tolist()), rng)
             frame["permutation"] = pd.Series(corr_lost(found, panel.target(PAYOUT_TARGET)), permuted.index)

@@ -141,7 +141,7 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
         parts = self.booster_.predict(
             panel.features[rows], pred_contrib=True, num_threads=self.num_threads, validate_features=False
         )
-        return np.asarray(parts[:, :-1], np.float32)
+        return np.asarray(parts, np.float32)[:, :-1]
 
     def trees(self) -> list[Tree]:
         """The trees whose values sum to the raw score."""

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from sklearn.base import BaseEstimator
 from numerai_assets.errors import MethodError
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
+
+if TYPE_CHECKING:
+    from numerai_assets.methods.permuted_trees import Tree
 
 Profile = Literal["quick", "full"]
 
@@ -70,6 +73,14 @@ class Additive(Protocol):
         of its era, so that a method that looks at them together sees what it saw when it predicted. A sum of members has
         the sum of their parts, a mean the mean. Raises MethodError when the features are not those fitted.
         """
+
+
+@runtime_checkable
+class OfTrees(Protocol):
+    """What a Method may be beside: one whose raw scores are sums over trees, which makes permuting features cheap."""
+
+    def trees(self) -> "list[Tree]":
+        """The trees, over the features it was fitted on."""
 
 
 def known_parameters(method: type[BaseEstimator], parameters: dict[str, Any]) -> dict[str, Any]:

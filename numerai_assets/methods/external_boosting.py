@@ -153,7 +153,7 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         """(r, d) SHAP values of the raw scores of some rows (Lundberg et al. 2018, XGBoost's `pred_contribs`)."""
         check_features(self, panel)
         cells = xgb.DMatrix(np.ascontiguousarray(panel.features[rows]), missing=int(MISSING))
-        return np.asarray(self.booster_.predict(cells, pred_contribs=True)[:, :-1], np.float32)
+        return np.asarray(self.booster_.predict(cells, pred_contribs=True), np.float32)[:, :-1]
 
     def _training_parameters(self, seed: int) -> dict[str, Any]:
         return {

@@ -2,25 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.methods.contract import Method
-from numerai_assets.methods.permuted_trees import Tree, permuted_predictions
+from numerai_assets.methods.contract import Method, OfTrees
+from numerai_assets.methods.permuted_trees import permuted_predictions
 from numerai_assets.store.panel import EraPanel
 
 Predictions = Iterator[tuple[NDArray[np.floating], bool]]
 Permuting = Callable[[EraPanel, Sequence[int], np.random.Generator], Predictions]
-
-
-@runtime_checkable
-class OfTrees(Protocol):
-    """What a Method may be beside: one whose raw scores are sums over trees, which makes permuting cheap."""
-
-    def trees(self) -> list[Tree]:
-        """The trees, over the features it was fitted on."""
 
 
 def permuting(method: Method) -> Permuting:

@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 from numerai_assets.errors import MethodError
 from numerai_assets.evaluation.permutation import corr_lost
 from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.methods.contract import Additive, Method
+from numerai_assets.methods.contract import Additive, Method, OfTrees
 from numerai_assets.methods.external_boosting import ExternalBoosting
-from numerai_assets.methods.permutation import OfTrees, permuting
+from numerai_assets.methods.permutation import permuting
 from numerai_assets.store.panel import EraPanel
 
 MakePanel = Callable[..., EraPanel]
@@ -74,14 +74,14 @@ def test_permuting_a_feature_that_no_tree_asks_for_loses_exactly_nothing(make_pa
 def test_asking_a_method_anew_loses_what_its_trees_say_is_lost(make_panel: MakePanel) -> None:
     panel, unseen = make_panel(list(range(10, 16))), make_panel([40], rows=3000)
 
+    of_trees, other = fitted(Benchmark, panel), fitted(ExternalBoosting, panel)
+    assert isinstance(of_trees, OfTrees) and not isinstance(other, OfTrees)
+
     through_trees, asked_anew = (
         corr_lost(permuting(method)(unseen, range(8), np.random.default_rng(0)), unseen.target(TARGET))
-        for method in (fitted(Benchmark, panel), fitted(ExternalBoosting, panel))
+        for method in (of_trees, other)
     )
 
-    assert isinstance(fitted(Benchmark, panel, 1), OfTrees) and not isinstance(
-        fitted(ExternalBoosting, panel, 1), OfTrees
-    )
     assert through_trees[0] == pytest.approx(asked_anew[0], rel=0.1)
     np.testing.assert_allclose(through_trees[1:], asked_anew[1:], atol=0.02)
 
