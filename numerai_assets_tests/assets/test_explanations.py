@@ -1,5 +1,6 @@
 """What matters to a method, found on eras its vintages predicted: planted features first, nothing found twice."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from numerai_assets.store.history import Reads
 from numerai_assets.store.vintages import seal
 
 METHOD = "benchmark"
+PAGE = Path(__file__).parents[2] / "docs" / "explanations.md"
 PARAMETERS = {"n_estimators": 60, "learning_rate": 0.1, "max_depth": 4, "colsample_bytree": 0.5, "num_threads": 1}
 ERAS = range(900, 926)
 RESOLVED = 920
@@ -215,15 +217,18 @@ def test_a_method_that_predicted_nothing_is_not_stale_and_cannot_be_explained(tm
         eras_to_explain(workspace, METHOD)
 
 
-def test_importances_of_all_methods_are_one_table_for_duckdb(workspace: Workspace) -> None:
+def test_queries_of_the_page_run_in_the_folder_of_a_workspace(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     explain_all(workspace)
+    monkeypatch.chdir(workspace.folder)
+    (block,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
-    found = duckdb.sql(
-        f"select \"group\", sum(gain) as gain from '{workspace.folder}/explanations/*.parquet' group by all order by gain"
-    ).df()
+    matter, by_group = (duckdb.sql(query).df() for query in block.split(";")[:2])
 
-    assert found["group"].tolist() == ["faith", "wisdom"]
-    assert found["gain"].sum() == pytest.approx(1)
+    assert set(matter["feature"].head(PLANTED)) == PLANTED_NAMES
+    assert set(matter["method"]) == {METHOD}
+    np.testing.assert_allclose(by_group.groupby("era")["share"].sum(), 1)
 
 
 def test_a_row_is_explained_by_what_was_planted(workspace: Workspace) -> None:
