@@ -59,7 +59,7 @@ def explanations_asset(method: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         with measured() as cost:
             wanted = eras_to_explain(workspace, method)
-            note_look(workspace, method, "explanations")
+            note_look(workspace, method, [method], "explanations")
             explainer = Explainer(workspace, method)
             eras = progress(context, list(wanted), f"explaining {method}")
             by_era = pd.concat([explainer.explained(era, wanted[era]) for era in eras], ignore_index=True)
@@ -217,13 +217,16 @@ def _model(workspace: Workspace, method: str, vintage: int) -> str:
 
 
 def _pictures(method: str, whole: pd.DataFrame, by_era: pd.DataFrame, swarm: Swarm | None) -> dict[str, Any]:
-    from numerai_assets.evaluation.importance_plots import beeswarm, group_bars, importance_over_time
+    from numerai_assets.evaluation.importance_plots import beeswarm, group_bars
+    from numerai_assets.evaluation.plots import heat_map
 
     best = whole["feature"].head(_SHOWN).tolist()
+    shares = 100 * over_time(by_era, best)
     shown = {
         "by_group": picture(group_bars(by_group(whole), f"{method}: what matters, by group"), "by group"),
         "over_time": picture(
-            importance_over_time(over_time(by_era, best), f"{method}: share of each feature, by era"), "over time"
+            heat_map(shares.rename(columns=era_label), f"{method}: % of all |SHAP|, by era", is_signed=False),
+            "over time",
         ),
     }
     if swarm is None:

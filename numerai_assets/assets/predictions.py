@@ -164,17 +164,23 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    panel = vintage_panel(workspace, method, vintage, estimator, key)
-    workspace.predictions.write(
-        method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)
-    )
+    panel, prediction = predicted(workspace, method, vintage, estimator, key)
+    workspace.predictions.write(method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=prediction)
     return panel.rows
+
+
+def predicted(
+    workspace: Workspace, method: str, vintage: int, estimator: Method, key: str
+) -> tuple[EraPanel, NDArray[np.float32]]:
+    """Rows of one era or live round as the vintage's estimator wants them, and its predictions (n,) of them."""
+    panel = vintage_panel(workspace, method, vintage, estimator, key)
+    return panel, estimator.predict(panel)
 
 
 def vintage_panel(
     workspace: Workspace, method: str, vintage: int, estimator: Method, key: str, targets: Sequence[str] = ()
 ) -> EraPanel:
-    """One era or live round of the store as a vintage is given it to predict; targets stand beside its features."""
+    """Rows of one era or live round as the vintage's estimator wants them; targets stand beside its features."""
     facts = workspace.vintages.facts(method, vintage)
     folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
     learned = {name: folder / name for name in facts.blocks}

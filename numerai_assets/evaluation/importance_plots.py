@@ -65,19 +65,6 @@ def group_bars(groups: pd.DataFrame, title: str) -> bytes:
     return png(figure)
 
 
-def importance_over_time(table: pd.DataFrame, title: str) -> bytes:
-    """Features x eras of `importance.over_time` as cells, the more, the darker."""
-    figure = empty_figure(8.0, 1.3 + 0.24 * max(len(table), 3))
-    axes = figure.subplots()
-    image = axes.imshow(table.to_numpy(float), cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
-    axes.set_yticks(np.arange(len(table)), [_short(name) for name in table.index], fontsize=7)
-    axes.set_xticks(np.arange(table.shape[1]), [f"{era:04d}" for era in table.columns], fontsize=7, rotation=45)
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes, shrink=0.7, format="{x:.1%}").outline.set_visible(False)
-    return png(figure)
-
-
 def _aside(values: NDArray[np.float32], width: float) -> NDArray[np.float64]:
     """(r,) steps up and down that keep points of about one value apart, within the feature's own band."""
     cell = np.round(values / max(width, 1e-30) * _BINS)

@@ -1,10 +1,10 @@
-"""Pictures of what matters: small PNGs, whatever there is to show, and what they are given is what is drawn."""
+"""Pictures of what matters: small PNGs, whatever there is to show."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from numerai_assets.evaluation.importance_plots import beeswarm, group_bars, importance_over_time
+from numerai_assets.evaluation.importance_plots import beeswarm, group_bars
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -35,12 +35,3 @@ def test_groups_are_drawn_with_and_without_shap(shap: list[float]) -> None:
     groups = pd.DataFrame({"group": ["wisdom", "faith"], "features": [3, 5], "gain": [0.7, 0.3], "shap": shap})
 
     assert group_bars(groups, "benchmark").startswith(PNG)
-
-
-def test_shares_are_what_is_drawn_over_time() -> None:
-    table = pd.DataFrame([[0.5, 0.4], [0.1, np.nan]], ["a", "a name that is much too long for the margin"], [600, 616])
-
-    picture = importance_over_time(table, "benchmark")
-
-    assert picture.startswith(PNG)
-    assert importance_over_time(table / 2 + 0.1, "benchmark") != picture
