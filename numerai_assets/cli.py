@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from numerai_assets.errors import RoundClosedError, SettingsError
+from numerai_assets.explain_cli import explain
 from numerai_assets.guarded import guarded
 from numerai_assets.sandbox_cli import faults, full_release
 from numerai_assets.settings import Settings, load_settings
@@ -197,6 +198,9 @@ def export_command(eras: str | None, feature_set: str, targets: str | None, out:
     click.echo(
         f"wrote {out}: {len(wanted)} eras, {rows:,} rows, {len(sets[feature_set])} features, {len(names)} targets"
     )
+
+
+main.add_command(explain)
 
 
 @main.group()

@@ -6,6 +6,7 @@ import dagster as dg
 
 from numerai_assets.assets.blocks import block_assets
 from numerai_assets.assets.diagnostics import diagnostics_asset, equal_blend_diagnostics_asset
+from numerai_assets.assets.explanations import explanations_asset
 from numerai_assets.assets.features import cleaned_features, era_store, live_features
 from numerai_assets.assets.models import model_asset
 from numerai_assets.assets.performance import scores_asset, weekly_report
@@ -60,6 +61,7 @@ def _stages(method: str, blocks: Sequence[str]) -> list[dg.AssetsDefinition]:
         model_asset(method, blocks),
         out_of_sample_asset(method),
         diagnostics_asset(method),
+        explanations_asset(method),
         live_predictions_asset(method, blocks),
     ]
 

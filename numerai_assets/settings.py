@@ -61,6 +61,15 @@ class RetrainPolicy(_Section):
         return self
 
 
+class Explanations(_Section):
+    # Judged eras looked at, at most; rows of each that are taken apart; features that are permuted, those of most gain.
+    eras: int = Field(8, ge=1)
+    rows: int = Field(50, ge=1)
+    features: int = Field(100, ge=1)
+    # The same of a method that is not made of trees, which has to predict the whole era for each.
+    features_without_trees: int = Field(20, ge=1)
+
+
 class Cleaning(_Section):
     missing: Literal["median", "mean", "mode", "knn", "keep"] = "median"
 
@@ -180,6 +189,7 @@ class Settings(BaseSettings):
     features: dict[str, FeatureBlockSettings] = Field(default_factory=dict)
     methods: dict[str, MethodSettings] = Field(default_factory=lambda: {"benchmark": MethodSettings()})
     gate: GateLimits = GateLimits()
+    explanations: Explanations = Explanations()
     deadline: Deadline = Deadline()
     network: Network = Network()
     sandbox: SandboxSettings = SandboxSettings()

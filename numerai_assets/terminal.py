@@ -81,6 +81,16 @@ def show_scores(scores: pd.DataFrame) -> None:
     console.print(table)
 
 
+def show_row(title: str, parts: pd.DataFrame) -> None:
+    """Features of one row with what each did to its prediction; numbers carry their sign."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in parts.columns:
+        table.add_column(str(name), justify="left" if name in ("feature", "group") else "right")
+    for row in parts.itertuples(index=False):
+        table.add_row(*(f"{value:+.4f}" if isinstance(value, float) else str(value) for value in row))
+    console.print(table)
+
+
 def describe_round(current: Round) -> str:
     """A round in words."""
     return f"round {current.number} (era {current.era:04d}), open until {current.closes:%a %Y-%m-%d %H:%M} UTC"

@@ -24,8 +24,10 @@ _FORKS.set_forkserver_preload(
         "numerai_assets.assets.performance",
         "numerai_assets.checks.data_checks",
         "numerai_assets.checks.model_checks",
+        "numerai_assets.evaluation.importance_plots",
         "numerai_assets.evaluation.plots",
         "numerai_assets.methods.benchmark",
+        "numerai_assets.methods.permutation",
         "requests",
     ]
 )

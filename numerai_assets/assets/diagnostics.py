@@ -78,7 +78,7 @@ def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[st
     from numerai_assets.evaluation.breakdowns import regimes
     from numerai_assets.evaluation.plots import cumulative_scores, drawdowns
 
-    note_look(workspace, name, methods)
+    note_look(workspace, name, methods, "diagnostics")
     scores = era_scores(scored_rows(workspace, name))
     neutral = neutral_scores(workspace, name, scores, known=read_scores(workspace, name))
     scores = scores.join(neutral).rename_axis("era")
@@ -104,16 +104,14 @@ def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[st
     }
 
 
-def note_look(workspace: Workspace, name: str, methods: Sequence[str]) -> None:
+def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: str) -> None:
     """Puts into the ledger that what `methods`, as the settings have them now, make is judged on the eras predicted."""
     vintages = workspace.predictions.vintages(name)
     eras = [era for vintage in vintages for era in workspace.predictions.eras(name, vintage)]
     if eras:
         made = json.dumps([name, *(made_with(workspace, method) for method in methods)], sort_keys=True)
         variant = hashlib.sha256(made.encode()).hexdigest()[:16]
-        workspace.holdout_ledger.record(
-            Look(dt.datetime.now(dt.UTC), name, "diagnostics", min(eras), max(eras), (variant,))
-        )
+        workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
 
 
 def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:

@@ -173,10 +173,17 @@ def predicted(
     workspace: Workspace, method: str, vintage: int, estimator: Method, key: str
 ) -> tuple[EraPanel, NDArray[np.float32]]:
     """Rows of one era or live round as the vintage's estimator wants them, and its predictions (n,) of them."""
+    panel = vintage_panel(workspace, method, vintage, estimator, key)
+    return panel, estimator.predict(panel)
+
+
+def vintage_panel(
+    workspace: Workspace, method: str, vintage: int, estimator: Method, key: str, targets: Sequence[str] = ()
+) -> EraPanel:
+    """Rows of one era or live round as the vintage's estimator wants them; targets stand beside its features."""
     facts = workspace.vintages.facts(method, vintage)
     folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
-    panel = with_blocks(
-        workspace, workspace.store.panel([key]), [key], facts.blocks, {name: folder / name for name in facts.blocks}
-    ).with_features(estimator.feature_names_)
-    panel = with_history(workspace, panel, [key], reads_of(estimator), facts.reads)
-    return panel, estimator.predict(panel)
+    learned = {name: folder / name for name in facts.blocks}
+    panel = with_blocks(workspace, workspace.store.panel([key], targets=targets), [key], facts.blocks, learned)
+    panel = panel.with_features(estimator.feature_names_)
+    return with_history(workspace, panel, [key], reads_of(estimator), facts.reads)

@@ -9,12 +9,14 @@ import pandas as pd
 
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.equal_blend import judged_names
+from numerai_assets.assets.explanations import read_by_era, read_importances
 from numerai_assets.assets.performance import read_live_scores
 from numerai_assets.assets.sampled_eras import SampledEras, drifted_shares, sampled_eras
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, friday_of
 from numerai_assets.evaluation import breakdowns, figures, plots
 from numerai_assets.evaluation.diagnostics import validation_table
+from numerai_assets.evaluation.importance import by_group, over_time
 from numerai_assets.evaluation.report import Section, Shown, html_report
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.holdout_ledger import HoldoutLedger
@@ -27,6 +29,7 @@ _ERA_BINS = 12
 _RECENT_ERAS = 52
 _ROWS_OF_RECEIPTS = 40
 _ROWS_OF_CHANGES = 30
+_FEATURES = 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def write_report(workspace: Workspace, path: Path, judged: Judged | None = None)
         _regimes(scores),
         _methods_beside_each_other(scores, sampled),
         _exposures(sampled),
+        _what_matters(workspace),
         _tracking(workspace, scores, live),
         _submissions(receipts),
         _drift(judged.drifted, workspace.settings.gate.greatest_drift),
@@ -161,6 +165,29 @@ def _exposures(sampled: SampledEras | None) -> Section:
         ]
         note = f"Root mean square correlation of predictions with the features of a group, on {_eras_of(sampled)}."
     return Section("Exposures", shown, note, _NO_SCORES)
+
+
+def _what_matters(workspace: Workspace) -> Section:
+    shown = []
+    for method in workspace.settings.active_methods:
+        table, by_era = read_importances(workspace, method), read_by_era(workspace, method)
+        if len(table):
+            best = table.head(_FEATURES)
+            shown += [
+                Shown(figures.importance(best), f"Features of {method}"),
+                Shown(best.drop(columns="permuted_eras"), f"The same in numbers, {_FEATURES} of {len(table)}"),
+                Shown(by_group(table), f"Groups of {method}"),
+                Shown(
+                    figures.heat_map(over_time(by_era, best["feature"].tolist()), is_signed=False, digits=3),
+                    f"Share of each feature by era, {method}",
+                ),
+            ]
+    note = (
+        "gain: share of what the splits on a feature saved in the fit of the newest vintage. permutation: CORR on ender_60 "
+        "lost in eras out of sample when the feature is shuffled among the rows, with its Newey-West standard error. shap: "
+        "mean size of the feature's part of the raw score. Features that say the same share what they matter."
+    )
+    return Section("What matters", shown, note, "Train a vintage and let its explanations run.")
 
 
 def _tracking(workspace: Workspace, scores: Scores, live: pd.DataFrame) -> Section:

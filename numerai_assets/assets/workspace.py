@@ -130,3 +130,11 @@ class Workspace:
     def diagnostics_path(self, method: str) -> Path:
         """Per-era scores of a method, as Parquet."""
         return self.folder / "diagnostics" / f"{method}.parquet"
+
+    def importances_path(self, method: str) -> Path:
+        """What matters to a method, a row a feature, as Parquet."""
+        return self.folder / "explanations" / f"{method}.parquet"
+
+    def importances_by_era_path(self, method: str) -> Path:
+        """The same, a row an era and feature."""
+        return self.folder / "explanations" / "by_era" / f"{method}.parquet"

@@ -9,6 +9,7 @@ import dagster as dg
 from numerai_assets.assets.blocks import block_key, live_block_key
 from numerai_assets.assets.diagnostics import diagnostics_key
 from numerai_assets.assets.equal_blend import judged_names
+from numerai_assets.assets.explanations import explanations_key
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import era_partition
 from numerai_assets.assets.predictions import live_predictions_key, out_of_sample_key
@@ -35,6 +36,7 @@ _MAX_RUNTIME_SECONDS = {
     "out_of_sample": 12 * 3600,
     "round": 1800,
     "diagnostics": 7200,
+    "explanations": 6 * 3600,
     "performance": 900,
 }
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -55,6 +57,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
         ],
         "out_of_sample": [out_of_sample_key(m) for m in methods],
         "diagnostics": [diagnostics_key(name) for name in judged_names(methods)],
+        "explanations": [explanations_key(m) for m in methods],
         "round": [
             *(asset_key(file) for file in ROUND_FILES),
             dg.AssetKey(["features", "live_features"]),
@@ -72,6 +75,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
         "vintage": "Fit every method for one vintage and predict the eras it is judged on.",
         "out_of_sample": "Predict eras that came after a vintage was fitted.",
         "diagnostics": "Score the out-of-sample predictions of all vintages.",
+        "explanations": "Find what mattered to the out-of-sample predictions.",
         "round": "Predict a round's live rows and submit them.",
         "performance": "Read the scores of past submissions and write the report.",
     }

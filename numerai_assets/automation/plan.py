@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from numerai_assets.assets.block_columns import BlockWriter, fitted_with
 from numerai_assets.assets.diagnostics import read_scores
+from numerai_assets.assets.explanations import explanations_are_stale
 from numerai_assets.assets.ladder import Rung, candidates, is_fresh
 from numerai_assets.assets.models import made_with
 from numerai_assets.assets.performance import scores_as_of
@@ -55,6 +56,7 @@ def next_steps(workspace: Workspace, current: Round | None, *, is_hindered: bool
     rest = (
         [step for step in vintages if step not in newest]
         + _validation_steps(workspace)
+        + _explanation_steps(workspace)
         + _performance_steps(workspace, current)
     )
     return (submission + newest if submits_first else newest + submission) + rest
@@ -162,6 +164,11 @@ def _validation_steps(workspace: Workspace) -> list[Step]:
     if _yardsticks_are_stale(workspace):
         return [Step("yardsticks", (), "validation is compared with those of the newest release")]
     return [Step("diagnostics", (), "targets resolved since the last diagnostics")]
+
+
+def _explanation_steps(workspace: Workspace) -> list[Step]:
+    stale = [method for method in workspace.settings.active_methods if explanations_are_stale(workspace, method)]
+    return [Step("explanations", (), f"{', '.join(stale)} has a new vintage")] if stale else []
 
 
 def _yardsticks_are_stale(workspace: Workspace) -> bool:

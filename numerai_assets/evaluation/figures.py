@@ -162,6 +162,37 @@ def tracking(live: pd.DataFrame, validation: pd.DataFrame) -> go.Figure:
     return _styled(figure, height=170 * max(len(names), 1) + 110)
 
 
+def importance(table: pd.DataFrame) -> go.Figure:
+    """Gain, permutation with twice its standard error, and mean |SHAP| of features beside each other.
+
+    table: rows of `importance.importances`, drawn from the top. Measures that the method does not have are left out.
+    """
+    titles = {"gain": "share of gain", "permutation": "CORR lost when permuted", "shap": "mean |SHAP|"}
+    named = [name for name in titles if table[name].notna().any()]
+    figure = make_subplots(
+        cols=max(len(named), 1),
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        subplot_titles=[titles[name] for name in named] or None,
+    )
+    for column, name in enumerate(named, start=1):
+        errors = {"array": 2 * table["permutation_se"], "thickness": 1, "width": 2} if name == "permutation" else None
+        figure.add_bar(
+            x=table[name],
+            y=[_label(feature) for feature in table["feature"]],
+            orientation="h",
+            error_x=errors,
+            marker={"color": PALETTE[column - 1]},
+            customdata=[_label(group) for group in table["group"]],
+            hovertemplate="%{y}<br>%{customdata}<br>%{x:.4g}<extra></extra>",
+            row=1,
+            col=column,
+        )
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_layout(showlegend=False)
+    return _styled(figure, height=110 + 20 * max(len(table), 3))
+
+
 def calibration_curves(table: pd.DataFrame) -> go.Figure:
     """Mean target by slice of the prediction (index 1 for the lowest), one line a method."""
     figure = go.Figure()

@@ -94,8 +94,7 @@ def drift(shares: Mapping[str, float], limit: float, title: str) -> bytes:
 
 
 def _axes(title: str, *, height: float = 3.6) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8.0, height), dpi=90, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(8.0, height)
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
@@ -109,6 +108,18 @@ def _days(eras: pd.Index) -> pd.Series:
 def _png(figure: Figure, axes: Axes, *, legend: Literal["upper left", "lower left"] = "upper left") -> bytes:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9, loc=legend)
+    return png(figure)
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches that needs no screen."""
+    figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

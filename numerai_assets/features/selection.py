@@ -16,7 +16,6 @@ half of that in each half sample, whatever the number of features beyond; permut
 (`methods.permuted_trees`) and a CORR for each cluster and era.
 """
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -30,7 +29,7 @@ from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import FeatureError
-from numerai_assets.evaluation.metrics import corr
+from numerai_assets.evaluation.permutation import corr_lost
 from numerai_assets.features.correlations import leaders, mean_correlations, spread_evenly
 from numerai_assets.features.learned_plots import selection_picture
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
@@ -42,8 +41,8 @@ Array = NDArray[np.float64]
 
 _ABOUT, _TABLE = "about.json", "table.parquet"
 _CORRELATED_ERAS = 8
-# Predictions scored at once, and rows whose contributions of all features are held at once.
-_SCORED, _EXPLAINED = 64, 500
+# Rows whose contributions of all features are held at once.
+_EXPLAINED = 500
 
 
 class FeatureSelection(BaseEstimator):  # type: ignore[misc]
@@ -222,12 +221,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
         lost = np.zeros((len(judged.eras), len(clusters)))
         for place, era in enumerate(judged.each_era()):
             aim, rng = era.target(target), np.random.default_rng([seed, era.eras[0]])
-            found = permuted_predictions(trees, era.blocks[0], clusters, rng)
-            as_they_are = _corr(next(found)[0][:, None], aim)[0]
-            asked = ((cluster, predictions) for cluster, (predictions, concerned) in enumerate(found) if concerned)
-            while batch := list(itertools.islice(asked, _SCORED)):
-                places, predictions = zip(*batch, strict=True)
-                lost[place, list(places)] = as_they_are - _corr(np.stack(predictions, axis=1), aim)
+            lost[place] = corr_lost(permuted_predictions(trees, era.blocks[0], clusters, rng), aim)
             progress("eras permuted", place + 1, len(judged.eras))
         return lost
 
@@ -267,8 +261,3 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
             picked[best[gain[best] > 0]] += 1
             progress("half samples", done + 1, len(halves))
         return picked / len(halves)
-
-
-def _corr(predictions: Array, target: NDArray[np.float32]) -> Array:
-    """(m,) CORR; 0 for predictions that are all alike, which tell nothing."""
-    return np.asarray(np.nan_to_num(corr(predictions, target)))

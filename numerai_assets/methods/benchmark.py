@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.methods.lightgbm_bins import binned, lightgbm_parameters
+from numerai_assets.methods.permuted_trees import Tree, trees_of
 from numerai_assets.methods.tree_parameters import BoostedTrees, importance_table
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
@@ -78,3 +79,15 @@ class Benchmark(BoostedTrees):
         """Columns feature, gain (share of the total) and splits; the panel is not needed for these."""
         gain = self.booster_.feature_importance("gain").astype(np.float64)
         return importance_table(self.feature_names_, gain, self.booster_.feature_importance("split"))
+
+    def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(r, d) SHAP values of the raw scores of some rows (Lundberg et al. 2018, LightGBM's `pred_contrib`)."""
+        check_features(self, panel)
+        parts = self.booster_.predict(
+            panel.features[rows], pred_contrib=True, num_threads=self.num_threads, validate_features=False
+        )
+        return np.asarray(parts, np.float32)[:, :-1]
+
+    def trees(self) -> list[Tree]:
+        """The trees whose values sum to the raw score."""
+        return trees_of(self.booster_)

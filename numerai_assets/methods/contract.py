@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from sklearn.base import BaseEstimator
 from numerai_assets.errors import MethodError
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
+
+if TYPE_CHECKING:
+    from numerai_assets.methods.permuted_trees import Tree
 
 Profile = Literal["quick", "full"]
 
@@ -57,6 +60,27 @@ class Method(Protocol):
 
     def explain(self, panel: EraPanel) -> pd.DataFrame:
         """One row a feature: `feature` and at least one importance column, most important first."""
+
+
+@runtime_checkable
+class Additive(Protocol):
+    """What a Method may be beside: one whose raw scores, before they are ranked, are sums of parts, one a feature."""
+
+    def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(r, d) float32 parts of the raw scores of some rows of a panel of one era; rows: (r,) their places.
+
+        What the parts of a row lack of its raw score is the same for all rows: the expected score. The panel has all rows
+        of its era, so that a method that looks at them together sees what it saw when it predicted. A sum of members has
+        the sum of their parts, a mean the mean. Raises MethodError when the features are not those fitted.
+        """
+
+
+@runtime_checkable
+class OfTrees(Protocol):
+    """What a Method may be beside: one whose raw scores are sums over trees, which makes permuting features cheap."""
+
+    def trees(self) -> "list[Tree]":
+        """The trees, over the features it was fitted on."""
 
 
 def known_parameters(method: type[BaseEstimator], parameters: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.methods.tree_parameters import BoostedTrees, importance_table
-from numerai_assets.methods.xgboost_bins import TreesTold, binned_on_disk, importances, predicted, xgboost_parameters
+from numerai_assets.methods.xgboost_bins import (
+    TreesTold,
+    binned_on_disk,
+    contributions,
+    importances,
+    predicted,
+    xgboost_parameters,
+)
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -74,3 +81,8 @@ class ExternalBoosting(BoostedTrees):
     def explain(self, panel: EraPanel) -> pd.DataFrame:
         """Columns feature, gain (share of the total) and splits; the panel is not needed for these."""
         return importance_table(self.feature_names_, *importances(self.booster_, len(self.feature_names_)))
+
+    def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(r, d) SHAP values of the raw scores of some rows (Lundberg et al. 2018, XGBoost's `pred_contribs`)."""
+        check_features(self, panel)
+        return contributions(self.booster_, panel.blocks[0][:, rows])

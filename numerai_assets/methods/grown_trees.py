@@ -21,6 +21,7 @@ from numerai_assets.methods.tree_parameters import BoostedTrees
 from numerai_assets.methods.xgboost_bins import (
     TreesTold,
     binned_on_disk,
+    contributions,
     importances,
     predicted,
     xgboost_parameters,
@@ -64,6 +65,9 @@ class GrownTrees(Protocol):
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
         """(n,) raw predictions of a (d, n) block."""
 
+    def contributions(self, block: NDArray[np.int8], num_threads: int) -> NDArray[np.float32]:
+        """(n, d) SHAP values of the raw predictions of a (d, n) block."""
+
     def importances(self, features: int) -> tuple[Array, Array]:
         """Gain and number of splits of each of the features, (d,) each."""
 
@@ -105,6 +109,13 @@ class LightgbmTrees:
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
         raw = [part.predict(block.T, num_threads=num_threads, validate_features=False) for part in self.parts]
         return np.asarray(np.sum(raw, axis=0), np.float64)
+
+    def contributions(self, block: NDArray[np.int8], num_threads: int) -> NDArray[np.float32]:
+        found = [
+            part.predict(block.T, pred_contrib=True, num_threads=num_threads, validate_features=False)[:, :-1]
+            for part in self.parts
+        ]
+        return np.sum(found, axis=0, dtype=np.float32)
 
     def importances(self, features: int) -> tuple[Array, Array]:
         return self._importance("gain"), self._importance("split")
@@ -154,6 +165,9 @@ class XgboostTrees:
 
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
         return np.asarray(predicted(self._fitted, block), np.float64)
+
+    def contributions(self, block: NDArray[np.int8], num_threads: int) -> NDArray[np.float32]:
+        return contributions(self._fitted, block)
 
     def importances(self, features: int) -> tuple[Array, Array]:
         return importances(self._fitted, features)

@@ -226,6 +226,21 @@ class MixerBoosting(BoostedTrees):
         splits = np.sum([splits for _, splits in found], axis=0)
         return importance_table(self.feature_names_, self.weights_ @ shares, splits)
 
+    def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(r, d) SHAP values of some rows of a panel of one era: the members', by their weights.
+
+        What is blended are ranks. A member's parts are those of its raw score over the standard deviation of this within the
+        era, for which a gaussian rank is another name as long as scores are about normal.
+        """
+        check_features(self, panel)
+        (block,) = panel.blocks
+        found = np.zeros((len(rows), len(self.feature_names_)), np.float32)
+        for weight, trees in zip(self.weights_, self.trees_.values(), strict=True):
+            spread = trees.predict(block, self.num_threads).std()
+            if weight and spread:
+                found += np.float32(weight / spread) * trees.contributions(block[:, rows], self.num_threads)
+        return found
+
     def _members(self, target: str) -> list[Member]:
         choices = itertools.product(range(self.phases), self.boosters, (target, *self.extra_targets), range(self.seeds))
         return [Member(target, seed, phase, booster) for phase, booster, target, seed in choices]

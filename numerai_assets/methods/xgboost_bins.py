@@ -76,6 +76,12 @@ def predicted(booster: xgb.Booster, block: NDArray[np.int8]) -> NDArray[np.float
     return found
 
 
+def contributions(booster: xgb.Booster, block: NDArray[np.int8]) -> NDArray[np.float32]:
+    """(n, d) SHAP values of the raw predictions of a (d, n) block."""
+    cells = xgb.DMatrix(_rows(block), missing=int(MISSING))
+    return np.asarray(booster.predict(cells, pred_contribs=True), np.float32)[:, :-1]
+
+
 def importances(booster: xgb.Booster, features: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gain and number of splits of each of the features, (d,) each."""
     return _scores(booster, features, "total_gain"), _scores(booster, features, "weight")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from numerai_assets.assets.equal_blend import EQUAL_BLEND, write_equal_blend
+from numerai_assets.assets.explanations import write_explanations
 from numerai_assets.assets.sampled_eras import drifted_shares, sampled_eras
 from numerai_assets.assets.summary import Judged, inline_plots, write_report
 from numerai_assets.assets.workspace import Workspace
@@ -26,6 +27,7 @@ SECTIONS = (
     "Regimes",
     "Methods beside each other",
     "Exposures",
+    "What matters",
     "Live against validation",
     "What was submitted, and why",
     "Drift",
@@ -119,6 +121,11 @@ def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path:
         }
     )
     live.to_parquet(workspace.scores_path)
+    found = pd.DataFrame(
+        {"feature": NAMES, "vintage": 892, "model": "m", "gain": 1 / FEATURES, "permutation": 0.01, "shap": 0.1}
+    )
+    by_era = pd.concat([found.assign(era=era) for era in (900, 908)], ignore_index=True)
+    write_explanations(workspace, "benchmark", by_era)
 
     write_report(workspace, tmp_path / "report.html")
 
@@ -127,7 +134,7 @@ def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path:
     assert "correlation with the benchmark is -0.5" in text
     assert "0.0456" in text
     assert "12 scored eras from 0900 to 0911" in text
-    assert text.count('class="figure"') == 2 + 3 + 2 + 1 + 1
+    assert text.count('class="figure"') == 2 + 3 + 2 + 2 + 1 + 1
 
 
 def test_sampled_eras_show_how_methods_and_features_go_together(workspace: Workspace) -> None:

@@ -37,7 +37,7 @@ def test_one_weekly_run_goes_from_nothing_to_a_proven_submission(new_rehearsal: 
     assert current is not None and current.is_weekend
     # Nothing that the submission does not need stands before it.
     assert [d.step.job for d in done][:4] == ["release", "eras", "vintage", "round"]
-    assert [d.step.job for d in done[-3:]] == ["yardsticks", "diagnostics", "performance"]
+    assert [d.step.job for d in done[-3:]] == ["diagnostics", "explanations", "performance"]
     receipt = rehearsal.workspace.desk.receipt(current.number, SLOT)
     assert receipt is not None and receipt.step is Stage.PROVEN
     assert receipt.vintage < current.era

@@ -6,7 +6,15 @@ import pytest
 
 from numerai_assets.evaluation.breakdowns import validation_band
 from numerai_assets.evaluation.era_series import max_drawdown
-from numerai_assets.evaluation.figures import calibration_curves, cumulative, drawdowns, drift, heat_map, tracking
+from numerai_assets.evaluation.figures import (
+    calibration_curves,
+    cumulative,
+    drawdowns,
+    drift,
+    heat_map,
+    importance,
+    tracking,
+)
 from numerai_assets.evaluation.uncertainty import standard_error
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
 
@@ -93,3 +101,24 @@ def test_calibration_has_a_line_a_method() -> None:
     table = pd.DataFrame({"a": [0.4, 0.6], "b": [0.5, 0.5]}, index=[1, 2])
 
     assert [line.name for line in calibration_curves(table).data] == ["a", "b"]
+
+
+def test_importances_have_a_panel_a_measure_with_errors_of_permutation_alone() -> None:
+    table = pd.DataFrame(
+        {
+            "feature": ["a", "<b>"],
+            "group": "wisdom",
+            "gain": [0.7, 0.3],
+            "permutation": [0.02, -0.01],
+            "permutation_se": [0.01, 0.01],
+            "shap": np.nan,
+        }
+    )
+
+    figure = importance(table)
+
+    gain, permutation = figure.data
+    assert list(gain.x) == [0.7, 0.3]
+    assert list(permutation.y) == ["a", "&lt;b&gt;"]
+    assert gain.error_x.array is None
+    assert list(permutation.error_x.array) == [0.02, 0.02]
