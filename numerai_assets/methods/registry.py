@@ -10,6 +10,7 @@ from numerai_assets.settings import MethodSettings
 METHODS: dict[str, str] = {
     "benchmark": "numerai_assets.methods.benchmark:Benchmark",
     "external_boosting": "numerai_assets.methods.external_boosting:ExternalBoosting",
+    "momentum_ensemble": "numerai_assets.methods.momentum_ensemble:MomentumEnsemble",
 }
 
 
