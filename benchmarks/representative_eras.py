@@ -11,6 +11,7 @@ at random, and judged on the CORR of the same later eras.
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from numerai_assets.store.panel import EraPanel
 TARGET = "target_ender_20"
 FIRST, FITTED, JUDGED = 300, 180, 120
 _LOUD = Dials(effects=0.05, regimes=0.01)
-_SMALL = {
+_SMALL: dict[str, Any] = {
     "n_estimators": 200,
     "learning_rate": 0.05,
     "forest_trees": 60,
