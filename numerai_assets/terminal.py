@@ -13,9 +13,11 @@ console = Console(highlight=False)
 
 _LABELS = {
     "corr60": "CORR ender_60",
+    "spearman60": "Spearman ender_60",
     "mmc60": "MMC ender_60",
     "bmc60": "BMC ender_60",
     "corr20": "CORR ender_20",
+    "spearman20": "Spearman ender_20",
     "mmc20": "MMC ender_20",
     "bmc20": "BMC ender_20",
     "fnc60": "FNC ender_60",

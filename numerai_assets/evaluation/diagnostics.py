@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS
 from numerai_assets.evaluation.era_series import max_drawdown, sharpe, smart_sharpe, sortino
-from numerai_assets.evaluation.metrics import MIN_OVERLAP, Score, score_eras
+from numerai_assets.evaluation.metrics import MIN_OVERLAP, Kind, Score, score_eras
 from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import LEVEL, deflated_sharpe_of
 from numerai_assets.evaluation.uncertainty import estimate
 
-SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr", "mmc", "bmc"))
+SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr", "spearman", "mmc", "bmc"))
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ScoredRows:
 
 
 def era_scores(rows: Iterable[ScoredRows]) -> pd.DataFrame:
-    """Scores by era (index): vintage, CORR, MMC and BMC on ender_60 and ender_20, and the payout of the round.
+    """Scores by era (index): vintage, CORR, Spearman, MMC and BMC on ender_60 and ender_20, and the payout of the round.
 
     A score that cannot be had yet (target unresolved, reference absent) is NaN.
     """
@@ -50,6 +50,7 @@ def _score(rows: ScoredRows) -> dict[str, float]:
     for horizon in HORIZONS:
         target = rows.targets[horizon]
         wanted[f"corr{horizon}"] = Score(target)
+        wanted[f"spearman{horizon}"] = Score(target, kind=Kind.SPEARMAN)
         for name, reference in (("mmc", rows.meta_model), ("bmc", rows.benchmark[horizon])):
             if np.isfinite(reference).mean() >= MIN_OVERLAP:
                 wanted[f"{name}{horizon}"] = Score(target, reference)

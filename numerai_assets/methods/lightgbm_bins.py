@@ -24,8 +24,8 @@ from numerai_assets.store.cache import content_key
 from numerai_assets.store.panel import MISSING, EraPanel
 
 BIN_PARAMETERS: dict[str, Any] = {
-    # Values 0..4 and the mark -1 of a kept missing value: every level is a bin, none is merged.
-    "max_bin": 6,
+    # Values 0..4, the mark -1 of a kept missing value and a spare level: every level is a bin, none is merged.
+    "max_bin": 7,
     "min_data_in_bin": 1,
     "feature_pre_filter": False,
     "enable_bundle": False,
@@ -34,7 +34,10 @@ BIN_PARAMETERS: dict[str, Any] = {
 """Goes with every use of a data set made here; LightGBM refuses others."""
 
 # Part of the name of what is cached; another number when what the parts hold changes.
-_LAYOUT = 1
+_LAYOUT = 2
+
+# Above all values: extremely randomised trees of LightGBM never draw the last threshold, which would be the one below 4.
+_SPARE = 5
 
 # Of the int8 columns that are gathered at a time; LightGBM needs about as much again meanwhile.
 _PART_BYTES = 64 << 20
@@ -123,7 +126,7 @@ def _columns(panel: EraPanel, known: NDArray[np.bool_]) -> NDArray[np.int8]:
 
 def _part(columns: NDArray[np.int8], names: list[str], parameters: dict[str, Any]) -> lgb.Dataset:
     # Enough rows of each level that no bin is thought too rare to be kept apart.
-    levels = np.repeat(np.arange(MISSING, 5, dtype=np.float32), 20)[:, None]
+    levels = np.repeat(np.arange(MISSING, _SPARE + 1, dtype=np.float32), 20)[:, None]
     reference = lgb.Dataset(np.tile(levels, len(names)), feature_name=names, params=parameters)
     arrays = [pa.Array.from_buffers(pa.int8(), len(column), [None, pa.py_buffer(column)]) for column in columns]
     table = pa.table(dict(zip(names, arrays, strict=True)))

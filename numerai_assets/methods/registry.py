@@ -11,6 +11,7 @@ METHODS: dict[str, str] = {
     "benchmark": "numerai_assets.methods.benchmark:Benchmark",
     "external_boosting": "numerai_assets.methods.external_boosting:ExternalBoosting",
     "mixer_boosting": "numerai_assets.methods.mixer_boosting:MixerBoosting",
+    "momentum_ensemble": "numerai_assets.methods.momentum_ensemble:MomentumEnsemble",
 }
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from numerai_assets.evaluation.diagnostics import SCORES, ScoredRows, era_scores, validation_table
 from numerai_assets.evaluation.era_series import max_drawdown, smart_sharpe, sortino
@@ -38,6 +39,7 @@ def test_each_score_is_that_of_its_target_and_reference() -> None:
     for horizon in (20, 60):
         target = rows.targets[horizon]
         assert scores[f"corr{horizon}"] == pytest.approx(corr(ours, target)[0], abs=1e-12)
+        assert scores[f"spearman{horizon}"] == pytest.approx(spearmanr(rows.prediction, target).statistic, abs=1e-12)
         assert scores[f"mmc{horizon}"] == pytest.approx(contribution(ours, rows.meta_model, target)[0], abs=1e-12)
         assert scores[f"bmc{horizon}"] == pytest.approx(
             contribution(ours, rows.benchmark[horizon], target)[0], abs=1e-12
@@ -48,8 +50,8 @@ def test_each_score_is_that_of_its_target_and_reference() -> None:
 def test_an_unresolved_target_has_no_scores_and_no_payout() -> None:
     scores = era_scores([scored_era(41, resolved=(20,))]).loc[41]
 
-    assert scores[["corr60", "mmc60", "bmc60", "payout"]].isna().all()
-    assert scores[["corr20", "mmc20", "bmc20"]].notna().all()
+    assert scores[["corr60", "spearman60", "mmc60", "bmc60", "payout"]].isna().all()
+    assert scores[["corr20", "spearman20", "mmc20", "bmc20"]].notna().all()
 
 
 def test_an_era_before_the_references_has_its_corr_alone() -> None:
@@ -91,10 +93,11 @@ def test_the_table_has_a_row_for_each_score_that_some_era_has() -> None:
 
     table = validation_table(scores).set_index("score")
 
-    assert table.index.tolist() == ["corr60", "mmc60", "bmc60", "corr20", "mmc20", "bmc20", "payout"]
+    of_horizon = ("corr", "spearman", "mmc", "bmc")
+    assert table.index.tolist() == [*(f"{score}{horizon}" for horizon in (60, 20) for score in of_horizon), "payout"]
     assert table["eras"].to_dict() == {
-        **dict.fromkeys(["corr60", "mmc60", "bmc60", "payout"], 20),
-        **dict.fromkeys(["corr20", "mmc20", "bmc20"], 22),
+        **dict.fromkeys([*(f"{score}60" for score in of_horizon), "payout"], 20),
+        **dict.fromkeys((f"{score}20" for score in of_horizon), 22),
     }
     known = scores["corr60"].dropna()
     row = table.loc["corr60"]
@@ -111,7 +114,7 @@ def test_the_table_has_a_row_for_each_score_that_some_era_has() -> None:
 def test_a_score_that_no_era_has_is_not_in_the_table() -> None:
     table = validation_table(era_scores([scored_era(e, references=False) for e in (41, 42)]))
 
-    assert table["score"].tolist() == ["corr60", "corr20"]
+    assert table["score"].tolist() == ["corr60", "spearman60", "corr20", "spearman20"]
 
 
 def test_a_single_era_has_a_mean_and_no_error() -> None:

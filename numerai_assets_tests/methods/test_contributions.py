@@ -12,6 +12,8 @@ from numerai_assets.evaluation.permutation import corr_lost
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.contract import Additive, Method, OfTrees
 from numerai_assets.methods.external_boosting import ExternalBoosting
+from numerai_assets.methods.mixer_boosting import MixerBoosting
+from numerai_assets.methods.momentum_ensemble import MomentumEnsemble
 from numerai_assets.methods.permutation import permuting
 from numerai_assets.store.panel import EraPanel
 
@@ -106,3 +108,29 @@ def test_parts_rise_with_the_level_of_the_planted_feature(make_panel: MakePanel)
 
     assert spearmanr(parts[:, 0], unseen.features[:, 0]).statistic > 0.95
     assert np.abs(parts).mean(axis=0).argmax() == 0
+
+
+@pytest.mark.parametrize("kind", [MixerBoosting, MomentumEnsemble])
+def test_parts_of_an_ensemble_go_where_its_members_go(
+    make_panel: MakePanel, kind: type[MixerBoosting] | type[MomentumEnsemble]
+) -> None:
+    few = {"n_estimators": 20, "colsample_bytree": 0.5, "num_threads": 1}
+    more = (
+        {"boosters": ["gbdt", "xgboost"], "phases": 2}
+        if kind is MixerBoosting
+        else {"forest_trees": 20, "every_eras": 1}
+    )
+    method = kind.of_profile("quick", **few | more).fit(
+        make_panel(list(range(10, 18)), rows=100), target=TARGET, seed=0
+    )
+    unseen = make_panel([40], rows=300)
+    assert isinstance(method, Additive)
+
+    parts = method.contributions(unseen, np.arange(unseen.rows))
+
+    assert parts.shape == (300, 8)
+    # Blended are ranks, so the sums follow the prediction and are not it.
+    assert spearmanr(parts.sum(axis=1), method.predict(unseen)).statistic > 0.95
+    assert np.abs(parts).mean(axis=0).argmax() == 0
+    some = np.array([7, 123])
+    np.testing.assert_allclose(method.contributions(unseen, some), parts[some], atol=1e-5)

@@ -60,8 +60,18 @@ def test_a_level_that_no_row_has_yet_is_a_bin_of_its_own(make_panel: MakePanel) 
     panel = make_panel([1, 2])
     data = binned(panel, np.zeros(panel.rows, np.float32), num_threads=1)
 
-    assert {data.feature_num_bin(feature) for feature in range(len(panel.feature_names))} == {6}
+    assert {data.feature_num_bin(feature) for feature in range(len(panel.feature_names))} == {7}
     assert data.get_feature_name() == list(panel.feature_names)
+
+
+def test_extremely_randomised_trees_draw_every_threshold(make_panel: MakePanel) -> None:
+    panel = make_panel([1, 2, 3])
+    data = binned(panel, np.arange(panel.rows, dtype=np.float32) % 7, num_threads=1)
+
+    booster = lgb.train(TREES | {"extra_trees": True}, data, num_boost_round=30)
+
+    thresholds = booster.trees_to_dataframe()["threshold"].dropna().unique()
+    assert sorted(np.ceil(thresholds)) == [1, 2, 3, 4]
 
 
 def cached(panel: EraPanel, folder: Path, limit: int = 1 << 20) -> EraPanel:
