@@ -92,6 +92,8 @@ class MethodSettings(_Section):
 
     # Feature blocks that are on, whose columns it is given beside the feature set.
     blocks: tuple[str, ...] = ()
+    # A vintage goes on from the one before it on the live grid, where that is held, instead of beginning anew.
+    rolled: bool = False
 
     _named_in_full = field_validator("target")(_in_full)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from numerai_assets.assets.equal_blend import EQUAL_BLEND, write_equal_blend
-from numerai_assets.assets.models import feature_set, made_with
-from numerai_assets.assets.predictions import load_vintage, out_of_sample_key, predicted
+from numerai_assets.assets.models import feature_set, load_vintage, made_with
+from numerai_assets.assets.predictions import out_of_sample_key, predicted
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import measured, picture, result, table
 from numerai_assets.assets.workspace import Workspace

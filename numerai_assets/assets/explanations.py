@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.assets.diagnostics import note_look
-from numerai_assets.assets.predictions import load_vintage, out_of_sample_key, vintage_panel
+from numerai_assets.assets.models import load_vintage
+from numerai_assets.assets.predictions import out_of_sample_key, vintage_panel
 from numerai_assets.assets.reporting import measured, picture, progress, result, table
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of

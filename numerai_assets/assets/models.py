@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -25,7 +26,7 @@ from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import StageProgress, measured, progress, result, table
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of
-from numerai_assets.errors import MethodError, WallError
+from numerai_assets.errors import MethodError, StoreError, WallError
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.progress import Progress
@@ -89,30 +90,37 @@ def fit_vintage(
     """Fits one vintage on what is before its wall and keeps it; returns its facts and what mattered to it."""
     from numerai_assets.methods.registry import create_method
 
-    settings = workspace.settings.methods[method]
-    estimator = create_method(method, settings)
+    settings, asked = workspace.settings.methods[method], made_with(workspace, method)
+    before = _to_continue(workspace, method, vintage, asked)
+    estimator = create_method(method, settings) if before is None else load_vintage(workspace, method, before)
     wall = Wall(vintage, horizon_of(settings.target))
     if wall.horizon not in estimator.horizons:
         raise MethodError(f"{method}: cannot be fitted on {settings.target}; it serves horizons {estimator.horizons}")
-    names = feature_set(workspace, settings.feature_set)
     panel = workspace.store.fit_panel(
         wall,
         target=settings.target,
         auxiliary=getattr(estimator, "auxiliary_targets", ()),
         every=estimator.every_eras,
-        features=names,
+        features=feature_set(workspace, settings.feature_set),
     )
     wall.check_fit(panel.eras)
-    learned = fitted_blocks(workspace, settings.blocks, vintage)
+    # What goes on from a vintage sees the columns of that vintage's learned blocks.
+    learned_at = vintage if before is None else before
+    learned = (
+        fitted_blocks(workspace, settings.blocks, vintage)
+        if before is None
+        else learned_blocks_of(workspace, method, before)
+    )
     keys = [era_label(era) for era in panel.eras]
-    asked = made_with(workspace, method)
     panel = with_blocks(workspace, panel, keys, asked["blocks"], learned)
     panel = with_history(workspace, panel, keys, reads_of(estimator), asked["reads"])
     log(
         f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(panel.feature_names):,} features of {len(panel.eras)} eras"
+        + ("" if before is None else f", going on from {era_label(before)}")
     )
     with workspace.vintages.writing(method, vintage) as folder:
-        estimator.fit(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
+        grow = estimator.fit if before is None else estimator.extend  # type: ignore[attr-defined]
+        grow(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
         # A vintage is whole in itself: what its learned blocks were stays with it.
         for name, place in learned.items():
             shutil.copytree(place, folder / BLOCKS_FOLDER / name)
@@ -126,8 +134,9 @@ def fit_vintage(
             rows=panel.rows,
             features=len(panel.feature_names),
             uses=recorded(
-                eras_used(estimator, panel, settings.target) | eras_learned_from(workspace, settings.blocks, vintage)
+                eras_used(estimator, panel, settings.target) | eras_learned_from(workspace, settings.blocks, learned_at)
             ),
+            continued_from=before,
             **asked,
         )
         crossed = crossings(facts)
@@ -136,6 +145,45 @@ def fit_vintage(
         # What an earlier fit of this vintage predicted is no longer what the vintage predicts.
         workspace.predictions.forget(method, vintage)
     return facts, estimator.explain(panel)
+
+
+def _to_continue(workspace: Workspace, method: str, vintage: int, asked: dict[str, Any]) -> int | None:
+    """The vintage before this one on the live grid, where vintages roll and it is held, made as is asked for.
+
+    Raises MethodError for a method that cannot be extended.
+    """
+    from numerai_assets.methods.registry import method_class
+
+    if not workspace.settings.methods[method].rolled:
+        return None
+    if not hasattr(method_class(method), "extend"):
+        raise MethodError(f"{method}: cannot go on from an earlier vintage; set methods.{method}.rolled = false")
+    before = vintage - workspace.settings.retrain.every_eras
+    return before if workspace.vintages.holds(method, before, **asked) else None
+
+
+def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
+    """The fitted estimator of a vintage, its files compared with their checksums.
+
+    Raises StoreError for a damaged one, which is kept aside for a look and, being absent then, fitted anew when due.
+    """
+    from numerai_assets.methods.registry import method_class
+
+    try:
+        place = workspace.vintages.verified(method, vintage)
+    except StoreError as error:
+        if not workspace.vintages.holds(method, vintage):
+            raise
+        kept = workspace.vintages.set_aside(method, vintage)
+        workspace.alert(f"{method} {era_label(vintage)} damaged", f"{error}. It is kept in {kept}")
+        raise StoreError(f"{error}. It is kept in {kept}") from None
+    return method_class(method).load(place)
+
+
+def learned_blocks_of(workspace: Workspace, method: str, vintage: int) -> dict[str, Path]:
+    """Folders of the learned blocks that a vintage was fitted with, by name."""
+    folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
+    return {path.name: path for path in sorted(folder.glob("*")) if path.is_dir()}
 
 
 def eras_used(estimator: Method, panel: EraPanel, target: str) -> dict[str, Sequence[int]]:
@@ -164,6 +212,7 @@ def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
         "cleaning": workspace.settings.cleaning.missing,
         "parameters": estimator.get_params(),
         "seed": settings.seed,
+        "rolled": settings.rolled,
         "blocks": blocks_with(workspace, settings.blocks),
         "reads": read_with(workspace, estimator),
     }

@@ -7,15 +7,14 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.assets.block_columns import BLOCKS_FOLDER, with_blocks, with_history
+from numerai_assets.assets.block_columns import with_blocks, with_history
 from numerai_assets.assets.blocks import live_block_key
 from numerai_assets.assets.features import cleaned_features, live_features
-from numerai_assets.assets.models import model_key
+from numerai_assets.assets.models import learned_blocks_of, load_vintage, model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import measured, progress, result
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of, live_key
-from numerai_assets.errors import StoreError
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.store.history import reads_of
@@ -144,24 +143,6 @@ def live_prediction(workspace: Workspace, method: str, vintage: int, number: int
     return workspace.predictions.read(method, vintage, key)["prediction"].to_numpy(np.float32)
 
 
-def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
-    """The fitted estimator of a vintage, its files compared with their checksums.
-
-    Raises StoreError for a damaged one, which is kept aside for a look and, being absent then, fitted anew when due.
-    """
-    from numerai_assets.methods.registry import method_class
-
-    try:
-        place = workspace.vintages.verified(method, vintage)
-    except StoreError as error:
-        if not workspace.vintages.holds(method, vintage):
-            raise
-        kept = workspace.vintages.set_aside(method, vintage)
-        workspace.alert(f"{method} {era_label(vintage)} damaged", f"{error}. It is kept in {kept}")
-        raise StoreError(f"{error}. It is kept in {kept}") from None
-    return method_class(method).load(place)
-
-
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
     panel, prediction = predicted(workspace, method, vintage, estimator, key)
@@ -182,8 +163,7 @@ def vintage_panel(
 ) -> EraPanel:
     """Rows of one era or live round as the vintage's estimator wants them; targets stand beside its features."""
     facts = workspace.vintages.facts(method, vintage)
-    folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
-    learned = {name: folder / name for name in facts.blocks}
+    learned = learned_blocks_of(workspace, method, vintage)
     panel = with_blocks(workspace, workspace.store.panel([key], targets=targets), [key], facts.blocks, learned)
     panel = panel.with_features(estimator.feature_names_)
     return with_history(workspace, panel, [key], reads_of(estimator), facts.reads)

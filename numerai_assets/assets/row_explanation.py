@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from numerai_assets.assets.predictions import load_vintage, vintage_panel
+from numerai_assets.assets.models import load_vintage
+from numerai_assets.assets.predictions import vintage_panel
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label
 from numerai_assets.errors import MethodError, StoreError

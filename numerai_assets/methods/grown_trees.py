@@ -112,10 +112,10 @@ class LightgbmTrees:
 
     def contributions(self, block: NDArray[np.int8], num_threads: int) -> NDArray[np.float32]:
         found = [
-            part.predict(block.T, pred_contrib=True, num_threads=num_threads, validate_features=False)[:, :-1]
+            part.predict(block.T, pred_contrib=True, num_threads=num_threads, validate_features=False)
             for part in self.parts
         ]
-        return np.sum(found, axis=0, dtype=np.float32)
+        return np.asarray(np.sum(found, axis=0), np.float32)[:, :-1]
 
     def importances(self, features: int) -> tuple[Array, Array]:
         return self._importance("gain"), self._importance("split")

@@ -179,10 +179,10 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         check_features(self, panel)
         found = np.zeros((len(rows), len(self.feature_names_)), np.float32)
         for weight, booster in zip(self.weights_, self.boosters_, strict=True):
-            spread = booster.predict(panel.features, num_threads=self.num_threads).std()
+            spread = np.std(booster.predict(panel.features, num_threads=self.num_threads))
             if weight and spread:
                 parts = booster.predict(panel.features[rows], pred_contrib=True, num_threads=self.num_threads)
-                found += np.asarray(weight / spread * parts[:, :-1], np.float32)
+                found += np.asarray(weight / spread * np.asarray(parts)[:, :-1], np.float32)
         return found
 
     def _grown(self, panel: EraPanel, target: str, seed: int, progress: Progress) -> list[lgb.Booster]:

@@ -25,6 +25,7 @@ class Vintage:
 
     blocks: feature blocks whose columns it was given, each with what it was made with.
     reads: feature blocks whose columns it reads as they are, each with what it was made with.
+    rolled: whether it was to go on from the vintage before it; continued_from: the one it did go on from.
     uses: for each use of targets (`store/uses.py`) the eras it saw, as runs.
     """
 
@@ -43,6 +44,8 @@ class Vintage:
     files: dict[str, str]
     blocks: dict[str, Any] = field(default_factory=dict)
     reads: dict[str, Any] = field(default_factory=dict)
+    rolled: bool = False
+    continued_from: int | None = None
     uses: dict[str, tuple[Run, ...]] = field(default_factory=dict)
 
 

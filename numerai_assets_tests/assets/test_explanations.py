@@ -17,8 +17,8 @@ from numerai_assets.assets.explanations import (
     read_importances,
     write_explanations,
 )
-from numerai_assets.assets.models import made_with
-from numerai_assets.assets.predictions import load_vintage, predict_era, vintage_panel
+from numerai_assets.assets.models import load_vintage, made_with
+from numerai_assets.assets.predictions import predict_era, vintage_panel
 from numerai_assets.assets.row_explanation import explain_row, places_among
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label

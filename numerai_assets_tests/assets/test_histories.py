@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from numerai_assets.assets.blocks import fit_block
-from numerai_assets.assets.models import fit_vintage
-from numerai_assets.assets.predictions import load_vintage, predict_era
+from numerai_assets.assets.models import fit_vintage, load_vintage
+from numerai_assets.assets.predictions import predict_era
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import StoreError, WallError

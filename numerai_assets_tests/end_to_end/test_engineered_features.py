@@ -3,7 +3,7 @@
 import pytest
 
 from numerai_assets.assets.ladder import Rung
-from numerai_assets.assets.predictions import load_vintage
+from numerai_assets.assets.models import load_vintage
 from numerai_assets.checks.model_checks import block_wall_held
 from numerai_assets.eras import era_label, live_key
 from numerai_assets.settings import load_settings
