@@ -9,6 +9,10 @@ A member is one choice of each of target x seed x phase x booster. Phase p of k 
 divided by k: no era is left out, eras of a member are so far apart that, of four phases, their 20-day targets share no
 return, and what is held in memory is a k-th. The members of a phase share one set of bins. What they predict is blended by
 ranks within the era.
+
+Batches of a phase's eras are for what does not fit otherwise: where payoffs drift, trees grown on a few eras at a time find
+less. Measured on a planted market (benchmarks/mixer_boosting.py, 20 eras a phase): CORR 0.040 on all at once, 0.033 on four
+batches of 5 that take turns eight times, 0.030 once.
 """
 
 import itertools
