@@ -133,7 +133,9 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
         check_features(self, panel)
-        return rank_within_eras(self._ranks(self.boosters_, panel) @ self.weights_, panel.rows_of_era)
+        # Not a matrix product, whose rounding depends on where a row stands.
+        blended = (self._ranks(self.boosters_, panel) * self.weights_).sum(axis=1)
+        return rank_within_eras(blended, panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
         """Writes LightGBM's text models, the feature names and the weights."""

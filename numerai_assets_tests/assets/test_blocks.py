@@ -21,7 +21,7 @@ from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, live_key, resolved_through
 from numerai_assets.errors import FeatureError, WallError
 from numerai_assets.features.contract import Columns, FeatureSets, History
-from numerai_assets.features.registry import BLOCKS
+from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
 from numerai_assets.settings import Settings
 from numerai_assets.store.panel import EraPanel
 
@@ -107,6 +107,7 @@ def blocks_of_these_tests(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(BLOCKS, block.name, f"{__name__}:{block.__name__}")
     for name in ("look_alikes", "trajectory_changes"):
         importlib.import_module(BLOCKS[name].partition(":")[0])
+    importlib.import_module(FITTED_BLOCKS["trajectory_mixer"].partition(":")[0])
     # Under pytest's importlib mode this module cannot be imported by its name.
     monkeypatch.setattr("importlib.import_module", sys.modules.__getitem__)
 
