@@ -1,15 +1,20 @@
 """What network momentum adds to own momentum on the sandbox's market, whose spillover can be switched off.
 
-    python -m benchmarks.network_momentum                          # spillover off and strong, at a few settings
-    python -m benchmarks.network_momentum --spillover 0.05 --stocks 600 --eras 400
+    python -m benchmarks.network_momentum                              # strong spillover, then none; nothing else
+    python -m benchmarks.network_momentum --spillover 0.01 --rest --stocks 600
 
-The block is fitted on the first eras, then a ridge on its columns of these, and judged on the eras behind a purge: mean CORR
-with target_ender_20 of a ridge on own, on network and on all momentum columns, and what all have beyond own, paired era by
-era, with Newey-West standard errors. In this market a follower takes over what three leaders earned, drawn among those
-nearest to it in three characteristics of many; who leads whom is published to nobody. `attainable` is the CORR of knowing.
+In this market a follower takes over what three leaders earned, drawn among those nearest to it in three characteristics of
+many; who leads whom is published to nobody. `attain` is the CORR of knowing.
+
+Blocks are fitted on the first eras, then a ridge on their columns of these, and judged on the eras behind a purge: mean
+CORR with target_ender_20 of a ridge on own, on network and on all momentum columns, and of the score. Peer groups are found
+on all features (0), that is among look-alikes, or on those along which returns spill over, `kin` of which are the right
+ones. `over own` is a ridge less the ridge on own momentum of groups of look-alikes, era by era, with Newey-West standard
+errors.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -104,12 +109,9 @@ class Outcome:
     eras: tuple[int, ...]
     block: NetworkMomentum
 
-    def mean(self, name: str) -> float:
-        return float(self.corr[name].mean())
-
-    def beyond(self, ours: str, theirs: str) -> tuple[float, float]:
-        """Mean difference, era by era, and its standard error."""
-        apart = self.corr[ours] - self.corr[theirs]
+    def over(self, ours: str, theirs: Array) -> tuple[float, float]:
+        """Mean difference from other per-era scores, and its standard error."""
+        apart = self.corr[ours] - theirs
         return float(apart.mean()), standard_error(apart, horizon=_HORIZON)
 
 
@@ -150,45 +152,41 @@ def _ridge(columns: Sequence[Array], aims: Sequence[NDArray[np.float32]]) -> Arr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stocks", type=int, default=300)
-    parser.add_argument("--eras", type=int, default=500)
-    parser.add_argument("--judged", type=int, default=160)
-    parser.add_argument("--spillover", type=float, nargs="*", default=(0.0, 0.1))
+    parser.add_argument("--eras", type=int, default=400)
+    parser.add_argument("--judged", type=int, default=140)
+    parser.add_argument("--spillover", type=float, nargs="*", default=(0.2, 0.0))
+    parser.add_argument("--rest", action="store_true", help="with the market's other structure, at its usual strength")
     parser.add_argument("--seeds", type=int, nargs="*", default=(0, 1))
-    parser.add_argument("--groups", type=int, nargs="*", default=(16, 64))
-    parser.add_argument("--nearest", type=int, nargs="*", default=(3,))
-    parser.add_argument("--found-on", type=int, nargs="*", default=(4, 0))
-    parser.add_argument("--position", type=float, nargs="*", default=(0.0, 0.5, 1.0))
-    parser.add_argument("--alone", action="store_true", help="a market with no other structure")
+    parser.add_argument("--groups", type=int, nargs="*", default=(64,))
+    parser.add_argument("--position", type=float, nargs="*", default=(0.5,))
+    parser.add_argument("--found-on", type=int, nargs="*", default=(4,))
     options = parser.parse_args()
     print(
-        f"{'dial':>5} {'seed':>4} {'groups':>6} {'near':>4} {'found on':>8} {'kin':>3} {'position':>8} {'density':>7} "
-        f"{'attain':>7} {'own':>7} {'network':>7} {'score':>7} {'all':>7} {'all - own':>16} {'network - own':>16} {'s':>4}",
+        "  dial seed groups found on kin position density  attain     own network   score     all"
+        "        own over own    network over own        all over own   CPU s",
         flush=True,
     )
-    for dial in options.spillover:
-        for seed in options.seeds:
-            dials = replace(SPILLOVER_ALONE if options.alone else Dials(), spillover=dial)
-            made = world(options.stocks, options.eras, dials, seed)
-            for groups in options.groups:
-                for nearest in options.nearest:
-                    for found_on in options.found_on:
-                        for position in options.position:
-                            began = time.process_time()
-                            block = NetworkMomentum(
-                                groups=groups, nearest=nearest, found_on=found_on, position=position
-                            )
-                            found = outcome(made, block, options.judged)
-                            kin = len(set(made.kinship) & set(block.feature_names_))
-                            means = " ".join(f"{found.mean(name):7.4f}" for name in ("own", "network", "score", "all"))
-                            gains = " ".join(
-                                "{:7.4f} +- {:.4f}".format(*found.beyond(ours, "own")) for ours in ("all", "network")
-                            )
-                            print(
-                                f"{dial:5.3f} {seed:4d} {len(block.groups_):6d} {nearest:4d} {found_on:8d} {kin:3d} "
-                                f"{position:8.2f} {block.density:7.2f} {made.attainable(found.eras):7.4f} {means} {gains} "
-                                f"{time.process_time() - began:4.0f}",
-                                flush=True,
-                            )
+    for dial, seed in itertools.product(options.spillover, options.seeds):
+        dials = replace(Dials() if options.rest else SPILLOVER_ALONE, spillover=dial)
+        made = world(options.stocks, options.eras, dials, seed)
+        for groups, position in itertools.product(options.groups, options.position):
+            own: Array | None = None
+            for found_on in (0, *options.found_on):
+                began = time.process_time()
+                block = NetworkMomentum(groups=groups, found_on=found_on, position=position)
+                found = outcome(made, block, options.judged)
+                own = found.corr["own"] if own is None else own
+                kin = len(set(made.kinship) & set(block.feature_names_))
+                means = " ".join(f"{found.corr[name].mean():7.4f}" for name in ("own", "network", "score", "all"))
+                gains = "   ".join(
+                    "{:7.4f} +- {:.4f}".format(*found.over(ours, own)) for ours in ("own", "network", "all")
+                )
+                print(
+                    f"{dial:6.3f} {seed:4d} {len(block.groups_):6d} {found_on:8d} {kin:3d} {position:8.2f} "
+                    f"{block.density:7.2f} {made.attainable(found.eras):7.4f} {means}   {gains}   "
+                    f"{time.process_time() - began:5.1f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

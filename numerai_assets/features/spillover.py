@@ -22,7 +22,7 @@ FEWEST_PAIRS = 3 * _STRETCH
 
 
 def level_means(block: NDArray[np.int8], centred: NDArray[np.float32]) -> Means:
-    """(d, 5) float32 mean of the centred target (n,) at each level of features (d, n); 0 for a level without rows.
+    """(d, 5) float32 mean of the target (n,), centred in its era, at each level of features (d, n); 0 for a level without rows.
 
     Rows without a target are left out, as are missing levels. A mean is scaled by the root of its level's share of the
     rows, so that the sum of products over levels is a mean over rows.
