@@ -142,6 +142,19 @@ def trends(close: Array) -> list[Array]:
     return out
 
 
+def momentum_features(closes: Array) -> Array:
+    """(t, n, 8) of closes (t, n): normalised returns over 1, 21, 63, 126 and 252 bars and the three trends.
+
+    The inputs of momentum networks (Wood et al. 2022; Pu et al. 2023, L2GMOM). NaN before 314 bars.
+    """
+    without_week = [place for place, days in enumerate(RETURN_DAYS) if days != 5]
+    columns = []
+    for close in closes.T:
+        returns = normalised_returns(close)
+        columns.append(np.stack([*(returns[place] for place in without_week), *trends(close)], axis=1))
+    return np.stack(columns, axis=1)
+
+
 def rolling_deviation(values: Array, days: int) -> Array:
     """(t,) standard deviation (ddof 1) of the last `days` values; NaN before there are as many and with a NaN among them."""
     gaps = np.isnan(values)

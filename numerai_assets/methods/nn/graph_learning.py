@@ -32,6 +32,7 @@ def learn_graph(
     """(nodes, nodes) float64 weights >= 0, symmetric, diagonal 0, of the graph on which signals (nodes, samples) are smooth.
 
     Only differences between nodes count, and they relative to each other: signals times a number have the same graph.
+    500 steps end within 1e-5 of the largest weight from the optimum of up to 128 nodes at alpha = beta = 1.
     Raises MethodError for fewer than two nodes, values that are not finite and nodes that are all the same.
     """
     if signals.ndim != 2 or len(signals) < 2 or not np.isfinite(signals).all():
@@ -55,18 +56,18 @@ def primal_dual(
 
 
 class UnrolledGraph(nn.Module):
-    """Iterations as layers, each with an alpha, beta and gamma of its own, all learnable (Pu et al. 2021, section 3.1).
+    """Iterations as layers, each with an alpha, beta and gamma of its own, all learnable (Pu et al. 2021).
 
     They begin as the iterations that converge, so that an untrained network already finds a graph. Parameters are
     logarithms of alpha and beta, and of a step the log-odds of its share of `largest_step`: whatever they are trained
     to, alpha and beta are positive and steps stable, for graphs of any size.
     """
 
-    def __init__(self, layers: int = 20, *, alpha: float = 1.0, beta: float = 1.0, step: float = _STEP) -> None:
+    def __init__(self, layers: int = 20, *, alpha: float = 1.0, beta: float = 1.0) -> None:
         super().__init__()
         self.log_alpha = nn.Parameter(torch.full((layers,), math.log(alpha)))
         self.log_beta = nn.Parameter(torch.full((layers,), math.log(beta)))
-        self.step_odds = nn.Parameter(torch.full((layers,), math.log(step / (1 - step))))
+        self.step_odds = nn.Parameter(torch.full((layers,), math.log(_STEP / (1 - _STEP))))
 
     def forward(self, distances: Tensor) -> Tensor:
         """(..., e) weights of `scaled` distances (..., e)."""
@@ -76,16 +77,15 @@ class UnrolledGraph(nn.Module):
 
 
 def unroll(distances: Tensor, alpha: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
-    """(..., e) weights >= 0 of distances (..., e), by as many primal-dual steps as alpha, beta and gamma (layers,) have values.
+    """(..., e) weights >= 0 of distances (..., e), by a primal-dual step for each of alpha, beta and gamma (layers >= 1,).
 
-    Forward-backward-forward splitting (Kalofolias 2016, algorithm 1; Pu et al. 2021, eq. 7). The iterate w itself may
-    still be negative or not quite 0, so that what is returned is the first half of one step more, which is neither.
+    Forward-backward-forward splitting (Kalofolias 2016, algorithm 1). The iterate w itself may still be negative or not
+    quite 0, so that what is returned is the first half of one step more, which is neither.
     """
     nodes = node_count(distances)
     cost = 2 * distances
     weights = torch.zeros_like(distances)
     dual = distances.new_zeros((*distances.shape[:-1], nodes))
-    kept = weights
     for a, b, g in zip(alpha, beta, gamma, strict=True):
         moved = weights - g * (2 * b * weights + cost + spread(dual))
         moved_dual = dual + g * degrees(weights)
@@ -137,9 +137,9 @@ def as_matrix(weights: Tensor) -> Tensor:
     """(..., n, n) symmetric, diagonal 0, of a half-vector (..., e)."""
     nodes = node_count(weights)
     first, second = ends(nodes, weights.device)
-    matrix = weights.new_zeros((*weights.shape[:-1], nodes * nodes)).index_copy(-1, first * nodes + second, weights)
-    matrix = matrix.unflatten(-1, (nodes, nodes))
-    return matrix + matrix.mT
+    cells = weights.new_zeros((*weights.shape[:-1], nodes * nodes)).index_copy(-1, first * nodes + second, weights)
+    upper = cells.reshape(*weights.shape[:-1], nodes, nodes)
+    return upper + upper.mT
 
 
 def as_pairs(matrix: Tensor) -> Tensor:

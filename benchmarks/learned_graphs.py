@@ -1,0 +1,260 @@
+"""Learned graphs on planted ones: are the edges found, and is a found graph worth anything to momentum?
+
+    python -m benchmarks.learned_graphs
+
+Graphs: Barabasi-Albert of 20 nodes, three edges a node, log-normal weights, 3,000 signals smooth on each (Pu et al.
+2021). Momentum: 30 assets in three clusters, each with a slow drift that all its assets share, on daily returns that
+are nearly all noise; Sharpe ratios of years after those of the fit. A RuntimeError says which claim does not hold.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from numerai_assets.features.price_indicators import momentum_features
+from numerai_assets.methods.nn.graph_learning import (
+    UnrolledGraph,
+    density,
+    pairwise_distances,
+    primal_dual,
+    scaled,
+)
+from numerai_assets.methods.nn.network_momentum import (
+    GivenGraph,
+    NetworkMomentum,
+    distances_before,
+    earned,
+    sharpe,
+    train,
+)
+
+Array = NDArray[np.float64]
+
+GRID = (0.3, 1.0, 3.0)
+"""Values of alpha and of beta that iterations are tried with."""
+
+_DAILY_VOLATILITY = 0.01
+# Bars before the slowest of the features is known.
+_WARM_UP = 314
+
+
+@dataclass(frozen=True)
+class PlantedGraphs:
+    """distances: (graphs, e) float32, scaled. weights: (graphs, e) float32 of the graphs themselves, mean degree 1."""
+
+    distances: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class PlantedReturns:
+    """Blocks of days, those of the fit first. features: (blocks, days, n, 8). returns: (blocks, days, n) of the next
+    day, in units of volatility. expanding, windowed: (blocks, e) distances over all days before the block, and over
+    some. same: (e,) which pairs are of one cluster. fitted: blocks to fit on; all float32."""
+
+    features: Tensor
+    returns: Tensor
+    expanding: Tensor
+    windowed: Tensor
+    same: NDArray[np.bool_]
+    fitted: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Sharpe ratio after the fit, mean AUC of the graphs' edges and density there (NaN without a graph), CPU seconds."""
+
+    sharpe: float
+    auc: float
+    density: float
+    cpu_seconds: float
+
+
+def planted_graphs(count: int, seed: int) -> PlantedGraphs:
+    """20 nodes; signals of covariance (L + 1e-4 I)^-1, where L is the graph's Laplacian."""
+    nodes, signals = 20, 3000
+    rng, distances, weights = np.random.default_rng(seed), [], []
+    pairs = np.triu_indices(nodes, 1)
+    for _ in range(count):
+        edges = nx.to_numpy_array(nx.barabasi_albert_graph(nodes, 3, seed=int(rng.integers(2**31))))
+        drawn = rng.lognormal(0, 0.1, (nodes, nodes))
+        edges *= drawn + drawn.T
+        edges *= nodes / edges.sum()
+        laplacian = np.diag(edges.sum(axis=0)) - edges
+        root = np.linalg.cholesky(np.linalg.inv(laplacian + 1e-4 * np.eye(nodes)))
+        smooth = torch.from_numpy(root @ rng.standard_normal((nodes, signals)))
+        distances.append(scaled(pairwise_distances(smooth)))
+        weights.append(torch.from_numpy(edges[pairs]))
+    return PlantedGraphs(torch.stack(distances).float(), torch.stack(weights).float())
+
+
+def fit_layers(
+    layers: UnrolledGraph, planted: PlantedGraphs, *, epochs: int, seed: int = 0, learning_rate: float = 0.01
+) -> UnrolledGraph:
+    """The layers after training on known graphs, 32 at a time."""
+    optimiser = torch.optim.Adam(layers.parameters(), lr=learning_rate)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        order = torch.randperm(len(planted.weights), generator=generator)
+        for start in range(0, len(order), 32):
+            some = order[start : start + 32]
+            optimiser.zero_grad()
+            torch.autograd.backward(relative_error(layers(planted.distances[some]), planted.weights[some]))
+            optimiser.step()
+    return layers
+
+
+def relative_error(weights: Tensor, known: Tensor) -> Tensor:
+    """() GMSE: mean over graphs of |w - known|^2 / |known|^2."""
+    return (((weights - known) ** 2).sum(dim=-1) / (known**2).sum(dim=-1)).mean()
+
+
+def edge_auc(weights: Tensor, edges: NDArray[np.bool_]) -> float:
+    """Mean over graphs (m, e) of the AUC of their weights for which pairs are edges, (m, e) or (e,)."""
+    known = np.broadcast_to(edges, weights.shape)
+    return float(np.mean([roc_auc_score(truth, w) for truth, w in zip(known, weights.numpy(), strict=True)]))
+
+
+def best_of_grid(planted: PlantedGraphs) -> Tensor:
+    """(graphs, e) weights of 500 iterations with the alpha and beta of the grid that err least on these very graphs."""
+    found = [primal_dual(planted.distances, alpha=alpha, beta=beta) for alpha in GRID for beta in GRID]
+    return min(found, key=lambda weights: float(relative_error(weights, planted.weights)))
+
+
+def planted_returns(days: int, seed: int, *, drift: float = 0.05) -> PlantedReturns:
+    """Noise of 30 assets, weak shocks to all and to a cluster, and a cluster's drift (AR 0.985, deviation `drift`)."""
+    nodes, window, block = 30, 756, 252
+    rng = np.random.default_rng(seed)
+    cluster = np.arange(nodes) % 3
+    slow = lfilter([np.sqrt(1 - 0.985**2)], [1, -0.985], rng.standard_normal((days, 3)), axis=0)
+    daily = (
+        drift * slow[:, cluster]
+        + np.sqrt(0.04) * rng.standard_normal((days, 3))[:, cluster]
+        + np.sqrt(0.02) * rng.standard_normal((days, 1))
+        + np.sqrt(0.94) * rng.standard_normal((days, nodes))
+    )
+    closes = np.exp(np.cumsum(_DAILY_VOLATILITY * daily, axis=0))
+    features = torch.from_numpy(momentum_features(closes)[_WARM_UP:-1]).float()
+    following = torch.from_numpy(daily[_WARM_UP + 1 :]).float()
+    starts = range(window, len(features) - block + 1, block)
+
+    def cut(series: Tensor) -> Tensor:
+        return torch.stack([series[start : start + block] for start in starts])
+
+    same = np.equal.outer(cluster, cluster)[np.triu_indices(nodes, 1)]
+    expanding, windowed = distances_before(features, starts), distances_before(features, starts, window)
+    return PlantedReturns(cut(features), cut(following), expanding, windowed, same, int(0.64 * len(starts)))
+
+
+def outcome(
+    graph: nn.Module | None,
+    planted: PlantedReturns,
+    distances: Tensor,
+    *,
+    steps: int = 100,
+    learning_rate: float = 0.02,
+) -> Outcome:
+    """What a network with this graph earns after it was trained; distances: those of `planted`, either kind."""
+    began = time.process_time()
+    first, later = slice(planted.fitted), slice(planted.fitted, None)
+    network = NetworkMomentum(planted.features.shape[-1], graph)
+    past = planted.features[first], distances[first], planted.returns[first]
+    train(network, *past, steps=steps, learning_rate=0.02)
+    with torch.no_grad():
+        ratio = float(sharpe(earned(network(planted.features[later], distances[later]), planted.returns[later])))
+        auc = dense = float("nan")
+        if graph is not None:
+            weights = network.weights(distances[later])
+            auc, dense = edge_auc(weights, planted.same), float(density(weights).mean())
+    return Outcome(ratio, auc, dense, time.process_time() - began)
+
+
+def outcomes(planted: PlantedReturns) -> dict[str, Outcome]:
+    """Of networks that differ in their graph alone."""
+    pairs = len(planted.same)
+    return {
+        "no graph": outcome(None, planted, planted.expanding),
+        "uniform graph": outcome(GivenGraph(torch.ones(pairs)), planted, planted.expanding),
+        "learned, window of 756 days": outcome(UnrolledGraph(), planted, planted.windowed),
+        "learned, all days before": outcome(UnrolledGraph(), planted, planted.expanding),
+        "true graph": outcome(GivenGraph(torch.from_numpy(planted.same).float()), planted, planted.expanding),
+    }
+
+
+def is_worth_learning(learned: Outcome, among: dict[str, Outcome]) -> bool:
+    """Nearly as good as the true graph, much better than none, better than a uniform one, and with the true edges."""
+    return bool(
+        learned.sharpe >= 0.9 * among["true graph"].sharpe
+        and learned.sharpe >= 1.3 * among["no graph"].sharpe
+        and learned.sharpe > among["uniform graph"].sharpe
+        and learned.auc >= 0.95
+        and 0.1 <= learned.density <= 0.7
+    )
+
+
+def print_recovery(graphs: int, epochs: int) -> None:
+    """Layers trained on known graphs, against iterations with the best alpha and beta. RuntimeError unless they are better."""
+    began = time.process_time()
+    known, new = planted_graphs(graphs, 0), planted_graphs(64, 1)
+    made = time.process_time() - began
+    edges = (new.weights > 0).numpy()
+    layers, ended = UnrolledGraph(), primal_dual(new.distances, steps=2000)
+    short = primal_dual(new.distances, gamma=0.02, steps=8)
+    with torch.no_grad():
+        untrained = layers(new.distances)
+    began = time.process_time()
+    fit_layers(layers, known, epochs=epochs)
+    took = time.process_time() - began
+    with torch.no_grad():
+        trained = layers(new.distances)
+    grid = best_of_grid(new)
+    print(f"{'graph, 64 planted ones':<44}{'GMSE':>8}{'AUC':>8}{'density':>9}{'ended with':>12}")
+    for name, weights in {
+        "8 steps of 0.02": short,
+        "20 layers, untrained": untrained,
+        "best of 3 x 3 iterations": grid,
+        f"20 layers, {graphs:,} graphs, {epochs} epochs": trained,
+    }.items():
+        alike = float(((weights > 0) == (ended > 0)).float().mean())
+        print(
+            f"{name:<44}{float(relative_error(weights, new.weights)):>8.3f}{edge_auc(weights, edges):>8.4f}"
+            f"{float(density(weights).mean()):>9.2f}{alike:>12.3f}"
+        )
+    print(f"CPU s: {made:.1f} to make the graphs, {took:.1f} to train\n")
+    error = float(relative_error(trained, new.weights))
+    if not (error <= 0.15 and error < float(relative_error(grid, new.weights)) and edge_auc(trained, edges) >= 0.98):
+        raise RuntimeError(
+            f"trained layers err by {error:.3f}: expected 0.15 at most, and less than the best iterations"
+        )
+
+
+def print_momentum(days: int, seeds: int) -> None:
+    """Networks on planted returns, seed by seed. RuntimeError where the learned graph is not worth learning."""
+    for seed in range(seeds):
+        began = time.process_time()
+        planted = planted_returns(days, seed)
+        print(f"{f'{days:,} days, seed {seed}':<44}{'Sharpe':>8}{'AUC':>8}{'density':>9}{'CPU s':>8}")
+        found = outcomes(planted)
+        for name, one in found.items():
+            print(f"{name:<44}{one.sharpe:>8.2f}{one.auc:>8.3f}{one.density:>9.2f}{one.cpu_seconds:>8.1f}", flush=True)
+        print(f"CPU s: {time.process_time() - began:.1f} in all\n")
+        if not is_worth_learning(found["learned, all days before"], found):
+            raise RuntimeError(f"seed {seed}: the learned graph is not worth learning")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option, default in (("graphs", 2000), ("epochs", 5), ("days", 42_000), ("seeds", 2)):
+        parser.add_argument(f"--{option}", type=int, default=default)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print_recovery(options.graphs, options.epochs)
+    print_momentum(options.days, options.seeds)
