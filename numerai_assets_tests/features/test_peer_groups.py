@@ -17,14 +17,14 @@ NAMES = tuple(f"f{place}" for place in range(8))
 
 
 def made_panel(rows: int = 120, eras: int = 6, seed: int = 0) -> EraPanel:
-    """Rows of three kinds, which differ in the first three features; the others are noise, the fourth a little."""
+    """Rows of three kinds, which differ in the first four features, in the last of these not always."""
     rng = np.random.default_rng(seed)
     kinds = [rng.integers(0, 3, rows) for _ in range(eras)]
     blocks = [
         np.vstack(
             [
                 np.tile(2 * kind, (3, 1)),
-                rng.integers(0, 2, (1, rows)),
+                np.where(rng.random(rows) < 0.1, 2, 2 * kind),
                 rng.integers(0, 5, (4, rows)),
             ]
         ).astype(np.int8)
@@ -51,12 +51,13 @@ def test_rows_of_a_kind_have_the_same_group_in_every_era() -> None:
     panel = made_panel()
     groups = found(panel)
 
-    joined = [
-        set(zip(era.target("kind").tolist(), groups.loadings(era).argmax(axis=1).tolist(), strict=True))
+    usual = [
+        [int(np.median(groups.loadings(era).argmax(axis=1)[era.target("kind") == kind])) for kind in range(3)]
         for era in panel.each_era()
     ]
 
-    assert all(pairs == joined[0] and len(pairs) == 3 for pairs in joined)
+    assert set(usual[0]) == {0, 1, 2}
+    assert all(of_kinds == usual[0] for of_kinds in usual)
 
 
 def test_a_row_belongs_to_the_nearest_few_in_shares_of_sum_one() -> None:
