@@ -26,7 +26,7 @@ from numerai_assets.eras import friday_of, horizon_of, purge, resolve_lag
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.uncertainty import standard_error
 from numerai_assets.features.network_momentum import MEASURES, NetworkMomentum
-from numerai_assets.sandbox.economy import Dials
+from numerai_assets.sandbox.economy import Dials, draw_economy
 from numerai_assets.sandbox.encoder import bin_features, encode_ids, encode_target
 from numerai_assets.sandbox.sizes import SIZES
 from numerai_assets.sandbox.synthetic import SyntheticMarket
@@ -63,7 +63,8 @@ class World:
 
 def world(stocks: int, eras: int, dials: Dials, seed: int) -> World:
     """The first eras of a synthetic market, each of which knows of the past what had resolved."""
-    market = SyntheticMarket(SIZES["tiny"].with_stocks(stocks), seed, dials=dials)
+    size = SIZES["tiny"].with_stocks(stocks)
+    market = SyntheticMarket(size, seed, dials=dials)
     numbers = tuple(range(market.first_era, market.first_era + eras))
     blocks, ids, targets, spillover = [], [], [], []
     for era in numbers:
@@ -82,7 +83,8 @@ def world(stocks: int, eras: int, dials: Dials, seed: int) -> World:
         {TARGET: tuple(targets)},
         tuple(f"{stocks} {dials} {seed} {era}" for era in numbers),
     )
-    kinship = tuple(market.characteristics[place] for place in np.argsort(-market._economy.rho)[:3])
+    economy = draw_economy(size.characteristics, size.first_era, seed, dials)
+    kinship = tuple(economy.names[place] for place in economy.kinship)
     return World(panel, tuple(spillover), kinship)
 
 

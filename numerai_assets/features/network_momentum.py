@@ -9,8 +9,9 @@ eras share days, for which `momentum_indicators` and `target_momentum` say what 
 read: it resolves five eras later, the 60-day one thirteen, and followers take over what leaders earned lately.
 
 Groups are found where returns spill over: in the space of the features that `spillover` finds, for what leads a row is like
-it in something, not in everything. The graph is learned once a vintage, of all eras fitted on: those of shorter windows
-are noise (measured for the paper's own setting). It joins groups whose momentum went together and that stand near each other.
+it in something, not in everything. The graph joins groups whose momentum went together and that stand near each other. It
+is learned once a vintage, of all eras fitted on, since those of shorter windows are noise. Columns are not cross-fitted: of
+the targets of fitted eras they know which features these are, the graph and the nine numbers of theta.
 
 A row gets its groups' own momentum, that of their neighbours, and the score, all by its loadings.
 """

@@ -2,23 +2,19 @@
 
 from dataclasses import replace
 
-import pytest
-
 from benchmarks.network_momentum import SPILLOVER_ALONE, Outcome, outcome, world
 from numerai_assets.features.network_momentum import NetworkMomentum
 
-JUDGED = 100
 
-
-def momentum(spillover: float) -> tuple[Outcome, Outcome]:
+def momentum(spillover: float, eras: int, judged: int) -> tuple[Outcome, Outcome]:
     """Of groups found on all features, and of groups found where returns spill over."""
-    made = world(300, 300, replace(SPILLOVER_ALONE, spillover=spillover), seed=1)
-    of_look_alikes, of_groups = (outcome(made, NetworkMomentum(found_on=count), JUDGED) for count in (0, 4))
+    made = world(300, eras, replace(SPILLOVER_ALONE, spillover=spillover), seed=1)
+    of_look_alikes, of_groups = (outcome(made, NetworkMomentum(found_on=count), judged) for count in (0, 4))
     return of_look_alikes, of_groups
 
 
 def test_momentum_of_peer_groups_beats_that_of_look_alikes_where_returns_spill_over() -> None:
-    of_look_alikes, of_groups = momentum(0.3)
+    of_look_alikes, of_groups = momentum(0.3, eras=300, judged=100)
 
     gain, error = of_groups.over("own", of_look_alikes.corr["own"])
 
@@ -28,9 +24,9 @@ def test_momentum_of_peer_groups_beats_that_of_look_alikes_where_returns_spill_o
 
 
 def test_it_does_not_where_nothing_spills_over() -> None:
-    of_look_alikes, of_groups = momentum(0.0)
+    of_look_alikes, of_groups = momentum(0.0, eras=180, judged=60)
 
     gain, error = of_groups.over("own", of_look_alikes.corr["own"])
 
-    assert abs(gain) < 2.5 * error
-    assert of_groups.corr["network"].mean() == pytest.approx(0, abs=0.02)
+    assert gain < 2 * error
+    assert abs(of_groups.corr["network"].mean()) < 0.02
