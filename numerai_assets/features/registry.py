@@ -25,6 +25,7 @@ FITTED_BLOCKS: dict[str, str] = {
     "embeddings": "numerai_assets.features.factorisation:Embeddings",
     "mixing": "numerai_assets.features.mixing:FeatureMixing",
     "trajectory_mixer": "numerai_assets.features.trajectory_mixer:TrajectoryMixer",
+    "network_momentum": "numerai_assets.features.network_momentum:NetworkMomentum",
     # Gives no columns: it leaves a method those of its features that it selected.
     "selection": "numerai_assets.features.selection:FeatureSelection",
 }
