@@ -50,7 +50,9 @@ def payoffs_picture(
     left.plot(eras, path[0], color=_OTHER, linewidth=1.4, label="forecast, before it had resolved")
     left.set_title(f"{feature[:40]}, the best forecast", loc="left", fontsize=10)
     left.set_ylabel(f"correlation with {target}")
-    for name, colour, score in zip(("forecast", "trailing mean", "mean"), (_OTHER, _UNSEEN, _FITTED), earned, strict=True):
+    for name, colour, score in zip(
+        ("forecast", "trailing mean", "mean"), (_OTHER, _UNSEEN, _FITTED), earned, strict=True
+    ):
         mean = np.nanmean(score) if np.isfinite(score).any() else np.nan
         right.plot(eras, np.nancumsum(score), color=colour, label=f"{name}, {mean:+.4f} an era")
     right.set_title("paid to features weighed by payoffs, summed", loc="left", fontsize=10)

@@ -25,7 +25,7 @@ from numerai_assets.progress import Progress, silent
 Payoffs = NDArray[np.float64]
 
 # Windows fitted, and windows judged, below which their figures mean nothing.
-_LEAST_WINDOWS = 16
+_LEAST_WINDOWS = 8
 _SCALE, _NET, _ABOUT = "scale.npz", "net.npz", "about.json"
 
 

@@ -250,9 +250,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
             return feature_payoffs(panel.blocks[0], target)
         # The digests are of features alone: a target may have been published anew.
         paid_by = hashlib.blake2b(target.tobytes(), digest_size=16).digest()
-        return _KEPT.of(
-            (panel.digests, panel.feature_names, paid_by), lambda: feature_payoffs(panel.blocks[0], target)
-        )
+        return _KEPT.of((panel.digests, panel.feature_names, paid_by), lambda: feature_payoffs(panel.blocks[0], target))
 
     def _weights(self, fold: Fold, paid: Payoffs, gap: int) -> Payoffs:
         """(4, d) what a standard deviation of each feature is worth, by payoffs (length, d) up to `gap` eras before."""
