@@ -1,0 +1,110 @@
+"""Forecasters fitted on windows of one panel of series, the model with the least validation error kept."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from numerai_assets.errors import MethodError
+from numerai_assets.progress import Progress, silent
+
+# Windows forecast at once where nothing is learned.
+_WINDOWS = 256
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All windows of a run of steps: `length` steps that are known and the `horizon` that follow.
+
+    series: (steps, C) float32, oldest first. Raises MethodError when it is shorter than one window.
+    """
+
+    series: Tensor
+    length: int
+    horizon: int
+
+    def __post_init__(self) -> None:
+        if len(self) < 1:
+            raise MethodError(
+                f"windows of {self.length} + {self.horizon} steps: the series has {len(self.series)}, expected as many"
+            )
+
+    def __len__(self) -> int:
+        return len(self.series) - self.length - self.horizon + 1
+
+    def at(self, starts: NDArray[np.integer] | range) -> tuple[Tensor, Tensor]:
+        """(n, length, C) histories and (n, horizon, C) what followed, of the windows that begin at these steps."""
+        whole = self.series.unfold(0, self.length + self.horizon, 1)
+        some = whole[torch.as_tensor(np.asarray(starts))].transpose(1, 2)
+        return some[:, : self.length], some[:, self.length :]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean squared and mean absolute error over all windows, steps and channels."""
+
+    squared: float
+    absolute: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """Adam on the squared error. batch: windows a step. patience: epochs without a better validation error."""
+
+    epochs: int = 8
+    batch: int = 32
+    learning_rate: float = 1e-3
+    patience: int = 5
+
+
+def errors(forecast: Callable[[Tensor], Tensor], windows: Windows) -> Errors:
+    """Of forecasts (n, horizon, C) from histories (n, length, C)."""
+    squared = absolute = 0.0
+    with torch.no_grad():
+        for start in range(0, len(windows), _WINDOWS):
+            history, ahead = windows.at(range(start, min(start + _WINDOWS, len(windows))))
+            away = (forecast(history) - ahead).double()
+            squared += float(away.square().sum())
+            absolute += float(away.abs().sum())
+    cells = len(windows) * windows.horizon * windows.series.shape[1]
+    return Errors(squared / cells, absolute / cells)
+
+
+def fit_windows(
+    model: nn.Module, fitted: Windows, unseen: Windows, training: Training, *, seed: int, progress: Progress = silent
+) -> Sequence[Errors]:
+    """Fits the model in place and leaves it in evaluation, as it was when its error on `unseen` was least.
+
+    Returns the errors on `unseen`, epoch by epoch. The seed draws the order of windows; with a model whose dropout is
+    seeded too, the same fit comes out on the CPU with the same number of threads.
+    """
+    rng = np.random.default_rng(seed)
+    optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
+    curve: list[Errors] = []
+    best = copy.deepcopy(model.state_dict())
+    for epoch in range(training.epochs):
+        model.train()
+        order = rng.permutation(len(fitted))
+        for start in range(0, len(order), training.batch):
+            some = order[start : start + training.batch]
+            # One window has no statistics of a batch.
+            if len(some) == 1:
+                continue
+            history, ahead = fitted.at(some)
+            optimiser.zero_grad()
+            torch.autograd.backward(nn.functional.mse_loss(model(history), ahead))
+            optimiser.step()
+        model.eval()
+        curve.append(errors(model, unseen))
+        progress("epochs trained", epoch + 1, training.epochs)
+        least = int(np.argmin([each.squared for each in curve]))
+        if least == epoch:
+            best = copy.deepcopy(model.state_dict())
+        elif epoch - least >= training.patience:
+            break
+    model.load_state_dict(best)
+    return curve
