@@ -6,16 +6,15 @@ panel (TSMixer) against least squares on all fitted rows, a trailing mean of pay
 world only the constant is left, where nothing is to be gained over least squares and little may be lost.
 """
 
-import argparse
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import ttest_1samp
 
 from numerai_assets.eras import purge
 from numerai_assets.features.feature_payoffs import feature_payoffs
@@ -28,6 +27,7 @@ TRAILING = 26
 # Of the variance of payoffs: constant, season of 52 eras, season of 26, autoregressive.
 CHANGING, CONSTANT = (0.1, 0.25, 0.25, 0.4), (1.0, 0.0, 0.0, 0.0)
 _PERSISTENCE = 0.9
+_SEEDS = (0, 1)
 
 Array = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def payoffs_of(world: World, rng: np.random.Generator) -> Array:
         return np.asarray(np.sqrt(2) * np.cos(2 * np.pi * (era / eras + rng.random(shape))))
 
     drift = rng.normal(size=(world.eras, world.features))
-    for before, now in zip(drift[:-1], drift[1:], strict=True):
+    for before, now in itertools.pairwise(drift):
         now[:] = _PERSISTENCE * before + np.sqrt(1 - _PERSISTENCE**2) * now
     # Of the same size in every world, however the few constants fall.
     level = rng.permutation(np.linspace(-1, 1, world.features)) * np.sqrt(3)
@@ -127,7 +127,10 @@ def scored(world: World, seed: int, block: PayoffPanel) -> dict[str, Array]:
     block.fit(fitted, target=TARGET, seed=seed)
     coefficients = least_squares(fitted)
     measured = np.array(
-        [feature_payoffs(block, target) for block, target in zip(panel.blocks, panel.targets_of_block[TARGET], strict=True)]
+        [
+            feature_payoffs(block, target)
+            for block, target in zip(panel.blocks, panel.targets_of_block[TARGET], strict=True)
+        ]
     )
     found: dict[str, list[float]] = {}
     for era in world.judged:
@@ -142,3 +145,23 @@ def scored(world: World, seed: int, block: PayoffPanel) -> dict[str, Array]:
         for name, score in rows.items():
             found.setdefault(name, []).append(float(np.corrcoef(score, target)[0, 1]))
     return {name: np.array(values) for name, values in found.items()}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    worlds = {"payoffs move": World(), "payoffs stay": World(CONSTANT)}
+    print(
+        f"{'world':<14}{'score':<16}{'seed 0':>9}{'seed 1':>9}{'mean':>9}{'of oracle':>11}{'t over least squares':>22}"
+    )
+    for name, world in worlds.items():
+        found = [scored(world, seed, PayoffPanel(folds=1)) for seed in _SEEDS]
+        whole = {score: np.concatenate([one[score] for one in found]) for score in found[0]}
+        for score, values in whole.items():
+            means = "".join(f"{one[score].mean():>9.4f}" for one in found)
+            t = float(ttest_1samp(values - whole["least squares"], 0).statistic)
+            share = values.mean() / whole["oracle"].mean()
+            print(f"{name:<14}{score:<16}{means}{values.mean():>9.4f}{share:>11.2f}{t:>22.1f}")
+
+
+if __name__ == "__main__":
+    main()

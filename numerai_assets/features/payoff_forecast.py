@@ -92,8 +92,8 @@ class PayoffForecast:
         fitted, judged = split(starts, recipe)
         if min(len(fitted), len(judged)) < _LEAST_WINDOWS:
             raise FeatureError(
-                f"payoffs: {int(known.sum())} eras of which {len(starts)} runs of {recipe.span} follow each other, too "
-                f"few to fit and to judge on; {least_eras(recipe)} consecutive ones are enough"
+                f"payoffs: {int(known.sum())} eras make {len(starts)} windows of {recipe.span} consecutive ones, too few "
+                f"to fit and to judge on; {least_eras(recipe)} consecutive eras are enough"
             )
         mean, spread = _scale(paid[known & _reached(fitted, recipe.span, len(paid))])
         scaled = _scaled(paid, mean, spread)
@@ -196,9 +196,9 @@ def _trained(
 ) -> tuple[TSMixer, int]:
     """A net as it was when the error on the judged windows was least, and after how many epochs that was."""
     net = _net(recipe, scaled.shape[1], seed)
-    of = [ChosenWindows(scaled, recipe.length, recipe.horizon, starts) for starts in (fitted, judged)]
+    learned, unseen = (ChosenWindows(scaled, recipe.length, recipe.horizon, starts) for starts in (fitted, judged))
     training = Training(epochs=epochs, learning_rate=recipe.learning_rate, patience=epochs)
-    errors = fit_windows(net, *of, training, seed=seed, progress=progress)
+    errors = fit_windows(net, learned, unseen, training, seed=seed, progress=progress)
     return net, 1 + int(np.argmin([each.squared for each in errors]))
 
 

@@ -70,7 +70,7 @@ class Hindsight(NamedTuple):
         earned = np.divide((weights * returned).sum(axis=2), size, out=np.full(size.shape, np.nan), where=size > 0)
         away = weights[0] - weights[2]
         gained = (away * (returned[0] - weights[2])).sum(axis=0) / np.maximum(np.sqrt((away**2).sum(axis=0)), 1e-12)
-        feature = np.argmax(gained)
+        feature = np.asarray(gained.argmax())
         return cls(eras, earned, np.stack([expected[0, :, feature], paid[:, feature]]), feature)
 
 
@@ -131,12 +131,12 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         eras, saying how many would do.
         """
         eras = eras_to_fit(panel, target, 1, block=self.name)
+        self.target_, self.names_ = target, SCORES
         paid, known = _paid_in(panel.with_eras(eras), target, progress)
         runs = cut_into_runs(eras, self.folds)
-        kept = [known & self._kept(run, np.arange(len(known)) + eras[0], target) for run in runs]
+        kept = [known & self._kept(run, range(eras[0], eras[-1] + 1)) for run in runs]
         chosen = [most_reliable(paid[some], self.channels) for some in kept]
         used = np.unique(np.concatenate(chosen))
-        self.target_, self.names_ = target, SCORES
         self.feature_names_ = tuple(panel.feature_names[place] for place in used)
         recipe = self._recipe()
         self.folds_ = [
@@ -183,12 +183,9 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         for place, fold in enumerate(self.folds_):
             (folder / f"fold_{place}").mkdir()
             fold.forecast.save(folder / f"fold_{place}")
-        np.savez(
-            folder / _LEARNED,
-            correlations=self.correlations_,
-            **self.hindsight_._asdict(),
-            **{f"channels_{place}": fold.channels for place, fold in enumerate(self.folds_)},
-        )
+        arrays = {f"channels_{place}": fold.channels for place, fold in enumerate(self.folds_)}
+        arrays |= self.hindsight_._asdict() | {"correlations": self.correlations_}
+        np.savez(folder / _LEARNED, allow_pickle=False, **arrays)
         about = {
             "parameters": self.get_params(),
             "feature_names": self.feature_names_,
@@ -232,10 +229,10 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
             learning_rate=self.learning_rate,
         )
 
-    def _kept(self, run: Run, eras: NDArray[np.intp], target: str) -> NDArray[np.bool_]:
+    def _kept(self, run: Run, eras: range) -> NDArray[np.bool_]:
         """(E,) True for eras that may be fitted on by what speaks for the run."""
-        overlap = purge(horizon_of(target))
-        return np.array([self.folds == 1 or run.keeps(int(era), overlap) for era in eras])
+        overlap = purge(horizon_of(self.target_))
+        return np.array([self.folds == 1 or run.keeps(era, overlap) for era in eras])
 
     def _paid_at(self, era: int, history: History) -> Payoffs:
         """(d,) payoffs, in an earlier era, of the features read."""
@@ -272,7 +269,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
             ours = (at_hand + first >= fold.run.first) & (at_hand + first <= fold.run.last)
             if ours.any():
                 histories = paid[starts[ours][:, None] + np.arange(self.length)]
-                expected[np.ix_(range(3), at_hand[ours], fold.channels)] = _expected(fold, histories, lag)
+                expected[np.ix_(np.arange(3), at_hand[ours], fold.channels)] = _expected(fold, histories, lag)
         return Hindsight.of(first + np.arange(len(paid)), expected, paid)
 
 
