@@ -38,13 +38,15 @@ def block_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     found: list[dg.AssetsDefinition] = []
     for name in settings.active_blocks:
         if name not in BLOCKS:
-            read = reads_of(create_fitted_block(name, settings.features[name].parameters)).columns
+            learned = create_fitted_block(name, settings.features[name].parameters)
+            read = reads_of(learned).columns
             _check_are_on(name, read, settings)
+            _check_lags(name, learned, read, settings)
             found.append(fitted_block_asset(name, read))
             continue
         block = create_block(name, settings.features[name].parameters)
         _check_are_on(name, block.needs, settings)
-        _check_lags(name, block, settings)
+        _check_lags(name, block, block.needs, settings)
         found += [block_asset(name, block), live_block_asset(name, block)]
     return found
 
@@ -55,12 +57,12 @@ def _check_are_on(name: str, needs: Sequence[str], settings: Settings) -> None:
         raise FeatureError(f"features.{name}: needs {off[0]}; set [features.{off[0]}] on = true")
 
 
-def _check_lags(name: str, block: FeatureBlock, settings: Settings) -> None:
+def _check_lags(name: str, block: FeatureBlock | FittedBlock, needs: Sequence[str], settings: Settings) -> None:
     """Raises FeatureError for a block that would read look-alikes as those of other lags than they were searched at."""
-    ours = getattr(block, "lags", None)
-    for needed in block.needs:
-        theirs = getattr(create_block(needed, settings.features[needed].parameters), "lags", None)
-        if None not in (ours, theirs) and ours != theirs:
+    ours = tuple(getattr(block, "lags", ()))
+    for needed in needs:
+        theirs = tuple(getattr(create_block(needed, settings.features[needed].parameters), "lags", ()))
+        if ours and theirs and ours != theirs:
             raise FeatureError(f"features.{name}.parameters.lags: {ours}, but those of {needed} are {theirs}")
 
 

@@ -4,9 +4,7 @@ Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053); the nets are `methods.nn.mi
 features and some features of each, dealt out so that all are seen about equally often, and is trained on its own, with
 AdamW, to correlate with the target within eras. A step takes sampled rows of one era.
 
-Cross-fitting. Trees that learn from the same eras would see columns that know these eras' targets, trust them, and be
-wrong about every later era. So the fitted eras are cut into `folds` runs, and the columns of a run come from mixers that
-were fitted on the others, less the eras whose target overlaps the run's (`eras.purge`). Later eras get the mean of all.
+The columns of a fitted era come from mixers that did not see it (`cross_fitting`), in `folds` runs of eras.
 
 The columns are the mixers' predictions, not their hidden units: columns of two fits must mean the same, for trees learn
 from one and predict from the other. A prediction is what the loss asks for, so two fits agree on it as far as they have
@@ -15,10 +13,8 @@ Procrustes undoes, and what it aligns agrees even when nothing was learned. Meas
 units a mixer: two fits' predictions correlate 0.72, aligned units 0.48; with shuffled targets 0.02 and 0.33.
 """
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -30,6 +26,16 @@ from sklearn.base import BaseEstimator
 from numerai_assets.eras import horizon_of, purge
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.correlations import alike, mean_correlations, spread_evenly
+from numerai_assets.features.cross_fitting import (
+    Run,
+    cut_into_runs,
+    device_of,
+    fitted_eras,
+    how_alike,
+    known_eras,
+    speaking_folds,
+    standard_columns,
+)
 from numerai_assets.features.learned_plots import mixing_picture
 from numerai_assets.methods.nn.mixers import MixerBank, MixerShape, era_correlations
 from numerai_assets.progress import Progress, silent
@@ -40,18 +46,6 @@ _ABOUT = "about.json"
 _ROWS = 2048
 # Eras that the groups are found on, and that each point of the curve of unseen eras is a mean over.
 _GROUPING_ERAS, _WATCHED_ERAS = 8, 8
-
-
-@dataclass(frozen=True)
-class Run:
-    """Eras first..last, one fold's; the eras it was fitted without are those up to `overlap` from it on either side."""
-
-    first: int
-    last: int
-
-    def keeps(self, era: int, overlap: int) -> bool:
-        """True when mixers that speak for this run may be fitted on `era`."""
-        return era < self.first - overlap or era > self.last + overlap
 
 
 class FeatureMixing(BaseEstimator):  # type: ignore[misc]
@@ -106,9 +100,9 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         """Fits `folds` banks; features (d, n) int8 an era, rows without the target left out. Same seed, same columns
         on the CPU with the same number of threads. Raises FeatureError when a fold has no era to be fitted on, when a
         group has fewer than `channels` features, and for a device that is not there."""
-        known = _known(panel, target)
-        runs = cut_into_runs(known.eras, self.folds)
-        fitted = _fitted_eras(known.eras, runs, purge(horizon_of(target)))
+        known = known_eras(panel, target, block=self.name)
+        runs = cut_into_runs(known.eras, self.folds, block=self.name)
+        fitted = fitted_eras(known.eras, runs, purge(horizon_of(target)), block=self.name)
         groups = self._groups(known)
         rng = np.random.default_rng([seed, 0])
         dealt = dealt_features(groups, self.mixers, self.tokens, self.channels, rng)
@@ -128,7 +122,10 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
             self.banks_.append(bank)
             curves.append(curve)
         self.curves_ = np.asarray(curves, np.float32)
-        self.correlations_, self.agreement_ = self._how_alike(seen)
+        some = [seen.blocks[position] for position in spread_evenly(len(seen.eras), _WATCHED_ERAS)]
+        self.correlations_, self.agreement_ = how_alike(
+            np.stack([standard_columns(self._predictions(bank, levels)) for bank in self.banks_]) for levels in some
+        )
         return self
 
     def transform(self, panel: EraPanel) -> NDArray[np.float16]:
@@ -139,12 +136,10 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         """
         if len(panel.eras) != 1:
             raise FeatureError(f"{self.name}: one era at a time, found {len(panel.eras)}")
-        era = panel.eras[0]
-        fold = next((fold for fold, run in enumerate(self.runs_) if era <= run.last), None)
-        banks = self.banks_ if fold is None else [self.banks_[fold]]
+        banks = [self.banks_[fold] for fold in speaking_folds(self.runs_, panel.eras[0])]
         levels = panel.with_features(self.feature_names_).blocks[0]
-        means = np.mean([_standardised(self._predictions(bank, levels)) for bank in banks], axis=0)
-        return _standardised(means).astype(np.float16)
+        means = np.mean([standard_columns(self._predictions(bank, levels)) for bank in banks], axis=0)
+        return standard_columns(means).astype(np.float16)
 
     def save(self, folder: Path) -> None:
         """Writes a .npy file for each array of the banks, the folds' stacked, and about.json."""
@@ -189,7 +184,7 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
 
     def _bank(self, generator: torch.Generator | None) -> MixerBank:
         shape = MixerShape(self.mixers, self.tokens, self.channels, self.width, self.hidden, self.blocks, self.units)
-        return MixerBank(shape, generator=generator).to(_device(self.device))
+        return MixerBank(shape, generator=generator).to(device_of(self.device, block=self.name))
 
     def _fit_bank(
         self, panel: EraPanel, unseen: EraPanel | None, seed: list[int], progress: Progress
@@ -222,11 +217,15 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         aims = panel.targets_of_block[self.target_][position]
         known = np.flatnonzero(~np.isnan(aims))
         some = rng.permutation(known)[: self.rows]
-        return self._inputs(panel.blocks[position][:, some]), torch.from_numpy(aims[some]).to(_device(self.device))
+        return self._inputs(panel.blocks[position][:, some]), torch.from_numpy(aims[some]).to(
+            device_of(self.device, block=self.name)
+        )
 
     def _inputs(self, levels: NDArray[np.int8]) -> torch.Tensor:
         """(M, g, c, n) float32 in -1..1 of features (k, n) int8, 0 where missing."""
-        cells = torch.from_numpy(np.where(levels == MISSING, np.int8(2), levels)).to(_device(self.device))
+        cells = torch.from_numpy(np.where(levels == MISSING, np.int8(2), levels)).to(
+            device_of(self.device, block=self.name)
+        )
         scaled = cells.to(torch.float32).sub_(2).div_(2)
         return scaled[torch.from_numpy(self.members_).to(scaled.device)]
 
@@ -254,28 +253,6 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
                 )
             ]
         return float(np.mean(found))
-
-    def _how_alike(self, panel: EraPanel) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(M, M) mean correlation of the columns within eras; (M,) that of the same column of two folds, NaN for one."""
-        between, agreed = [], []
-        for position in spread_evenly(len(panel.eras), _WATCHED_ERAS):
-            levels = panel.blocks[position]
-            of_folds = np.stack([_standardised(self._predictions(bank, levels)) for bank in self.banks_])
-            rows = levels.shape[1]
-            between.append(np.mean([columns @ columns.T / rows for columns in of_folds], axis=0))
-            pairs = [(a * b).mean(axis=1) for a, b in itertools.combinations(of_folds, 2)]
-            agreed.append(np.mean(pairs, axis=0) if pairs else np.full(self.mixers, np.nan))
-        return np.mean(between, axis=0).astype(np.float32), np.mean(agreed, axis=0).astype(np.float32)
-
-
-def cut_into_runs(eras: Sequence[int], folds: int) -> list[Run]:
-    """`folds` runs of even length of ascending eras; an era between two runs belongs to the later one."""
-    if not 1 <= folds <= len(eras):
-        raise FeatureError(f"{FeatureMixing.name}: {folds} folds of {len(eras)} eras with a known target")
-    parts = np.array_split(np.asarray(eras), folds)
-    lasts = [int(part[-1]) for part in parts]
-    firsts = [int(eras[0]), *(last + 1 for last in lasts[:-1])]
-    return [Run(first, last) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def dealt_features(
@@ -310,47 +287,3 @@ def _deal(cards: NDArray[np.intp], hands: int, size: int, rng: np.random.Generat
             taken += more
         hand[:] = sorted(taken)
     return dealt
-
-
-def _known(panel: EraPanel, target: str) -> EraPanel:
-    """The eras that have the target in at least one row. Raises FeatureError when none does."""
-    panel.target(target)
-    eras = [
-        era
-        for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True)
-        if not np.isnan(values).all()
-    ]
-    if not eras:
-        raise FeatureError(f"{FeatureMixing.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-    return panel.with_eras(eras)
-
-
-def _fitted_eras(eras: Sequence[int], runs: Sequence[Run], overlap: int) -> list[list[int]]:
-    """For each run the eras that its mixers are fitted on; all eras when there is but one run."""
-    if len(runs) == 1:
-        return [list(eras)]
-    fitted = [[era for era in eras if run.keeps(era, overlap)] for run in runs]
-    for run, kept in zip(runs, fitted, strict=True):
-        if not kept:
-            raise FeatureError(
-                f"{FeatureMixing.name}: nothing to fit the mixers of eras {run.first}..{run.last} on: every other era with a "
-                f"known target lies within {overlap} eras of these; give more eras or fewer folds than {len(runs)}"
-            )
-    return fitted
-
-
-def _standardised(columns: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(k, n) float32, mean 0 and standard deviation 1 of each row of it; 0 where that is constant."""
-    away = columns - columns.mean(axis=1, keepdims=True, dtype=np.float64)
-    spread = away.std(axis=1, keepdims=True)
-    # Rounding alone makes a constant's spread a little more than 0.
-    varies = spread > 1e-6 * np.abs(columns).max(axis=1, keepdims=True, initial=0)
-    return np.asarray(np.divide(away, spread, out=np.zeros(away.shape), where=varies), np.float32)
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("cpu", "cuda"):
-        raise FeatureError(f"{FeatureMixing.name}: device {name!r}: expected 'cpu' or 'cuda'")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FeatureError(f"{FeatureMixing.name}: device 'cuda': there is none here; 'cpu' serves too")
-    return torch.device(name)

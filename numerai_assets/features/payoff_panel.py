@@ -6,7 +6,7 @@ hand; a row's score is the sum of its standardised features times their forecast
 apart: the same with forecasts decorrelated by the features' correlations, as ridge regression does, and the scores that
 the mean payoffs of the window and of the fitted eras give.
 
-Cross-fitting, as in `mixing`: the fitted eras are cut into runs, and whatever was learned of payoffs that speaks for a run
+Cross-fitting (`cross_fitting`): the fitted eras are cut into runs, and whatever was learned of payoffs that speaks for a run
 (channels, means, nets and how far they are believed) is learned of the others, less those whose target overlaps the
 run's. A net forecasts from the payoffs that had resolved at the era at hand, be they of the run or not, as it will live.
 Later eras get the mean of all folds' forecasts.
@@ -26,12 +26,12 @@ from sklearn.base import BaseEstimator
 from numerai_assets.eras import era_label, horizon_of, purge, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.correlations import mean_correlations
+from numerai_assets.features.cross_fitting import Run, cut_into_runs, fitted_eras, speaking_folds
 from numerai_assets.features.feature_payoffs import feature_payoffs
 from numerai_assets.features.fitting import eras_to_fit
 from numerai_assets.features.kept import Kept
 from numerai_assets.features.learned_plots import payoffs_picture
 from numerai_assets.features.levels import level_counts, looked_up, z_table
-from numerai_assets.features.mixing import Run, cut_into_runs
 from numerai_assets.features.payoff_forecast import PayoffForecast, Payoffs, Recipe, windows
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.history import History, Reads
@@ -132,9 +132,10 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         """
         eras = eras_to_fit(panel, target, 1, block=self.name)
         self.target_, self.names_ = target, SCORES
-        paid, known = _paid_in(panel.with_eras(eras), target, progress)
-        runs = cut_into_runs(eras, self.folds)
-        kept = [known & self._kept(run, range(eras[0], eras[-1] + 1)) for run in runs]
+        paid, calendar = _paid_in(panel.with_eras(eras), target, progress), np.arange(eras[0], eras[-1] + 1)
+        runs = cut_into_runs(eras, self.folds, block=self.name)
+        fitted = fitted_eras(eras, runs, purge(horizon_of(target)), block=self.name)
+        kept = [np.isin(calendar, some) for some in fitted]
         chosen = [most_reliable(paid[some], self.channels) for some in kept]
         used = np.unique(np.concatenate(chosen))
         self.feature_names_ = tuple(panel.feature_names[place] for place in used)
@@ -150,7 +151,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         self.correlations_ = mean_correlations(
             panel.with_eras(eras).with_features(self.feature_names_), _CORRELATED_ERAS
         ).astype(np.float64)
-        self.hindsight_ = self._looked_back(paid[:, used], known, eras[0])
+        self.hindsight_ = self._looked_back(paid[:, used], np.isin(calendar, eras), eras[0])
         return self
 
     def transform(self, panel: EraPanel) -> NDArray[np.float16]:
@@ -174,8 +175,8 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         if not history.holds(earlier[0]):
             return np.full((len(SCORES), panel.rows), np.nan, np.float16)
         paid = np.array([self._paid_at(one, history) for one in earlier])
-        speaks = [fold for fold in self.folds_ if era <= fold.run.last][:1] or self.folds_
-        weights = np.mean([self._weights(fold, paid, gap) for fold in speaks], axis=0)
+        speaking = speaking_folds([fold.run for fold in self.folds_], era)
+        weights = np.mean([self._weights(self.folds_[fold], paid, gap) for fold in speaking], axis=0)
         return scores(panel.with_features(self.feature_names_).blocks[0], weights).astype(np.float16)
 
     def save(self, folder: Path) -> None:
@@ -228,11 +229,6 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-
-    def _kept(self, run: Run, eras: range) -> NDArray[np.bool_]:
-        """(E,) True for eras that may be fitted on by what speaks for the run."""
-        overlap = purge(horizon_of(self.target_))
-        return np.array([self.folds == 1 or run.keeps(era, overlap) for era in eras])
 
     def _paid_at(self, era: int, history: History) -> Payoffs:
         """(d,) payoffs, in an earlier era, of the features read."""
@@ -306,15 +302,13 @@ def _expected(fold: Fold, histories: Payoffs, gap: int) -> Payoffs:
     return np.stack([forecast, trailing, np.broadcast_to(static, forecast.shape)])
 
 
-def _paid_in(panel: EraPanel, target: str, progress: Progress) -> tuple[Payoffs, NDArray[np.bool_]]:
-    """(E, d) payoffs and (E,) whether the panel has the era, of the eras from its first to its last."""
+def _paid_in(panel: EraPanel, target: str, progress: Progress) -> Payoffs:
+    """(E, d) payoffs of all eras from the panel's first to its last, NaN where it has none."""
     paid = np.full((panel.eras[-1] - panel.eras[0] + 1, len(panel.feature_names)), np.nan)
-    known = np.zeros(len(paid), bool)
     for done, one in enumerate(panel.each_era()):
-        place = one.eras[0] - panel.eras[0]
-        paid[place], known[place] = feature_payoffs(one.blocks[0], one.target(target)), True
+        paid[one.eras[0] - panel.eras[0]] = feature_payoffs(one.blocks[0], one.target(target))
         progress("eras' payoffs", done + 1, len(panel.eras))
-    return paid, known
+    return paid
 
 
 def _horizon(target: str) -> int:

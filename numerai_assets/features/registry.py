@@ -24,6 +24,7 @@ FITTED_BLOCKS: dict[str, str] = {
     "interactions": "numerai_assets.features.interactions:Interactions",
     "embeddings": "numerai_assets.features.factorisation:Embeddings",
     "mixing": "numerai_assets.features.mixing:FeatureMixing",
+    "trajectory_mixer": "numerai_assets.features.trajectory_mixer:TrajectoryMixer",
     "payoff_panel": "numerai_assets.features.payoff_panel:PayoffPanel",
     # Gives no columns: it leaves a method those of its features that it selected.
     "selection": "numerai_assets.features.selection:FeatureSelection",

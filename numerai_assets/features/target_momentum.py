@@ -22,12 +22,16 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.momentum_indicators import Series, macd, prices, rsi, scaled_return, stochastic
 from numerai_assets.features.pictures import COLOURS, png, side_by_side
-from numerai_assets.features.sampled_paths import LOOK_ALIKES, check_lags, check_positions, held, look_alikes_of
+from numerai_assets.features.sampled_paths import (
+    LOOK_ALIKES,
+    centred_target,
+    check_lags,
+    check_positions,
+    held,
+    look_alikes_of,
+)
 from numerai_assets.features.trajectories import LAGS
 from numerai_assets.store.panel import EraPanel
-
-_CENTRE = np.float32(0.5)
-"""Every target lies in 0..1 and is symmetric about this in every era."""
 
 _WEEKDAYS_IN_ERA = 5
 
@@ -163,7 +167,7 @@ class TargetMomentum:
             known = [target for target in self.targets if history.has_resolved(era, target)]
             if not known or not history.holds(era):
                 continue
-            values = np.stack([_centred(history.target(era, target), target, era, history.era) for target in known])
+            values = np.stack([centred_target(history, era, target) for target in known])
             check_positions(alikes, position, era, values.shape[1])
             for target, mean in zip(known, alikes.mean(position, values, weights), strict=True):
                 samples[target][position] = mean
@@ -188,12 +192,3 @@ class TargetMomentum:
                 *stochastic(price, self.oscillator, self.smooth),
             ]
         return found
-
-
-def _centred(values: NDArray[np.float32], target: str, era: int, at_hand: int) -> NDArray[np.float32]:
-    if np.isnan(values).all():
-        raise FeatureError(
-            f"{target} of era {era_label(era)} has no value, though it had resolved by era {era_label(at_hand)}; "
-            "bring the store's targets up to date and compute the era again"
-        )
-    return values - _CENTRE

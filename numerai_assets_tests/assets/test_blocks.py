@@ -293,13 +293,12 @@ def test_a_block_whose_need_is_off_is_refused(tmp_path: Path) -> None:
         block_assets(settings(tmp_path, payoff={}))
 
 
-def test_look_alikes_that_would_be_read_at_other_lags_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        FeatureError, match=r"features.trajectory_changes.parameters.lags: .*, but those of look_alikes"
-    ):
-        block_assets(settings(tmp_path, look_alikes={"lags": (1, 2)}, trajectory_changes={}))
+@pytest.mark.parametrize(("reader", "assets"), [("trajectory_changes", 4), ("trajectory_mixer", 3)])
+def test_look_alikes_that_would_be_read_at_other_lags_are_refused(tmp_path: Path, reader: str, assets: int) -> None:
+    with pytest.raises(FeatureError, match=rf"features.{reader}.parameters.lags: .*, but those of look_alikes"):
+        block_assets(settings(tmp_path, look_alikes={"lags": (1, 2)}, **{reader: {}}))
 
-    assert len(block_assets(settings(tmp_path, look_alikes={}, trajectory_changes={}))) == 4
+    assert len(block_assets(settings(tmp_path, look_alikes={}, **{reader: {}}))) == assets
 
 
 def test_a_block_that_fails_on_live_rows_warns_and_stops_nothing_else(workspace: Workspace) -> None:

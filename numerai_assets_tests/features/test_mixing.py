@@ -18,7 +18,8 @@ from sklearn.base import clone
 from numerai_assets.eras import purge
 from numerai_assets.errors import FeatureError, StoreError
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.features.mixing import FeatureMixing, Run, cut_into_runs, dealt_features
+from numerai_assets.features.cross_fitting import Run, cut_into_runs
+from numerai_assets.features.mixing import FeatureMixing, dealt_features
 from numerai_assets.store.panel import EraPanel
 from numerai_assets_tests.features.planted import TARGET, interactions
 
@@ -120,26 +121,10 @@ def test_two_folds_agree_on_predictions_as_far_as_they_learned_and_on_aligned_un
     assert agreements[True][0] < 0.1 < agreements[True][1]
 
 
-@given(
-    eras=st.lists(st.integers(1, 300), min_size=2, max_size=40, unique=True).map(sorted),
-    folds=st.integers(2, 5),
-    overlap=st.sampled_from([8, 16]),
-)
-@LAWFUL
-def test_no_run_speaks_from_eras_whose_targets_overlap_its_own(eras: list[int], folds: int, overlap: int) -> None:
-    runs = cut_into_runs(eras, min(folds, len(eras)))
-
-    assert [sum(run.first <= era <= run.last for run in runs) for era in eras] == [1] * len(eras)
-    for run in runs:
-        kept = [era for era in eras if run.keeps(era, overlap)]
-        for judged in range(run.first, run.last + 1):
-            assert all(abs(judged - era) > overlap for era in kept)
-
-
 def test_an_era_s_columns_do_not_depend_on_its_own_or_its_neighbours_targets() -> None:
     panel = interactions(list(range(1, 60)))
     other = interactions(list(range(1, 60)), shuffled=True)
-    (last,) = [run for run in cut_into_runs(panel.eras, 2) if run.last == 59]
+    (last,) = [run for run in cut_into_runs(panel.eras, 2, block="mixing") if run.last == 59]
     changed = [
         theirs if era >= last.first - purge(20) else ours
         for era, ours, theirs in zip(

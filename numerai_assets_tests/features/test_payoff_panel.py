@@ -69,7 +69,7 @@ def altered(
 
 def test_forecasts_of_payoffs_beat_their_mean_where_payoffs_move() -> None:
     """C6, small; benchmarks/payoff_world.py has the whole."""
-    world = World(rows=500, eras=760, fitted=600)
+    world = World(eras=760, fitted=600)
     found = [scored(world, seed, PayoffPanel(folds=1, epochs=20)) for seed in (0, 1)]
 
     forecast, least_squares, oracle = (

@@ -250,7 +250,8 @@ def _mlp(inputs: int, hidden: int, outputs: int, dropout: float, generator: torc
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
     """Begins as Keras' Dense does: Glorot's uniform weights, no bias."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    # Without a place to lie in, nothing is drawn from torch's own generator.
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -1,7 +1,6 @@
 """TSMixer mixes over time and over channels, each on its own, and contains the temporal linear model."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.nn.states import load_state, save_state
 from numerai_assets.methods.nn.tsmixer import RevIN, TSMixer, TSMixerExt
 
 LENGTH, CHANNELS, HORIZON = 10, 4, 3
@@ -182,28 +180,3 @@ def test_outputs_are_what_the_heads_of_their_steps_make_of_the_representation() 
 
     assert (outputs[:, 1] == 5).all()
     torch.testing.assert_close(outputs[:, 0], inside[:, 0] @ model.head_weight[0].T + model.head_bias[0])
-
-
-@pytest.mark.parametrize("make", [mixer, extended])
-def test_weights_and_statistics_come_back_from_a_file_without_pickle(
-    tmp_path: Path, make: Callable[[int], torch.nn.Module]
-) -> None:
-    model, other = make(0), make(1)
-    inputs = (drawn(5, LENGTH, CHANNELS),) if make is mixer else given_to_extended()
-    model(*inputs)
-
-    save_state(model, tmp_path / "weights.npz")
-    load_state(other, tmp_path / "weights.npz")
-
-    assert torch.equal(other.eval()(*inputs), model.eval()(*inputs))
-
-
-def test_the_state_of_another_module_is_refused(tmp_path: Path) -> None:
-    save_state(mixer(), tmp_path / "weights.npz")
-
-    with pytest.raises(MethodError, match=r"blocks\.2\.mix.* is not in the module"):
-        load_state(mixer(blocks=1), tmp_path / "weights.npz")
-    with pytest.raises(MethodError, match=r"blocks\.4\.mix.* is not in the file"):
-        load_state(mixer(blocks=3), tmp_path / "weights.npz")
-    with pytest.raises(MethodError, match=r"is \(6, 4\), expected \(9, 4\)"):
-        load_state(mixer(hidden=9), tmp_path / "weights.npz")
