@@ -1,7 +1,7 @@
 """Forecasting what features pay in a world whose payoffs are known: `python -m benchmarks.payoff_world`, two CPU minutes.
 
 Each of 24 independent features pays a constant, two seasons (52 and 26 eras) and an autoregressive part (0.9 from one era
-to the next), each of its own phase and size; the target resolves five eras later. Scores of later eras by the payoff
+to the next), in a phase of its own; the target resolves five eras later. Scores of later eras by the payoff
 panel (TSMixer) against least squares on all fitted rows, a trailing mean of payoffs, and the true payoffs. In the second
 world only the constant is left, where nothing is to be gained over least squares and little may be lost.
 """
@@ -9,20 +9,20 @@ world only the constant is left, where nothing is to be gained over least square
 import hashlib
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
-from numerai_assets.eras import purge
+from numerai_assets.eras import purge, resolve_lag
 from numerai_assets.features.feature_payoffs import feature_payoffs
 from numerai_assets.features.payoff_panel import SCORES, PayoffPanel
-from numerai_assets.store.history import History
+from numerai_assets.store.history import Columns, History
 from numerai_assets.store.panel import EraPanel
 
-TARGET, LAG = "target_ender_20", 5
+TARGET, LAG = "target_ender_20", resolve_lag(20)
 TRAILING = 26
 # Of the variance of payoffs: constant, season of 52 eras, season of 26, autoregressive.
 CHANGING, CONSTANT = (0.1, 0.25, 0.25, 0.4), (1.0, 0.0, 0.0, 0.0)
@@ -34,14 +34,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class World:
-    """Eras 1..eras, of which 1..fitted are fitted. oracle: correlation of the best score with the target, about."""
+    """Eras 1..eras, of which 1..fitted are fitted. strength: of an era's payoffs, about, the root of their squares' sum.
+
+    A strength of 0.081 leaves the true payoffs a correlation of 0.074: payoffs vary, and the target has five bins.
+    """
 
     shares: tuple[float, float, float, float] = CHANGING
     features: int = 24
     rows: int = 1000
     eras: int = 1000
     fitted: int = 760
-    oracle: float = 0.074
+    strength: float = 0.081
 
     @property
     def judged(self) -> range:
@@ -71,8 +74,7 @@ def payoffs_of(world: World, rng: np.random.Generator) -> Array:
     # Of the same size in every world, however the few constants fall.
     level = rng.permutation(np.linspace(-1, 1, world.features)) * np.sqrt(3)
     parts = constant * level + long * season(52) + short * season(26) + moving * drift
-    # Five bins keep 0.95 of the correlation.
-    return np.asarray(parts * world.oracle / 0.95 / np.sqrt(world.features))
+    return np.asarray(parts * world.strength / np.sqrt(world.features))
 
 
 def made(world: World, seed: int) -> Made:
@@ -95,18 +97,16 @@ def made(world: World, seed: int) -> Made:
         {TARGET: tuple(targets)},
         tuple(hashlib.sha256(block.tobytes()).hexdigest() for block in blocks),
     )
-    return Made(remembering(panel, 10**6), payoffs)
+    return Made(remembering(panel), payoffs)
 
 
-def remembering(panel: EraPanel, look_back: int) -> EraPanel:
-    """The panel with a history that holds its own eras."""
+def remembering(panel: EraPanel) -> EraPanel:
+    """The panel with a history that holds all its own eras."""
     eras = {one.eras[0]: one for one in panel.each_era()}
-
-    def read_columns(block: str) -> Any:
-        raise KeyError(block)
+    columns: dict[str, Columns] = {}
 
     def history_of(era: int) -> History:
-        return History(era, panel.eras[0], look_back, (TARGET,), {}, eras.__getitem__, read_columns)
+        return History(era, panel.eras[0], len(eras), (TARGET,), {}, eras.__getitem__, columns.__getitem__)
 
     return replace(panel, history_of=history_of)
 
@@ -128,8 +128,8 @@ def scored(world: World, seed: int, block: PayoffPanel) -> dict[str, Array]:
     coefficients = least_squares(fitted)
     measured = np.array(
         [
-            feature_payoffs(block, target)
-            for block, target in zip(panel.blocks, panel.targets_of_block[TARGET], strict=True)
+            feature_payoffs(levels, target)
+            for levels, target in zip(panel.blocks, panel.targets_of_block[TARGET], strict=True)
         ]
     )
     found: dict[str, list[float]] = {}

@@ -18,7 +18,6 @@ from numerai_assets.store.history import Reads
 from numerai_assets.store.panel import EraPanel
 
 WORLD = World(features=6, rows=60, eras=270, fitted=250)
-REMEMBERED = 10**6
 
 
 @pytest.fixture(autouse=True)
@@ -62,15 +61,14 @@ def altered(
             blocks=tuple(block for block, _ in changed),
             targets_of_block={TARGET: tuple(target for _, target in changed)},
             digests=(),
-        ),
-        REMEMBERED,
+        )
     )
 
 
 def test_forecasts_of_payoffs_beat_their_mean_where_payoffs_move() -> None:
     """C6, small; benchmarks/payoff_world.py has the whole."""
-    world = World(eras=760, fitted=600)
-    found = [scored(world, seed, PayoffPanel(folds=1, epochs=20)) for seed in (0, 1)]
+    world = World(eras=740, fitted=600)
+    found = [scored(world, seed, PayoffPanel(folds=1, epochs=15)) for seed in (0, 1)]
 
     forecast, least_squares, oracle = (
         np.concatenate([one[name] for one in found]) for name in ("forecast", "least squares", "oracle")
