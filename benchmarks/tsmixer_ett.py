@@ -2,8 +2,9 @@
 
     python -m benchmarks.tsmixer_ett --data ETTh1.csv
 
-Any file with a column of dates and numeric channels will do. Scales are those of the train rows. ETT files are split into
-12, 4 and 4 months of 30 days, whatever their step; others in the same proportion by rows. The test windows are looked at
+Any file will do that has a header, a column `date` and numeric channels, or nothing but numbers. Scales are those of the
+train rows. ETT files are split into 12, 4 and 4 months of 30 days, by their name of hours (ETTh) or quarters of an hour
+(ETTm); others in the same proportion by rows. The test windows are looked at
 once, with the epoch that was best on the validation windows. For files whose figures are known the run fails when they
 are not met. Without --data: ETTh1.csv in NUMERAI_ASSETS_SHARED_DATA, or in shared/data beside the checkout.
 """
@@ -24,7 +25,7 @@ from numerai_assets.methods.nn.tsmixer import TSMixer
 from numerai_assets.methods.nn.windows import Errors, Training, Windows, errors, fit_windows
 
 _MONTHS = (12, 4, 4)
-_MONTH = np.timedelta64(30, "D")
+_ROWS_OF_MONTH = {"ETTh": 30 * 24, "ETTm": 30 * 24 * 4}
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,12 @@ class Split:
 
 def split_of(path: Path, length: int, horizon: int) -> Split:
     """The windows of a file; those of a part look back into the one before it, and forecast only their own."""
-    table = pd.read_csv(path, parse_dates=[0])
-    values = table.iloc[:, 1:].to_numpy(np.float64)
-    months = np.cumsum(_MONTHS)
-    if path.stem.startswith("ETT"):
-        first, second = table.iloc[:2, 0].to_numpy("datetime64[s]")
-        edges = [int(month * (_MONTH // (second - first))) for month in months]
-    else:
-        edges = [int(len(values) * month / months[-1]) for month in months]
+    with path.open(encoding="utf-8") as file:
+        is_dated = file.readline().startswith("date,")
+    table = pd.read_csv(path).iloc[:, 1:] if is_dated else pd.read_csv(path, header=None)
+    values = table.to_numpy(np.float64)
+    rows = _ROWS_OF_MONTH.get(path.stem[:4], len(values) / sum(_MONTHS))
+    edges = [int(months * rows) for months in np.cumsum(_MONTHS)]
     train = values[: edges[0]]
     series = torch.from_numpy(((values - train.mean(axis=0)) / train.std(axis=0)).astype(np.float32))
     begins = [0, *(edge - length for edge in edges[:-1])]

@@ -177,6 +177,10 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         """A PNG: correlation with the target as training went on, in fitted and in unseen eras; that of the columns."""
         return mixing_picture(self.curves_, self.correlations_, self.agreement_, self.target_)
 
+    @property
+    def _device(self) -> torch.device:
+        return device_of(self.device, block=self.name)
+
     def _groups(self, panel: EraPanel) -> list[NDArray[np.intp]]:
         if self.groups is None:
             return alike(mean_correlations(panel, _GROUPING_ERAS), self.tokens)
@@ -184,7 +188,7 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
 
     def _bank(self, generator: torch.Generator | None) -> MixerBank:
         shape = MixerShape(self.mixers, self.tokens, self.channels, self.width, self.hidden, self.blocks, self.units)
-        return MixerBank(shape, generator=generator).to(device_of(self.device, block=self.name))
+        return MixerBank(shape, generator=generator).to(self._device)
 
     def _fit_bank(
         self, panel: EraPanel, unseen: EraPanel | None, seed: list[int], progress: Progress
@@ -217,15 +221,11 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         aims = panel.targets_of_block[self.target_][position]
         known = np.flatnonzero(~np.isnan(aims))
         some = rng.permutation(known)[: self.rows]
-        return self._inputs(panel.blocks[position][:, some]), torch.from_numpy(aims[some]).to(
-            device_of(self.device, block=self.name)
-        )
+        return self._inputs(panel.blocks[position][:, some]), torch.from_numpy(aims[some]).to(self._device)
 
     def _inputs(self, levels: NDArray[np.int8]) -> torch.Tensor:
         """(M, g, c, n) float32 in -1..1 of features (k, n) int8, 0 where missing."""
-        cells = torch.from_numpy(np.where(levels == MISSING, np.int8(2), levels)).to(
-            device_of(self.device, block=self.name)
-        )
+        cells = torch.from_numpy(np.where(levels == MISSING, np.int8(2), levels)).to(self._device)
         scaled = cells.to(torch.float32).sub_(2).div_(2)
         return scaled[torch.from_numpy(self.members_).to(scaled.device)]
 

@@ -208,6 +208,10 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
         """A PNG: correlation with the target as training went on, in fitted and in unseen eras; that of the columns."""
         return mixing_picture(self.curves_, self.correlations_, self.agreement_, self.target_)
 
+    @property
+    def _device(self) -> torch.device:
+        return device_of(self.device, block=self.name)
+
     def _check(self) -> None:
         check_lags(tuple(self.lags))
         for target in self.targets:
@@ -238,7 +242,7 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
             )
             for _ in range(self.mixers)
         ]
-        return nn.ModuleList(nets).to(device_of(self.device, block=self.name))
+        return nn.ModuleList(nets).to(self._device)
 
     def _fit_bank(
         self, fitted: Sequence[_Era], unseen: Sequence[_Era], seed: list[int], progress: Progress
@@ -290,11 +294,10 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
 
     def _predicted(self, bank: nn.ModuleList, inputs: TrajectoryInputs, rows: NDArray[np.intp]) -> Tensor:
         """(M, rows) of some rows."""
-        device = device_of(self.device, block=self.name)
-        history = torch.from_numpy(inputs.history[rows]).to(device, torch.float32)
-        future = torch.from_numpy(inputs.now[rows]).to(device, torch.float32)[:, None].expand(-1, self.steps, -1)
+        history = torch.from_numpy(inputs.history[rows]).to(self._device, torch.float32)
+        future = torch.from_numpy(inputs.now[rows]).to(self._device, torch.float32)[:, None].expand(-1, self.steps, -1)
         market = (inputs.market - self.market_mean_) / self.market_spread_
-        static = torch.from_numpy(market).to(device).expand(len(rows), -1)
+        static = torch.from_numpy(market).to(self._device).expand(len(rows), -1)
         return torch.stack([net(history, future, static).mean(dim=(1, 2)) for net in bank])
 
 

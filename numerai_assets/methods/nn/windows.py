@@ -28,7 +28,7 @@ class Windows:
     horizon: int
 
     def __post_init__(self) -> None:
-        if len(self) < 1:
+        if len(self.series) < self.length + self.horizon:
             raise MethodError(
                 f"windows of {self.length} + {self.horizon} steps: the series has {len(self.series)}, expected as many"
             )
@@ -80,7 +80,8 @@ def fit_windows(
     """Fits the model in place and leaves it in evaluation, as it was when its error on `unseen` was least.
 
     Returns the errors on `unseen`, epoch by epoch. The seed draws the order of windows; with a model whose dropout is
-    seeded too, the same fit comes out on the CPU with the same number of threads.
+    seeded too, the same fit comes out on the CPU with the same number of threads. Raises MethodError when an error is not
+    finite.
     """
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
@@ -100,6 +101,11 @@ def fit_windows(
             optimiser.step()
         model.eval()
         curve.append(errors(model, unseen))
+        if not np.isfinite(curve[-1].squared):
+            raise MethodError(
+                f"windows: the error on unseen windows is {curve[-1].squared} after epoch {epoch + 1}, expected a number; "
+                f"the series holds none somewhere, or the learning rate {training.learning_rate:g} is too high"
+            )
         progress("epochs trained", epoch + 1, training.epochs)
         least = int(np.argmin([each.squared for each in curve]))
         if least == epoch:

@@ -48,8 +48,8 @@ def test_a_window_is_its_steps_and_those_that_follow() -> None:
 
     assert (history.shape, ahead.shape) == ((13, 24, 3), (13, 4, 3))
     assert torch.equal(torch.cat([history[5], ahead[5]]), all_of_them.series[5:33])
-    with pytest.raises(MethodError, match=r"windows of 24 \+ 4 steps: the series has 27"):
-        windows(27)
+    with pytest.raises(MethodError, match=r"windows of 24 \+ 4 steps: the series has 20"):
+        windows(20)
 
 
 def test_errors_are_means_over_all_cells() -> None:
@@ -83,6 +83,14 @@ def test_without_a_better_epoch_a_fit_stops_and_goes_back() -> None:
     least = int(np.argmin([each.squared for each in curve]))
     assert len(curve) == min(least + 1 + 2, 9)
     assert errors(model, unseen) == curve[least]
+
+
+def test_a_fit_that_leads_nowhere_is_refused() -> None:
+    gap = windows(100, seed=1)
+    gap.series[50] = torch.nan
+
+    with pytest.raises(MethodError, match="is nan after epoch 1"):
+        fit_windows(mixer(), windows(), gap, SEASONS, seed=0)
 
 
 def test_a_last_batch_of_one_window_is_left_out() -> None:
@@ -127,14 +135,17 @@ def test_a_short_fit_on_ett_beats_the_last_value_by_far(shared_data: Path) -> No
     assert errors(model, split.judged).squared < 0.5 * errors(last_value(24), split.judged).squared
 
 
+@pytest.mark.parametrize("is_dated", [True, False])
 @pytest.mark.parametrize(("name", "parts"), [("ETTm9", (34560, 11520, 11520)), ("prices", (42000, 14000, 14000))])
-def test_months_are_as_long_as_the_step_makes_them_and_other_files_are_split_by_rows(
-    tmp_path: Path, name: str, parts: tuple[int, int, int]
+def test_months_are_as_many_rows_as_the_name_says_and_other_files_are_split_by_rows(
+    tmp_path: Path, name: str, parts: tuple[int, int, int], is_dated: bool
 ) -> None:
-    dates = np.datetime64("2020-01-01T00:00") + np.arange(70000) * np.timedelta64(15, "m")
     path = tmp_path / f"{name}.csv"
-    path.write_text("date,a\n" + "\n".join(f"{date},{place % 7}" for place, date in enumerate(dates)), encoding="utf-8")
+    header, begin = ("date,a,b\n", "2020-01-01,") if is_dated else ("", "")
+    path.write_text(header + "".join(f"{begin}{row % 7},{row}\n" for row in range(70000)), encoding="utf-8")
 
     split = split_of(path, 8, 2)
 
     assert (len(split.fitted) + 9, len(split.unseen) + 1, len(split.judged) + 1) == parts
+    assert split.fitted.series.shape == (parts[0], 2)
+    torch.testing.assert_close(split.fitted.series[-8:], split.unseen.series[:8])
