@@ -39,6 +39,31 @@ def mixing_picture(
     return png(figure)
 
 
+def payoffs_picture(
+    eras: NDArray[np.intp], earned: NDArray[np.float64], path: NDArray[np.float64], feature: str, target: str
+) -> bytes:
+    """What forecasts of payoffs were worth. earned: (3, E) by forecast, trailing and mean payoffs. path: (2, E) forecast
+    and realised payoff of one feature."""
+    figure = _figure(9.0, 3.6)
+    left, right = figure.subplots(1, 2)
+    left.plot(eras, path[1], color="0.75", linewidth=0.8, label="paid")
+    left.plot(eras, path[0], color=_OTHER, linewidth=1.4, label="forecast, before it had resolved")
+    left.set_title(f"{feature[:40]}, the best forecast", loc="left", fontsize=10)
+    left.set_ylabel(f"correlation with {target}")
+    for name, colour, score in zip(
+        ("forecast", "trailing mean", "mean"), (_OTHER, _UNSEEN, _FITTED), earned, strict=True
+    ):
+        mean = np.nanmean(score) if np.isfinite(score).any() else np.nan
+        right.plot(eras, np.nancumsum(score), color=colour, label=f"{name}, {mean:+.4f} an era")
+    right.set_title("paid to features weighed by payoffs, summed", loc="left", fontsize=10)
+    for axes in (left, right):
+        axes.axhline(0, color="0.5", linewidth=0.8)
+        axes.set_xlabel("era")
+        axes.legend(frameon=False, fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
 def selection_picture(table: pd.DataFrame, most: int = 25) -> bytes:
     """The best features of `FeatureSelection.table_` with how much each matters, and how stably."""
     best = table[table["redundant_with"] == ""].head(most)[::-1]

@@ -26,6 +26,7 @@ FITTED_BLOCKS: dict[str, str] = {
     "mixing": "numerai_assets.features.mixing:FeatureMixing",
     "trajectory_mixer": "numerai_assets.features.trajectory_mixer:TrajectoryMixer",
     "network_momentum": "numerai_assets.features.network_momentum:NetworkMomentum",
+    "payoff_panel": "numerai_assets.features.payoff_panel:PayoffPanel",
     # Gives no columns: it leaves a method those of its features that it selected.
     "selection": "numerai_assets.features.selection:FeatureSelection",
 }
