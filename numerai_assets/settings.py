@@ -83,6 +83,8 @@ class MethodSettings(_Section):
 
     # Feature blocks that are on, whose columns it is given beside the feature set.
     blocks: tuple[str, ...] = ()
+    # Where its boosters are trained: "local", or the scheduler of a Dask cluster. No hyperparameter: the model is the same.
+    compute: str = Field("local", pattern=r"^(local|dask://[^/:\s]+:\d{1,5})$")
 
     _named_in_full = field_validator("target")(_in_full)
 

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import (
     Profile,
     check_features,
     known_parameters,
     rank_within_eras,
 )
-from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
+from numerai_assets.methods.lightgbm_trees import train
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -53,6 +54,8 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
 
     name: ClassVar[str] = "benchmark"
     horizons: ClassVar[tuple[int, ...]] = (20, 60)
+    compute: str = LOCAL
+    """Where it is trained: here, or on the Dask cluster at "dask://HOST:PORT"; the trees are the same."""
 
     def __init__(
         self,
@@ -83,17 +86,17 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
-        Raises MethodError when no row has the target.
+        Raises MethodError when no row has the target, or when the cluster of `compute` is not there to the end.
         """
-        values = panel.target(target)
-        if np.isnan(values).all():
+        if np.isnan(panel.target(target)).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-        data = binned(panel, values, num_threads=self.num_threads, progress=progress)
-        self.booster_ = lgb.train(
+        self.booster_ = train(
+            panel,
+            target,
             self._training_parameters(seed),
-            data,
-            num_boost_round=self.n_estimators,
-            callbacks=[lambda state: progress("trees", state.iteration + 1, self.n_estimators)],
+            trees=self.n_estimators,
+            compute=self.compute,
+            progress=progress,
         )
         self.feature_names_ = panel.feature_names
         return self
@@ -135,7 +138,7 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
         return table.sort_values("gain", ascending=False, ignore_index=True)
 
     def _training_parameters(self, seed: int) -> dict[str, Any]:
-        return BIN_PARAMETERS | {
+        return {
             "num_threads": self.num_threads,
             "objective": "regression",
             "learning_rate": self.learning_rate,

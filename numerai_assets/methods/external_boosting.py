@@ -7,8 +7,6 @@ benchmark's trees: Numerai's example model and its deep one.
 """
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,12 +17,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import (
     Profile,
     check_features,
     known_parameters,
     rank_within_eras,
 )
+from numerai_assets.methods.xgboost_trees import BINS, levels_of_rows, train
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import MISSING, EraPanel
 
@@ -41,8 +41,6 @@ _PROFILES: dict[str, dict[str, Any]] = {
 }
 _MODEL = "model.ubj"
 _ABOUT = "about.json"
-# Values 0..4; a missing value goes its own way at each split and needs no bin.
-_BINS = 5
 
 
 class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
@@ -54,6 +52,8 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
 
     name: ClassVar[str] = "external_boosting"
     horizons: ClassVar[tuple[int, ...]] = (20, 60)
+    compute: str = LOCAL
+    """Where it is trained: here, or on the Dask cluster at "dask://HOST:PORT"; the trees are the same."""
 
     def __init__(
         self,
@@ -85,37 +85,25 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
         A byte a cell is written beside the panel's cache, or among temporary files, until the fit is over.
-        Raises MethodError when no row has the target.
+        Raises MethodError when no row has the target, or when the cluster of `compute` is not there to the end.
         """
         if np.isnan(panel.target(target)).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-        beside = panel.cache.folder if panel.cache is not None else None
-        if beside is not None:
-            beside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".xgboost.", suffix=".part", dir=beside) as place:
-            rows = _Eras(panel, target, str(Path(place) / "bins"), progress)
-            data = xgb.ExtMemQuantileDMatrix(
-                rows,
-                max_bin=_BINS,
-                missing=int(MISSING),
-                nthread=self.num_threads,
-                ref=_declared_bins(len(panel.feature_names)),
-            )
-            self.booster_ = xgb.train(
-                self._training_parameters(seed),
-                data,
-                num_boost_round=self.n_estimators,
-                callbacks=[_Trees(progress, self.n_estimators)],
-            )
-            # XGBoost removes its file when it lets go of the data, and complains when the file has gone before.
-            del data, rows
+        self.booster_ = train(
+            panel,
+            target,
+            self._training_parameters(seed),
+            trees=self.n_estimators,
+            compute=self.compute,
+            progress=progress,
+        )
         self.feature_names_ = panel.feature_names
         return self
 
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
         check_features(self, panel)
-        raw = [self.booster_.inplace_predict(matrix, missing=int(MISSING)) for matrix in map(_rows, panel.blocks)]
+        raw = [self.booster_.inplace_predict(matrix, missing=int(MISSING)) for matrix in map(levels_of_rows, panel.blocks)]
         return rank_within_eras(np.concatenate(raw), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
@@ -149,7 +137,7 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         return {
             "objective": "reg:squarederror",
             "tree_method": "hist",
-            "max_bin": _BINS,
+            "max_bin": BINS,
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,
             "max_leaves": self.max_leaves,
@@ -158,55 +146,3 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
             "nthread": self.num_threads,
             "seed": seed,
         }
-
-
-def _declared_bins(features: int) -> xgb.QuantileDMatrix:
-    """One row a level: with it as a reference nothing is searched, which would take another reading of all eras."""
-    levels = np.repeat(np.arange(_BINS, dtype=np.int8)[:, None], features, axis=1)
-    return xgb.QuantileDMatrix(levels, label=np.zeros(_BINS, np.float32), max_bin=_BINS)
-
-
-class _Eras(xgb.DataIter):
-    """Hands XGBoost the known rows of one era after another."""
-
-    def __init__(self, panel: EraPanel, target: str, cache_prefix: str, progress: Progress) -> None:
-        super().__init__(cache_prefix=cache_prefix)
-        self._panel = panel
-        self._target = target
-        self._progress = progress
-        self._readings = 0
-        self._done = 0
-        self._eras: Iterator[EraPanel] = iter(())
-
-    def next(self, input_data: Callable[..., object]) -> bool:
-        for era in self._eras:
-            self._done += 1
-            self._progress(f"reading {self._readings} of the eras", self._done, len(self._panel.eras))
-            label = era.target(self._target)
-            known = ~np.isnan(label)
-            if known.any():
-                rows = _rows(era.blocks[0])
-                input_data(data=rows if known.all() else rows[known], label=label[known])
-                return True
-        return False
-
-    def reset(self) -> None:
-        self._eras = self._panel.each_era()
-        self._readings += 1
-        self._done = 0
-
-
-class _Trees(xgb.callback.TrainingCallback):
-    """Tells of each tree."""
-
-    def __init__(self, progress: Progress, trees: int) -> None:
-        self._progress, self._trees = progress, trees
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        self._progress("trees", epoch + 1, self._trees)
-        return False
-
-
-def _rows(block: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(n, d) of a (d, n) block, a row in one run of bytes: XGBoost takes other strides for something else."""
-    return np.ascontiguousarray(block.T)
