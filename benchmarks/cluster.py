@@ -40,7 +40,9 @@ class Fit:
     prediction: NDArray[np.float32]
 
 
-def fit(method: type[Benchmark] | type[ExternalBoosting], trees: int, compute: str, seen: EraPanel, unseen: EraPanel) -> Fit:
+def fit(
+    method: type[Benchmark] | type[ExternalBoosting], trees: int, compute: str, seen: EraPanel, unseen: EraPanel
+) -> Fit:
     """Fits and predicts, watching this process and its children."""
     estimator = method(n_estimators=trees, every_eras=1, num_threads=1)
     estimator.compute = compute

@@ -79,7 +79,7 @@ class MethodSettings(_Section):
     feature_set: str = "all"
     seed: int = Field(0, ge=0)
     # Hyperparameters that replace those of the profile: keyword arguments of the method's constructor.
-    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
     # Feature blocks that are on, whose columns it is given beside the feature set.
     blocks: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import Columns, FeatureBlock, History
+from numerai_assets.features.contract import Columns, FeatureBlock, FittedBlock, History
 from numerai_assets.features.quintiles import quintiles
-from numerai_assets.features.registry import BLOCKS, SELECTION, create_block, fitted_block_class
-from numerai_assets.store.atomic import sha256_of
+from numerai_assets.features.registry import (
+    BLOCKS,
+    SELECTION,
+    create_block,
+    create_fitted_block,
+    fitted_block_class,
+)
+from numerai_assets.methods.contract import Method
 from numerai_assets.store.engineered import ColumnsRecord
+from numerai_assets.store.history import Reads, reads_of
 from numerai_assets.store.panel import EraPanel
 from numerai_assets.store.uses import eras_of
 
@@ -98,6 +105,17 @@ class BlockWriter:
             block, key, lambda needed: self.computed_as(needed, key, facts["needs"][needed])[1]
         )
 
+    def is_as_asked_for(self, name: str, facts: Mapping[str, Any]) -> bool:
+        """True when the block is on and its settings now give the columns that these facts are of."""
+        return name in self.workspace.settings.active_blocks and _as_json(self.facts(name)) == _as_json(facts)
+
+    def columns_as(self, name: str, key: str, facts: Mapping[str, Any]) -> Columns:
+        """Columns (k, n) of a block as its facts say: those kept where the settings ask for these, else computed anew."""
+        if not self.is_as_asked_for(name, facts):
+            return self.computed_as(name, key, facts)[1]
+        self.ensure(name, key)
+        return self.workspace.engineered.columns(name, key)
+
     def _facts(self, name: str) -> dict[str, Any]:
         """What the columns of a block follow from besides the data."""
         block = self.block(name)
@@ -109,19 +127,19 @@ class BlockWriter:
 
     def _computed(self, block: FeatureBlock, key: str, read_columns: Callable[[str], Columns]) -> Columns:
         panel = self.workspace.store.panel([key])
-        columns = block.compute(panel, self.history(block, panel.eras[0], read_columns))
+        columns = block.compute(panel, self.history(_reads(block), panel.eras[0], read_columns))
         _check(block.name, key, columns, (len(block.names(self.feature_sets)), panel.rows))
         return columns
 
-    def history(self, block: FeatureBlock, era: int, read_columns: Callable[[str], Columns]) -> History:
-        """What the block may know at one era, or live round, beside it."""
+    def history(self, reads: Reads, era: int, read_columns: Callable[[str], Columns]) -> History:
+        """What a reader may know at one era, or live round, beside it."""
         return History(
             era=era,
             first_era=self._first_era,
-            look_back=block.look_back,
-            targets=block.targets,
+            look_back=reads.look_back,
+            targets=reads.targets,
             feature_sets=self.feature_sets,
-            read_era=lambda earlier: self._era(earlier, block.targets),
+            read_era=lambda earlier: self._era(earlier, reads.targets),
             read_columns=read_columns,
             newest_release=self._newest_era,
         )
@@ -129,7 +147,7 @@ class BlockWriter:
     def picture(self, name: str, key: str) -> bytes:
         """A PNG of what the block does on one era that it holds."""
         block, panel, engineered = self.block(name), self.workspace.store.panel([key]), self.workspace.engineered
-        history = self.history(block, panel.eras[0], lambda needed: engineered.columns(needed, key))
+        history = self.history(_reads(block), panel.eras[0], lambda needed: engineered.columns(needed, key))
         return block.picture(panel, engineered.columns(name, key), history)
 
     def _read_era(self, era: int, targets: tuple[str, ...]) -> EraPanel:
@@ -164,7 +182,31 @@ def fitted_with(workspace: Workspace, name: str) -> dict[str, Any]:
         "cleaning": workspace.settings.cleaning.missing,
         "parameters": {"version": fitted_block_class(name).version, **settings.parameters},
         "seed": settings.seed,
+        "reads": read_with(workspace, create_fitted_block(name, settings.parameters)),
     }
+
+
+def read_with(workspace: Workspace, estimator: Method | FittedBlock) -> dict[str, Any]:
+    """What the settings ask of the blocks whose columns an estimator reads as they are: the facts of each."""
+    writer = BlockWriter(workspace)
+    return {name: writer.facts(name) for name in reads_of(estimator).columns}
+
+
+def with_history(
+    workspace: Workspace, panel: EraPanel, keys: Sequence[str], reads: Reads, made_with: Mapping[str, Any]
+) -> EraPanel:
+    """The panel of the given eras or live rounds, ascending, that tells what may be known at each of what is read.
+
+    made_with: what each block, whose columns are read as they are, was made with when it was first read.
+    """
+    if reads == Reads():
+        return panel
+    writer, key_of = BlockWriter(workspace), dict(zip(panel.eras, keys, strict=True))
+
+    def history_of(era: int) -> History:
+        return writer.history(reads, era, lambda name: writer.columns_as(name, key_of[era], made_with[name]))
+
+    return replace(panel, history_of=history_of)
 
 
 def blocks_with(workspace: Workspace, blocks: Iterable[str]) -> dict[str, Any]:
@@ -197,8 +239,8 @@ def with_blocks(
         if name == SELECTION:
             continue
         if name not in BLOCKS:
-            panel = _with_learned(workspace, panel, keys, name, learned[name])
-        elif name in workspace.settings.active_blocks and _as_json(writer.facts(name)) == _as_json(facts):
+            panel = _with_learned(workspace, panel, keys, name, learned[name], facts["reads"])
+        elif writer.is_as_asked_for(name, facts):
             for key in keys:
                 writer.ensure(name, key)
             panel = workspace.engineered.with_blocks(panel, keys, [name])
@@ -209,13 +251,25 @@ def with_blocks(
     return panel
 
 
-def _with_learned(workspace: Workspace, panel: EraPanel, keys: Sequence[str], name: str, folder: Path) -> EraPanel:
+def _with_learned(
+    workspace: Workspace,
+    panel: EraPanel,
+    keys: Sequence[str],
+    name: str,
+    folder: Path,
+    reads: Mapping[str, Any],
+) -> EraPanel:
     block = fitted_block_class(name).load(folder)
-    state = hashlib.sha256("".join(sha256_of(file) for file in sorted(folder.iterdir()) if file.is_file()).encode())
     read = workspace.store.panel(keys, features=block.feature_names_)
+    read = with_history(workspace, read, keys, reads_of(block), reads)
     levels = [_levels(block.transform(era)) for era in read.each_era()]
-    digests = [state.hexdigest() + digest for digest in read.digests]
+    # Of the levels themselves: they may follow from earlier eras and their targets too.
+    digests = [hashlib.sha256(np.ascontiguousarray(columns).tobytes()).hexdigest() for columns in levels]
     return panel.with_columns([f"{name}.{column}" for column in block.names_], levels, digests)
+
+
+def _reads(block: FeatureBlock) -> Reads:
+    return Reads(block.look_back, block.targets, block.needs)
 
 
 def _as_json(facts: Any) -> Any:

@@ -1,11 +1,12 @@
 """Engineered features: each feature block's columns for every era and live round, and learned blocks for every vintage."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 
-from numerai_assets.assets.block_columns import BlockWriter, fitted_with
+from numerai_assets.assets.block_columns import BlockWriter, fitted_with, with_history
 from numerai_assets.assets.features import cleaned_features, era_store, live_features
 from numerai_assets.assets.partitions import era_of_partition, eras, rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import StageProgress, measured, picture, progress, result
@@ -16,6 +17,7 @@ from numerai_assets.features.contract import FeatureBlock, FittedBlock, features
 from numerai_assets.features.registry import BLOCKS, create_block, create_fitted_block, fitted_block_class
 from numerai_assets.progress import Progress
 from numerai_assets.settings import Settings
+from numerai_assets.store.history import reads_of
 from numerai_assets.store.uses import recorded
 from numerai_assets.store.vintages import Vintage, seal
 
@@ -36,15 +38,21 @@ def block_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     found: list[dg.AssetsDefinition] = []
     for name in settings.active_blocks:
         if name not in BLOCKS:
-            found.append(fitted_block_asset(name))
+            read = reads_of(create_fitted_block(name, settings.features[name].parameters)).columns
+            _check_are_on(name, read, settings)
+            found.append(fitted_block_asset(name, read))
             continue
         block = create_block(name, settings.features[name].parameters)
-        off = [needed for needed in block.needs if needed not in settings.active_blocks]
-        if off:
-            raise FeatureError(f"features.{name}: needs {off[0]}; set [features.{off[0]}] on = true")
+        _check_are_on(name, block.needs, settings)
         _check_lags(name, block, settings)
         found += [block_asset(name, block), live_block_asset(name, block)]
     return found
+
+
+def _check_are_on(name: str, needs: Sequence[str], settings: Settings) -> None:
+    off = [needed for needed in needs if needed not in settings.active_blocks]
+    if off:
+        raise FeatureError(f"features.{name}: needs {off[0]}; set [features.{off[0]}] on = true")
 
 
 def _check_lags(name: str, block: FeatureBlock, settings: Settings) -> None:
@@ -127,8 +135,8 @@ def _live_result(passed: bool, shown: dict[str, Any]) -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata=shown, check_results=[check])
 
 
-def fitted_block_asset(name: str) -> dg.AssetsDefinition:
-    """The asset of a learned block's vintages."""
+def fitted_block_asset(name: str, read: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The asset of a learned block's vintages. read: blocks whose columns it reads."""
 
     @dg.asset(
         key=block_key(name),
@@ -137,7 +145,10 @@ def fitted_block_asset(name: str) -> dg.AssetsDefinition:
         group_name="features",
         description=_first_line(fitted_block_class(name)),
         pool="training",
-        deps=[dg.AssetDep(cleaned_features, partition_mapping=dg.AllPartitionMapping())],
+        deps=[
+            dg.AssetDep(cleaned_features, partition_mapping=dg.AllPartitionMapping()),
+            *(dg.AssetDep(block_key(needed), partition_mapping=dg.AllPartitionMapping()) for needed in read),
+        ],
     )
     def _block(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         with measured() as cost:
@@ -161,6 +172,8 @@ def fit_block(workspace: Workspace, name: str, vintage: int, progress: Progress)
     wall = Wall(vintage, horizon_of(settings.target))
     panel = workspace.store.fit_panel(wall, target=settings.target, features=names)
     wall.check_fit(panel.eras)
+    made_with = fitted_with(workspace, name)
+    panel = with_history(workspace, panel, list(map(era_label, panel.eras)), reads_of(block), made_with["reads"])
     with workspace.fitted_blocks.writing(name, vintage) as folder:
         block.fit(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
         facts = seal(
@@ -173,7 +186,7 @@ def fit_block(workspace: Workspace, name: str, vintage: int, progress: Progress)
             rows=panel.rows,
             features=len(panel.feature_names),
             uses=recorded({"fit": panel.eras}),
-            **fitted_with(workspace, name),
+            **made_with,
         )
     return facts, block
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
 from numerai_assets.assets.block_columns import (
@@ -13,7 +14,9 @@ from numerai_assets.assets.block_columns import (
     blocks_with,
     eras_learned_from,
     fitted_blocks,
+    read_with,
     with_blocks,
+    with_history,
 )
 from numerai_assets.assets.blocks import block_key
 from numerai_assets.assets.features import cleaned_features
@@ -27,6 +30,7 @@ from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.progress import Progress
 from numerai_assets.store.crossings import crossings
+from numerai_assets.store.history import reads_of
 from numerai_assets.store.panel import EraPanel
 from numerai_assets.store.uses import recorded
 from numerai_assets.store.vintages import Vintage, seal
@@ -91,11 +95,19 @@ def fit_vintage(
     if wall.horizon not in estimator.horizons:
         raise MethodError(f"{method}: cannot be fitted on {settings.target}; it serves horizons {estimator.horizons}")
     names = feature_set(workspace, settings.feature_set)
-    panel = workspace.store.fit_panel(wall, target=settings.target, every=estimator.every_eras, features=names)
+    panel = workspace.store.fit_panel(
+        wall,
+        target=settings.target,
+        auxiliary=getattr(estimator, "auxiliary_targets", ()),
+        every=estimator.every_eras,
+        features=names,
+    )
     wall.check_fit(panel.eras)
     learned = fitted_blocks(workspace, settings.blocks, vintage)
     keys = [era_label(era) for era in panel.eras]
-    panel = with_blocks(workspace, panel, keys, blocks_with(workspace, settings.blocks), learned)
+    asked = made_with(workspace, method)
+    panel = with_blocks(workspace, panel, keys, asked["blocks"], learned)
+    panel = with_history(workspace, panel, keys, reads_of(estimator), asked["reads"])
     log(
         f"{method} {era_label(vintage)}: {panel.rows:,} rows x {len(panel.feature_names):,} features of {len(panel.eras)} eras"
     )
@@ -113,8 +125,10 @@ def fit_vintage(
             fit_eras=len(panel.eras),
             rows=panel.rows,
             features=len(panel.feature_names),
-            uses=recorded(eras_used(estimator, panel) | eras_learned_from(workspace, settings.blocks, vintage)),
-            **made_with(workspace, method),
+            uses=recorded(
+                eras_used(estimator, panel, settings.target) | eras_learned_from(workspace, settings.blocks, vintage)
+            ),
+            **asked,
         )
         crossed = crossings(facts)
         if crossed:
@@ -124,10 +138,18 @@ def fit_vintage(
     return facts, estimator.explain(panel)
 
 
-def eras_used(estimator: Method, panel: EraPanel) -> dict[str, Sequence[int]]:
-    """Eras whose targets each use saw: the whole panel for the fit, and what else the estimator tells of."""
+def eras_used(estimator: Method, panel: EraPanel, target: str) -> dict[str, Sequence[int]]:
+    """Eras whose targets each use saw: the whole panel for the fit, and what else the estimator tells of.
+
+    target: the vintage's own; of the panel's others the eras that are known.
+    """
     told: dict[str, Sequence[int]] = getattr(estimator, "eras_used_", {})
-    return {**told, "fit": [*panel.eras, *told.get("fit", ())]}
+    others = {
+        f"fit:{name}": [era for era, known in zip(panel.eras, values, strict=True) if not np.isnan(known).all()]
+        for name, values in panel.targets_of_block.items()
+        if name != target
+    }
+    return {**others, **told, "fit": [*panel.eras, *told.get("fit", ())]}
 
 
 def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
@@ -135,13 +157,15 @@ def made_with(workspace: Workspace, method: str) -> dict[str, Any]:
     from numerai_assets.methods.registry import create_method
 
     settings = workspace.settings.methods[method]
+    estimator = create_method(method, settings)
     return {
         "target": settings.target,
         "feature_set": settings.feature_set,
         "cleaning": workspace.settings.cleaning.missing,
-        "parameters": create_method(method, settings).get_params(),
+        "parameters": estimator.get_params(),
         "seed": settings.seed,
         "blocks": blocks_with(workspace, settings.blocks),
+        "reads": read_with(workspace, estimator),
     }
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.assets.block_columns import BLOCKS_FOLDER, with_blocks
+from numerai_assets.assets.block_columns import BLOCKS_FOLDER, with_blocks, with_history
 from numerai_assets.assets.blocks import live_block_key
 from numerai_assets.assets.features import cleaned_features, live_features
 from numerai_assets.assets.models import model_key
@@ -18,6 +18,7 @@ from numerai_assets.eras import Wall, era_label, horizon_of, live_key
 from numerai_assets.errors import StoreError
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
+from numerai_assets.store.history import reads_of
 from numerai_assets.store.panel import EraPanel
 
 
@@ -163,11 +164,13 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    blocks = workspace.vintages.facts(method, vintage).blocks
+    facts = workspace.vintages.facts(method, vintage)
+    blocks = facts.blocks
     folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
     panel = with_blocks(
         workspace, workspace.store.panel([key]), [key], blocks, {name: folder / name for name in blocks}
     ).with_features(estimator.feature_names_)
+    panel = with_history(workspace, panel, [key], reads_of(estimator), facts.reads)
     workspace.predictions.write(
         method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)
     )

@@ -97,7 +97,9 @@ def on_cluster(
         try:
             client.wait_for_workers(1, timeout=patience.connect)
         except TimeoutError:
-            raise MethodError(f"{compute}: no worker there; start some with `dask worker`. Nothing was written") from None
+            raise MethodError(
+                f"{compute}: no worker there; start some with `dask worker`. Nothing was written"
+            ) from None
         held = client.nthreads()
         shares = shares_of(panel, target, len(held))
         # By address, so that the same cluster shares out the same way.
@@ -268,7 +270,7 @@ def _connected(compute: str, patience: Patience) -> Iterator[Any]:
     except (OSError, TimeoutError) as error:
         raise MethodError(
             f"{compute}: no Dask scheduler answers there ({error or type(error).__name__}); start one with "
-            "`dask scheduler`, or set compute = \"local\". Nothing was written"
+            '`dask scheduler`, or set compute = "local". Nothing was written'
         ) from None
     with client:
         yield client

@@ -22,6 +22,10 @@ class Method(Protocol):
 
     One that keeps eras of the panel apart, to stop early on or to select by, says so after `fit` in
     `eras_used_: dict[str, Sequence[int]]`, by the names of `store.uses.USES`: the vintage records it, the checks read it.
+
+    One that is fitted on other targets too names them in a property `auxiliary_targets: tuple[str, ...]`; its panel carries
+    them, NaN behind their own wall. One that reads earlier eras, their resolved targets or columns of feature blocks as they
+    are says so in a property `reads: store.history.Reads`; the panels it is given then answer `history(era)`.
     """
 
     name: ClassVar[str]

@@ -1,8 +1,8 @@
 """XGBoost from disk: boosting that trains on any number of eras in about half a gigabyte, and takes its time for it.
 
-The path of last resort where LightGBM's half a byte a cell does not fit. XGBoost reads the eras twice through an iterator
-(once for the levels, once for the bins), keeps a byte a cell in a file, and maps that file at every level of every tree
-(ExtMemQuantileDMatrix; XGBoost docs, "Using XGBoost External Memory Version"). `quick` and `full` have the shapes of the
+The path of last resort where LightGBM's half a byte a cell does not fit. XGBoost reads the eras through an iterator, keeps
+their bins in a file, by rows and again by columns, and maps that file at every level of every tree (ExtMemQuantileDMatrix;
+XGBoost docs, "Using XGBoost External Memory Version"). `quick` and `full` have the shapes of the
 benchmark's trees: Numerai's example model and its deep one.
 """
 
@@ -84,8 +84,9 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
-        A byte a cell is written beside the panel's cache, or among temporary files, until the fit is over.
-        Raises MethodError when no row has the target, or when the cluster of `compute` is not there to the end.
+        2.2 bytes a cell are written beside the panel's cache, or among temporary files, until the fit is over.
+        Raises MethodError when no row has the target, when the disk has no room for that, and when the cluster of
+        `compute` is not there to the end.
         """
         if np.isnan(panel.target(target)).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
@@ -103,7 +104,9 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
         check_features(self, panel)
-        raw = [self.booster_.inplace_predict(matrix, missing=int(MISSING)) for matrix in map(levels_of_rows, panel.blocks)]
+        raw = [
+            self.booster_.inplace_predict(matrix, missing=int(MISSING)) for matrix in map(levels_of_rows, panel.blocks)
+        ]
         return rank_within_eras(np.concatenate(raw), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:

@@ -16,7 +16,9 @@ from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
 # Of the parameters that LightGBM writes into a model: where it was grown, which is no part of it.
-_WHERE_GROWN = re.compile(r"^\[(?:machines|num_machines|local_listen_port|tree_learner|num_threads): .*\]\n", re.MULTILINE)
+_WHERE_GROWN = re.compile(
+    r"^\[(?:machines|num_machines|local_listen_port|tree_learner|num_threads): .*\]\n", re.MULTILINE
+)
 
 
 def train(

@@ -281,9 +281,18 @@ class EraStore:
         )
         return panel if features is None else panel.with_features(features)
 
-    def fit_panel(self, wall: Wall, *, target: str, every: int = 1, features: Sequence[str] | None = None) -> EraPanel:
+    def fit_panel(
+        self,
+        wall: Wall,
+        *,
+        target: str,
+        auxiliary: Sequence[str] = (),
+        every: int = 1,
+        features: Sequence[str] | None = None,
+    ) -> EraPanel:
         """All that a model of the wall's vintage may be fitted on: eras before the wall whose target is known.
 
+        auxiliary: further targets, NaN behind the wall of their own horizon.
         every: keep each `every`-th era, counted back from the newest allowed; the purge stays in calendar eras.
         Raises WallError when nothing is left, StoreError when an era before the wall is absent or its target, which
         should be known, is not.
@@ -298,13 +307,14 @@ class EraStore:
                 f"{era_label(held[0])} to {era_label(wall.last_fit_era)}; run `numerai weekly` or backfill it"
             )
         eras = [era for era in held if (wall.last_fit_era - era) % every == 0]
-        panel = self.panel(map(era_label, eras), targets=[target], features=features)
+        panel = self.panel(map(era_label, eras), targets=[target, *auxiliary], features=features)
         for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True):
             if np.isnan(values).all():
                 raise StoreError(
                     f"era {era_label(era)}: {target} is not in the store though it resolved; update the store"
                 )
-        return panel
+        walled = {name: _walled(panel, name, Wall(wall.vintage, horizon_of(name))) for name in auxiliary}
+        return replace(panel, targets_of_block=panel.targets_of_block | walled)
 
     def verify(self) -> list[str]:
         """Keys of eras any of whose files differ from their record, in content or length. Reads every byte."""
@@ -543,6 +553,14 @@ def _only_adds(held: NDArray[np.int8], block: NDArray[np.int8]) -> bool:
         return False
     differs = (held != block).any(axis=1)
     return bool((held[differs] == MISSING).all())
+
+
+def _walled(panel: EraPanel, target: str, wall: Wall) -> tuple[NDArray[np.float32], ...]:
+    """Values of a target in each era of the panel, NaN in eras behind its wall."""
+    return tuple(
+        values if era <= wall.last_fit_era else np.full_like(values, np.nan)
+        for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True)
+    )
 
 
 def resolved_horizons(targets: pd.DataFrame) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
 from numerai_assets.store.cache import ContentCache
+from numerai_assets.store.history import History
 from numerai_assets.store.mapped import opened, portable
 
 MISSING = np.int8(-1)
@@ -86,6 +87,7 @@ class EraPanel:
     targets: for each target, one (n_era,) float32 array a block; NaN where unresolved.
     digests: one a block, of its whole content; empty for a panel that does not come from the store.
     cache: where what is made from the panel may be kept; None for nowhere.
+    history_of: what may be known at an era of the panel, for who said that he reads it; it stays in its process.
     """
 
     blocks: Blocks
@@ -95,6 +97,7 @@ class EraPanel:
     targets_of_block: dict[str, tuple[NDArray[np.float32], ...]] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
     cache: ContentCache | None = None
+    history_of: Callable[[int], History] | None = None
 
     def __post_init__(self) -> None:
         if list(self.eras) != sorted(set(self.eras)):
@@ -108,7 +111,7 @@ class EraPanel:
                 )
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"blocks": portable_blocks(self.blocks)}
+        return self.__dict__ | {"blocks": portable_blocks(self.blocks), "history_of": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {"blocks": opened_blocks(state["blocks"])})
@@ -152,6 +155,12 @@ class EraPanel:
         if name not in self.targets_of_block:
             raise StoreError(f"panel: no target {name!r}; it carries {sorted(self.targets_of_block) or 'none'}")
         return np.concatenate(self.targets_of_block[name])
+
+    def history(self, era: int) -> History:
+        """What may be known at one of its eras. Raises StoreError for a panel that was given none."""
+        if self.history_of is None:
+            raise StoreError("panel: it carries no history; who reads earlier eras says so in `reads`")
+        return self.history_of(era)
 
     def each_era(self) -> Iterator["EraPanel"]:
         """The panel's eras one by one, each a panel of its own over the same memory."""

@@ -24,6 +24,7 @@ class Vintage:
     """Facts of one fit: what it was fitted on, with which parameters, and the checksums of its files.
 
     blocks: feature blocks whose columns it was given, each with what it was made with.
+    reads: feature blocks whose columns it reads as they are, each with what it was made with.
     uses: for each use of targets (`store/uses.py`) the eras it saw, as runs.
     """
 
@@ -41,6 +42,7 @@ class Vintage:
     seed: int
     files: dict[str, str]
     blocks: dict[str, Any] = field(default_factory=dict)
+    reads: dict[str, Any] = field(default_factory=dict)
     uses: dict[str, tuple[Run, ...]] = field(default_factory=dict)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,3 +108,37 @@ def test_it_tells_how_far_it_is(make_panel: MakePanel) -> None:
 
     assert told[:4] == [("reading 1 of the eras", era, 4) for era in range(1, 5)]
     assert told[-15:] == [("trees", tree, 15) for tree in range(1, 16)]
+
+
+def test_a_disk_without_room_for_the_bins_is_told_of_before_the_fit(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = make_panel(ERAS, rows=80)
+    cells = panel.rows * len(panel.feature_names)
+    free = SimpleNamespace(free=2 * cells)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: free)
+
+    with pytest.raises(MethodError, match=r"take 0\.0 GB of disk until they are fitted on, .* make room"):
+        small().fit(panel, target=TARGET, seed=0)
+
+    free.free = 3 * cells
+    small().fit(panel, target=TARGET, seed=0)
+
+
+def test_the_file_of_bins_is_as_large_as_was_thought(
+    make_panel: MakePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = replace(make_panel(ERAS, rows=1000, features=200), cache=ContentCache(tmp_path, 0))
+    sizes = []
+    train = xgb.train
+    monkeypatch.setattr(
+        "xgboost.train",
+        lambda *given, **named: (
+            sizes.append(sum(file.stat().st_size for file in tmp_path.rglob("*"))) or train(*given, **named)
+        ),
+    )
+
+    small(n_estimators=1).fit(panel, target=TARGET, seed=0)
+
+    cells = panel.rows * len(panel.feature_names)
+    assert sizes[0] == pytest.approx(2.18 * cells, rel=0.05)
