@@ -2,14 +2,16 @@
 
     python -m benchmarks.cluster --eras 60 --rows 2000 --features 300 --trees 50
 
-Both have one thread a process. Seconds of CPU are of all processes that took part; memory is the most that any one of
-them held of its own. On one machine a cluster can win at most its number of cores; its use is a fit that does not fit.
+`lightgbm.dask`, over int8 arrays of the same eras, is the peer. All have one thread a process. Seconds of CPU are of all
+processes that took part; memory is the most that any one of them held of its own, beyond what it held before. On one
+machine a cluster can win at most its number of cores; its use is a fit that does not fit.
 """
 
 import argparse
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from numerai_assets.eras import Wall, era_label
 from numerai_assets.evaluation.metrics import Score, score_eras
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.cluster import LOCAL
+from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.methods.external_boosting import ExternalBoosting
+from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.panel import EraPanel
 
@@ -40,12 +44,51 @@ class Fit:
     prediction: NDArray[np.float32]
 
 
-def fit(
-    method: type[Benchmark] | type[ExternalBoosting], trees: int, compute: str, seen: EraPanel, unseen: EraPanel
-) -> Fit:
+Work = Callable[[EraPanel], Callable[[EraPanel], NDArray[np.float32]]]
+"""Fits on a panel and returns what predicts another."""
+
+
+def ours(method: type[Benchmark] | type[ExternalBoosting], trees: int, compute: str) -> Work:
+    """The method, trained here or on a cluster."""
+
+    def work(seen: EraPanel) -> Callable[[EraPanel], NDArray[np.float32]]:
+        estimator = method(n_estimators=trees, every_eras=1, num_threads=1)
+        estimator.compute = compute
+        return estimator.fit(seen, target=TARGET, seed=0).predict
+
+    return work
+
+
+def lightgbm_dask(trees: int, address: str) -> Work:
+    """LightGBM's own way: Dask arrays, a chunk an era, which the workers read from the files too."""
+
+    def work(seen: EraPanel) -> Callable[[EraPanel], NDArray[np.float32]]:
+        import dask.array as da
+        import lightgbm as lgb
+        from dask import delayed
+        from distributed import Client
+
+        like = Benchmark(n_estimators=trees, num_threads=1)
+        parameters = like._training_parameters(0) | BIN_PARAMETERS | {"n_estimators": trees}
+        with Client(address) as client:
+            rows = [
+                da.from_delayed(delayed(_rows)(era), (era.rows, len(seen.feature_names)), np.int8)
+                for era in seen.each_era()
+            ]
+            labels = [da.from_array(era.target(TARGET), chunks=-1) for era in seen.each_era()]
+            model = lgb.DaskLGBMRegressor(client=client, **parameters).fit(da.concatenate(rows), da.concatenate(labels))
+        booster = model.booster_
+        return lambda unseen: rank_within_eras(booster.predict(unseen.features), unseen.rows_of_era)
+
+    return work
+
+
+def _rows(era: EraPanel) -> NDArray[np.int8]:
+    return np.ascontiguousarray(era.features)
+
+
+def fit(work: Work, seen: EraPanel, unseen: EraPanel) -> Fit:
     """Fits and predicts, watching this process and its children."""
-    estimator = method(n_estimators=trees, every_eras=1, num_threads=1)
-    estimator.compute = compute
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     before = [_own(process) for process in processes]
     cpu_before = sum(_cpu(process) for process in processes)
@@ -59,14 +102,14 @@ def fit(
     watcher.start()
     began = time.perf_counter()
     try:
-        estimator.fit(seen, target=TARGET, seed=0)
+        predict = work(seen)
         seconds = time.perf_counter() - began
         cpu_seconds = sum(_cpu(process) for process in processes) - cpu_before
     finally:
         over.set()
         watcher.join()
     grown = max(peak - least for peak, least in zip(peaks, before, strict=True))
-    return Fit(seconds, cpu_seconds, grown, estimator.predict(unseen))
+    return Fit(seconds, cpu_seconds, grown, predict(unseen))
 
 
 def _own(process: psutil.Process) -> int:
@@ -116,20 +159,27 @@ def main() -> None:
         seen = store.fit_panel(Wall(options.eras + 16, 60), target=TARGET)
         unseen = store.panel([era_label(options.eras + later) for later in range(1, JUDGED + 1)], targets=[TARGET])
         compute = cluster.scheduler_address.replace("tcp://", "dask://")
-        print("| method | where | s | CPU s | MB a process | CORR | correlation with here |")
-        print("|---|---|---:|---:|---:|---:|---:|")
-        for method in (Benchmark, ExternalBoosting):
-            fits = {where: fit(method, options.trees, where, seen, unseen) for where in (LOCAL, compute)}
-            for where, found in fits.items():
-                scores = score_eras(
-                    found.prediction[:, None], unseen.rows_of_era, {"corr": Score(unseen.target(TARGET))}
-                )["corr"]
-                same = np.corrcoef(found.prediction, fits[LOCAL].prediction)[0, 1]
-                print(
-                    f"| {method.name} | {'here' if where == LOCAL else '2 workers'} | {found.seconds:.1f} "
-                    f"| {found.cpu_seconds:.1f} | {found.anonymous / 1e6:.0f} "
-                    f"| {scores.mean():.4f} ± {scores.std() / np.sqrt(len(scores)):.4f} | {same:.6f} |"
-                )
+        print("| fit | s | CPU s | MB a process | CORR | correlation with here |")
+        print("|---|---:|---:|---:|---:|---:|")
+        ways = [
+            ("benchmark, here", ours(Benchmark, options.trees, LOCAL)),
+            ("benchmark, 2 workers", ours(Benchmark, options.trees, compute)),
+            ("lightgbm.dask, 2 workers", lightgbm_dask(options.trees, cluster.scheduler_address)),
+            ("external_boosting, here", ours(ExternalBoosting, options.trees, LOCAL)),
+            ("external_boosting, 2 workers", ours(ExternalBoosting, options.trees, compute)),
+        ]
+        for what, work in ways:
+            found = fit(work, seen, unseen)
+            if what.endswith("here"):
+                here = found
+            scores = score_eras(found.prediction[:, None], unseen.rows_of_era, {"corr": Score(unseen.target(TARGET))})[
+                "corr"
+            ]
+            same = np.corrcoef(found.prediction, here.prediction)[0, 1]
+            print(
+                f"| {what} | {found.seconds:.1f} | {found.cpu_seconds:.1f} | {found.anonymous / 1e6:.0f} "
+                f"| {scores.mean():.4f} ± {scores.std() / np.sqrt(len(scores)):.4f} | {same:.6f} |"
+            )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from numerai_assets.errors import MethodError
 from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import (
     Profile,
+    Suggests,
     check_features,
     known_parameters,
     rank_within_eras,
@@ -82,6 +83,19 @@ class Benchmark(BaseEstimator):  # type: ignore[misc]
     def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
         """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
         return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
+
+    @classmethod
+    def search_space(cls, trial: Suggests) -> dict[str, Any]:
+        """Around the example model; the number of trees goes with the learning rate."""
+        learning_rate = trial.suggest_float("learning_rate", 0.003, 0.1, log=True)
+        return {
+            "learning_rate": learning_rate,
+            "n_estimators": max(1, round(trial.suggest_float("total_learning", 5, 60, log=True) / learning_rate)),
+            "max_depth": trial.suggest_int("max_depth", 3, 9),
+            "num_leaves": trial.suggest_int("num_leaves", 8, 256, log=True),
+            "colsample_bytree": trial.suggest_float("colsample_bytree", 0.02, 0.5, log=True),
+            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 20, 10_000, log=True),
+        }
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.

@@ -2,9 +2,9 @@
 
 Dask finds the workers, places one task on each, brings the model back and tells who went away; the boosting itself is
 LightGBM's and XGBoost's own data-parallel one, between the workers. So do `lightgbm.dask` and `xgboost.dask`; but these
-want the rows as Dask arrays, a byte a cell kept by Dask, another while a worker joins its chunks and a third in
-LightGBM. Here each worker runs the code of the fit on one machine over its share of the eras: half a byte a cell in
-LightGBM, a file in XGBoost, the five levels declared as bins, so that all workers have the same ones without a search.
+want the rows as Dask arrays, a byte a cell that Dask keeps and another while a worker joins its chunks, and search for
+bins. Here each worker runs the code of the fit on one machine over its share of the eras: half a byte a cell in LightGBM,
+a file in XGBoost, the five levels declared as bins, so that all workers have the same ones.
 
 A worker is told the places of its eras' files, not their bytes: cluster and client share the disk of the era store. Only
 the labels travel, four bytes a row.
@@ -13,6 +13,7 @@ A fit ends whole or with one MethodError. LightGBM waits for ever for a peer tha
 5920), so it is not asked: the client looks after the workers, and has those of a fit that broke restarted by their nannies.
 """
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -72,6 +73,7 @@ class Peers:
 
 _PATIENCE = Patience()
 _LOOK_SECONDS = 0.5
+_RUMOUR_SECONDS = 3.0
 
 Work = Callable[[EraPanel, Peers, Progress], Result]
 """What a worker does with its share of the eras, together with its peers."""
@@ -240,8 +242,11 @@ def _watched(fit: _Fit, futures: list[Any], heard: _Heard, progress: Progress) -
             for worker, future in zip(fit.threads, futures, strict=True)
             if future.status not in ("pending", "finished")
         ]
-        # After what failed, for that may be because of who went away.
+        # A worker may fail because another went away, of which the scheduler may be told a little later.
         gone = fit.gone()
+        if failed and not gone:
+            time.sleep(_RUMOUR_SECONDS)
+            gone = fit.gone()
         if gone:
             raise fit.lost(f"{len(gone)} of {len(fit.threads)} workers went away: {', '.join(gone)}")
         if failed:
@@ -259,7 +264,7 @@ def _why(future: Any) -> str:
 
 @contextlib.contextmanager
 def _connected(compute: str, patience: Patience) -> Iterator[Any]:
-    """A client of the cluster. Raises MethodError when Dask is not installed or the scheduler does not answer."""
+    """A client of the cluster. Raises MethodError when Dask is not installed or the scheduler does not answer, now or later."""
     try:
         from distributed import Client
     except ImportError:
@@ -273,7 +278,12 @@ def _connected(compute: str, patience: Patience) -> Iterator[Any]:
             '`dask scheduler`, or set compute = "local". Nothing was written'
         ) from None
     with client:
-        yield client
+        try:
+            yield client
+        except (OSError, TimeoutError, asyncio.CancelledError) as error:
+            raise MethodError(
+                f"{compute}: the scheduler went away ({type(error).__name__} {error}). Nothing was written, fit again"
+            ) from None
 
 
 def _take_turn(client: Any, compute: str, patience: Patience) -> None:

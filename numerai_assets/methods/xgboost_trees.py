@@ -80,7 +80,7 @@ def _grow_with_peers(
     if peers.rank == 0:
         tracker = RabitTracker(len(peers.addresses), host, peers.port, sortby="task")
         tracker.start()
-    network = {
+    network: dict[str, int | str | None] = {
         "dmlc_communicator": "rabit",
         "dmlc_tracker_uri": host,
         "dmlc_tracker_port": int(port),
