@@ -65,7 +65,7 @@ def lightgbm_dask(trees: int, address: str) -> Work:
     def work(seen: EraPanel) -> Callable[[EraPanel], NDArray[np.float32]]:
         import dask.array as da
         import lightgbm as lgb
-        from dask import delayed
+        from dask.delayed import delayed
         from distributed import Client
 
         like = Benchmark(n_estimators=trees, num_threads=1)
@@ -78,7 +78,7 @@ def lightgbm_dask(trees: int, address: str) -> Work:
             labels = [da.from_array(era.target(TARGET), chunks=-1) for era in seen.each_era()]
             model = lgb.DaskLGBMRegressor(client=client, **parameters).fit(da.concatenate(rows), da.concatenate(labels))
         booster = model.booster_
-        return lambda unseen: rank_within_eras(booster.predict(unseen.features), unseen.rows_of_era)
+        return lambda unseen: rank_within_eras(np.asarray(booster.predict(unseen.features)), unseen.rows_of_era)
 
     return work
 

@@ -1,13 +1,16 @@
 """`numerai search`: hyperparameters of a method, found on eras before its first vintage."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from numerai_assets.errors import SettingsError
 from numerai_assets.guarded import guarded
 from numerai_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from numerai_assets.methods.search import Metric
 
 
 @click.command("search")
@@ -17,7 +20,7 @@ from numerai_assets.settings import load_settings
 @click.option("--folds", default=4, show_default=True, help="Runs of eras that are judged one after the other.")
 @click.option("--timeout", type=float, help="Minutes after which no trial is begun.")
 @guarded
-def search_command(method: str, trials: int, metric: str, folds: int, timeout: float | None) -> None:
+def search_command(method: str, trials: int, metric: "Metric", folds: int, timeout: float | None) -> None:
     """Search hyperparameters on eras before the first vintage; interrupted, the same command goes on where it was."""
     from tqdm import tqdm
 
@@ -39,7 +42,7 @@ def search_command(method: str, trials: int, metric: str, folds: int, timeout: f
             searched = search_method(
                 Workspace(settings),
                 method,
-                metric=metric,  # type: ignore[arg-type] - click lets no other through
+                metric=metric,
                 trials=trials,
                 folds=folds,
                 seconds=float("inf") if timeout is None else timeout * 60,

@@ -8,7 +8,7 @@ has nothing to write down.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -131,9 +131,11 @@ def search_panel(workspace: Workspace, method: str) -> EraPanel:
 
 def _first_vintage(workspace: Workspace) -> int:
     first, train = workspace.settings.retrain.first_vintage, workspace.release.manifest(TRAIN)
-    if first is None and train is None:
+    if first is not None:
+        return first
+    if train is None:
         raise MethodError("search: no release on disk; run `numerai weekly` first")
-    return train.newest_era if first is None and train is not None else cast(int, first)
+    return train.newest_era
 
 
 def meta_model_of(workspace: Workspace, panel: EraPanel) -> NDArray[np.float64]:
@@ -143,4 +145,4 @@ def meta_model_of(workspace: Workspace, panel: EraPanel) -> NDArray[np.float64]:
         raise MethodError(f"search: {path} is not there; run `numerai weekly`, or search by --metric corr")
     frame = pq.read_table(path, columns=["id", "numerai_meta_model"]).to_pandas()
     frame = frame.set_index("id") if "id" in frame else frame
-    return frame["numerai_meta_model"].reindex(panel.ids).to_numpy(np.float64)
+    return np.asarray(frame["numerai_meta_model"].reindex(panel.ids), np.float64)

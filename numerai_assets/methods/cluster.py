@@ -113,6 +113,12 @@ def on_cluster(
             raise
 
 
+def threads_of(compute: str, *, patience: Patience = _PATIENCE) -> list[int]:
+    """Threads of each worker that a cluster has now. Raises MethodError when it cannot be reached."""
+    with _connected(compute, patience) as client:
+        return list(client.nthreads().values())
+
+
 def _restart(client: Any, workers: Iterable[str], patience: Patience) -> None:
     """Ends what is left of a fit, which would else wait for its peers, or keep a thread busy, as long as its worker lives."""
     if client.status != "running":

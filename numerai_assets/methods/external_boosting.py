@@ -88,7 +88,7 @@ class ExternalBoosting(BaseEstimator):  # type: ignore[misc]
         learning_rate = trial.suggest_float("learning_rate", 0.003, 0.1, log=True)
         return {
             "learning_rate": learning_rate,
-            "n_estimators": max(1, round(trial.suggest_float("total_learning", 5, 60, log=True) / learning_rate)),
+            "n_estimators": round(trial.suggest_float("total_learning", 5, 60, log=True) / learning_rate),
             "max_depth": trial.suggest_int("max_depth", 3, 9),
             "max_leaves": trial.suggest_int("max_leaves", 8, 256, log=True),
             "colsample_bytree": trial.suggest_float("colsample_bytree", 0.02, 0.5, log=True),

@@ -156,7 +156,8 @@ def _try(study: "optuna.Study", objective: Objective, space: Space, progress: Pr
 
     trial = study.ask()
     try:
-        parameters, scores = space(trial), {}
+        scores: dict[int, float] = {}
+        parameters = space(trial)
         trial.set_user_attr("parameters", parameters)
         for step, of_fold in enumerate(objective.scores(parameters, progress)):
             scores |= of_fold

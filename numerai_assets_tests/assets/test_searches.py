@@ -15,6 +15,7 @@ from numerai_assets.eras import era_label, purge
 from numerai_assets.errors import MethodError
 from numerai_assets.settings import Settings, load_settings
 from numerai_assets.store.atomic import write_json
+from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import FEATURES, META_MODEL
 from numerai_assets_tests.methods.test_search import Dial
 
@@ -30,32 +31,43 @@ seed = 1
 """
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace of eras 1 to 110 in which the dial is the method; the meta model is held from era 30 on."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "numerai.toml").write_text(SETTINGS)
-    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Dial)
-    monkeypatch.setattr("numerai_assets.assets.searches.method_class", lambda name: Dial)
-    made, rng, ids = Workspace(load_settings()), np.random.default_rng(0), []
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> EraStore:
+    """Eras 1 to 110."""
+    store, rng = EraStore(tmp_path_factory.mktemp("stored")), np.random.default_rng(0)
     for era in range(1, NEWEST + 1):
         features = rng.integers(0, 5, (ROWS, 2), dtype=np.int8)
         target = (features[:, 0] / 4 + rng.normal(size=ROWS)).argsort().argsort() * 5 // ROWS / 4
-        ids.append([f"n{era:04d}{row:011x}" for row in range(ROWS)])
-        made.store.write_era(
+        store.write_era(
             era_label(era),
             era=era,
-            ids=ids[-1],
+            ids=ids_of(era),
             features=features,
             feature_names=NAMES,
             targets=pd.DataFrame({TARGET: target.astype(np.float32)}),
             targets_as_of=1000,
         )
-        made.store.clean_as_released(era_label(era), strategy="median")
+        store.clean_as_released(era_label(era), strategy="median")
+    return store
+
+
+def ids_of(era: int) -> list[str]:
+    return [f"n{era:04d}{row:011x}" for row in range(ROWS)]
+
+
+@pytest.fixture
+def workspace(stored: EraStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace over that store in which the dial is the method; the meta model is held from era 40 on."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "numerai.toml").write_text(SETTINGS)
+    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Dial)
+    monkeypatch.setattr("numerai_assets.assets.searches.method_class", lambda name: Dial)
+    made = Workspace(load_settings())
     made.release.folder.mkdir(parents=True)
+    made.store.folder.symlink_to(stored.folder)
     write_json(made.release.path(FEATURES), {"feature_sets": {"all": NAMES}, "targets": [TARGET]})
-    held = np.concatenate(ids[29:])
-    meta_model = pd.DataFrame({"id": held, "numerai_meta_model": rng.random(len(held))})
+    held = [name for era in range(40, NEWEST + 1) for name in ids_of(era)]
+    meta_model = pd.DataFrame({"id": held, "numerai_meta_model": np.random.default_rng(1).random(len(held))})
     meta_model.to_parquet(made.release.path(META_MODEL), index=False)
     return made
 

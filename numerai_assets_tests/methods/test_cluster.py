@@ -23,7 +23,7 @@ from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.methods.cluster import LOCAL, Patience, on_cluster, shares_of
+from numerai_assets.methods.cluster import LOCAL, Patience, on_cluster, shares_of, threads_of
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.registry import create_method
 from numerai_assets.progress import silent
@@ -209,6 +209,12 @@ def test_a_scheduler_that_is_not_there_is_told_in_bounded_time(panel: EraPanel) 
 
         with pytest.raises(MethodError, match=f"{compute}: no Dask scheduler answers there"):
             on_cluster(compute, panel, TARGET, lambda *_: None, patience=Patience(connect=1))
+
+
+def test_the_threads_of_its_workers_are_told_before_anything_is_fitted(cluster: Cluster) -> None:
+    cluster.workers()
+
+    assert threads_of(cluster.compute) == [1, 1]
 
 
 def test_a_second_fit_is_told_that_another_has_the_cluster(cluster: Cluster, panel: EraPanel) -> None:

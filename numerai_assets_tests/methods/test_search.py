@@ -19,7 +19,9 @@ from numerai_assets.errors import MethodError
 from numerai_assets.evaluation.metrics import contribution, corr
 from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import deflated_sharpe_of
+from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.contract import Suggests, rank_within_eras
+from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.search import Found, Metric, Objective, covered_folds, kept_study, search, study_page
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
@@ -172,6 +174,17 @@ def test_a_search_without_a_complete_trial_says_so(panel: EraPanel, tmp_path: Pa
 def test_two_searches_do_not_share_a_study(panel: EraPanel, tmp_path: Path) -> None:
     with kept_study(tmp_path / "a.db"), pytest.raises(MethodError, match="another search goes on in this study"):
         searched(tmp_path / "a.db", objective_on(panel))
+
+
+@pytest.mark.parametrize("method", [Benchmark, ExternalBoosting])
+def test_what_a_method_suggests_are_hyperparameters_of_its_own(
+    method: type[Benchmark] | type[ExternalBoosting], tmp_path: Path
+) -> None:
+    with kept_study(tmp_path / "a.db") as study:
+        suggested = method.search_space(study.ask())
+
+    assert method.of_profile("quick", **suggested).get_params().items() >= suggested.items()
+    assert 4 <= suggested["n_estimators"] * suggested["learning_rate"] <= 61
 
 
 @given(
