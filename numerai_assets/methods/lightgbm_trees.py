@@ -1,7 +1,8 @@
 """LightGBM's trees for an EraPanel, grown on this machine or, the same, by the workers of a cluster.
 
 On a cluster each worker has the bins of its own eras and LightGBM adds up the histograms (`tree_learner=data`; LightGBM
-docs, "Distributed Learning Guide"): the trees are those of one machine but for the order in which floats are added.
+docs, "Distributed Learning Guide"): the trees are those of one machine but for the order in which floats are added and for
+a constant, which no rank within an era sees: LightGBM begins with the mean of the workers' mean labels.
 """
 
 import re

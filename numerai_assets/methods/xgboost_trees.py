@@ -85,7 +85,7 @@ def _grow_with_peers(
         "dmlc_tracker_uri": host,
         "dmlc_tracker_port": int(port),
         "dmlc_task_id": f"{peers.rank:05d}",
-        "dmlc_retry": 10,
+        "dmlc_retry": 30,
         "dmlc_timeout": _APART_SECONDS,
     }
     with CommunicatorContext(**network):
