@@ -26,6 +26,7 @@ from unittest import mock
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
@@ -168,21 +169,14 @@ def write_peer_data(folder: Path, rows: int) -> int:
             targets=targets,
             targets_as_of=eras[-1] + 100,
         )
-        ours.write_cleaned(era_label(era), panel.features, strategy="median")
-    release = folder / "release" / "v5.3" / TRAIN
-    with pq.ParquetFile(release) as file:
-        left = sum(ours.record(era_label(era)).rows for era in eras)
-        total = left
-        for batch in file.iter_batches(50_000):
-            part = batch.slice(0, min(left, len(batch)))
-            writer = writer or pq.ParquetWriter(place / TRAIN, part.schema, compression="zstd")
-            writer.write_batch(part)
-            left -= len(part)
-            if not left:
-                break
+        ours.clean_as_released(era_label(era), strategy="median")
+        columns = dict(zip(panel.feature_names, panel.blocks[0], strict=True))
+        table = pa.table({"id": panel.ids, "era": [era_label(era)] * panel.rows, **columns, **targets})
+        writer = writer or pq.ParquetWriter(place / TRAIN, table.schema, compression="zstd")
+        writer.write_table(table)
     assert writer is not None
     writer.close()
-    return total
+    return sum(ours.record(era_label(era)).rows for era in eras)
 
 
 def main() -> None:

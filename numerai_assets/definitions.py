@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from numerai_assets.assets.blocks import block_assets
-from numerai_assets.assets.diagnostics import diagnostics_asset
+from numerai_assets.assets.diagnostics import diagnostics_asset, equal_blend_diagnostics_asset
 from numerai_assets.assets.features import cleaned_features, era_store, live_features
 from numerai_assets.assets.models import model_asset
 from numerai_assets.assets.performance import scores_asset, weekly_report
@@ -36,6 +36,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *block_assets(settings),
             *price_assets(settings),
             *(asset for method in methods for asset in _stages(method, settings.methods[method].blocks)),
+            *([equal_blend_diagnostics_asset(methods)] if len(methods) > 1 else []),
             *(submission_asset(slot, method, methods) for slot, method in settings.slots.items()),
             scores_asset(list(settings.slots)),
             weekly_report,

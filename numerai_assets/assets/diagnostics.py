@@ -3,14 +3,16 @@
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
+from numerai_assets.assets.equal_blend import EQUAL_BLEND, write_equal_blend
 from numerai_assets.assets.models import feature_set, made_with
-from numerai_assets.assets.predictions import out_of_sample_key
+from numerai_assets.assets.predictions import load_vintage, out_of_sample_key, predicted
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import measured, picture, result, table
 from numerai_assets.assets.workspace import Workspace
@@ -36,60 +38,105 @@ def diagnostics_asset(method: str) -> dg.AssetsDefinition:
         group_name="diagnostics",
         description=f"CORR, MMC and BMC of `{method}` per era, each era scored with the newest vintage older than it.",
         kinds={"duckdb", "parquet"},
-        deps=[
-            dg.AssetDep(out_of_sample_key(method), partition_mapping=dg.AllPartitionMapping()),
-            asset_key(META_MODEL),
-            asset_key(VALIDATION_BENCHMARKS),
-            asset_key(TRAIN_BENCHMARKS),
-        ],
+        deps=_judged_by([method]),
     )
     def _diagnostics(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        from numerai_assets.evaluation.breakdowns import regimes
-        from numerai_assets.evaluation.plots import cumulative_scores
-
         with measured() as cost:
-            note_look(workspace, method)
-            scores = era_scores(scored_rows(workspace, method))
-            neutral = neutral_scores(workspace, method, scores, known=read_scores(workspace, method))
-            scores = scores.join(neutral).rename_axis("era")
-            path = workspace.diagnostics_path(method)
-            with replacing_file(path) as aside:
-                # Consecutive eras are written as a column too, for other programs.
-                scores.to_parquet(aside, index=True)
-        trials = workspace.holdout_ledger.trials(scores.index)
-        shown = validation_table(scores, trials=trials)
-        plot = cumulative_scores(scores, f"{method}: out of sample, {len(scores)} eras")
-        numbers = {f"{score}_mean": float(mean) for score, mean in zip(shown["score"], shown["mean"], strict=True)}
-        vintages = scores["vintage"].nunique()
-        return result(
-            {
-                "validation": table(shown),
-                "cumulative_scores": picture(plot, "cumulative scores"),
-                "regimes": table(regimes(scores)),
-                "dagster/uri": dg.MetadataValue.path(str(path)),
-                "eras": len(scores),
-                "vintages": int(vintages),
-                "variants_tried_on_these_eras": trials,
-                "largest_exposure_mean": float(scores["largest_exposure"].mean()),
-                "mean_exposure_mean": float(scores["mean_exposure"].mean()),
-            }
-            | numbers,
-            cost,
-        )
+            shown = diagnose(workspace, method, [method]) | churn_of_newest(workspace, method)
+        return result(shown, cost)
 
     return _diagnostics
 
 
-def note_look(workspace: Workspace, method: str) -> None:
-    """Puts into the ledger that the method, as the settings have it now, is judged on the eras it has predicted."""
-    vintages = workspace.vintages.vintages(method)
-    eras = [era for vintage in vintages for era in workspace.predictions.eras(method, vintage)]
+def equal_blend_diagnostics_asset(methods: Sequence[str]) -> dg.AssetsDefinition:
+    """The asset of the validation scores of the methods' equal blend."""
+
+    @dg.asset(
+        key=diagnostics_key(EQUAL_BLEND),
+        group_name="diagnostics",
+        description=f"Scores of the mean rank of {', '.join(methods)}: what a blend with learned weights has to beat.",
+        kinds={"duckdb", "parquet"},
+        deps=_judged_by(methods),
+    )
+    def _diagnostics(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+        with measured() as cost:
+            if not write_equal_blend(workspace, methods):
+                return result({"eras": 0, "why": "no era was predicted by all methods yet"})
+            shown = diagnose(workspace, EQUAL_BLEND, methods)
+        return result(shown, cost)
+
+    return _diagnostics
+
+
+def _judged_by(methods: Sequence[str]) -> list[dg.AssetDep | dg.AssetKey]:
+    predicted = [dg.AssetDep(out_of_sample_key(m), partition_mapping=dg.AllPartitionMapping()) for m in methods]
+    return [*predicted, *map(asset_key, (META_MODEL, VALIDATION_BENCHMARKS, TRAIN_BENCHMARKS))]
+
+
+def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[str, Any]:
+    """Scores all out-of-sample predictions held under `name`, made of `methods`, and keeps the scores; what to show."""
+    from numerai_assets.evaluation.breakdowns import regimes
+    from numerai_assets.evaluation.plots import cumulative_scores, drawdowns
+
+    note_look(workspace, name, methods)
+    scores = era_scores(scored_rows(workspace, name))
+    neutral = neutral_scores(workspace, name, scores, known=read_scores(workspace, name))
+    scores = scores.join(neutral).rename_axis("era")
+    path = workspace.diagnostics_path(name)
+    with replacing_file(path) as aside:
+        # Consecutive eras are written as a column too, for other programs.
+        scores.to_parquet(aside, index=True)
+    trials = workspace.holdout_ledger.trials(scores.index)
+    shown = validation_table(scores, trials=trials)
+    plot = cumulative_scores(scores, f"{name}: out of sample, {len(scores)} eras")
+    return {
+        "validation": table(shown),
+        "cumulative_scores": picture(plot, "cumulative scores"),
+        "drawdowns": picture(drawdowns(scores, f"{name}: below the peak"), "drawdowns"),
+        "regimes": table(regimes(scores)),
+        "dagster/uri": dg.MetadataValue.path(str(path)),
+        "eras": len(scores),
+        "vintages": int(scores["vintage"].nunique()),
+        "variants_tried_on_these_eras": trials,
+        "largest_exposure_mean": float(scores["largest_exposure"].mean()),
+        "mean_exposure_mean": float(scores["mean_exposure"].mean()),
+        **{f"{score}_mean": float(mean) for score, mean in zip(shown["score"], shown["mean"], strict=True)},
+    }
+
+
+def note_look(workspace: Workspace, name: str, methods: Sequence[str]) -> None:
+    """Puts into the ledger that what `methods`, as the settings have them now, make is judged on the eras predicted."""
+    vintages = workspace.predictions.vintages(name)
+    eras = [era for vintage in vintages for era in workspace.predictions.eras(name, vintage)]
     if eras:
-        made = json.dumps([method, made_with(workspace, method)], sort_keys=True)
+        made = json.dumps([name, *(made_with(workspace, method) for method in methods)], sort_keys=True)
         variant = hashlib.sha256(made.encode()).hexdigest()[:16]
         workspace.holdout_ledger.record(
-            Look(dt.datetime.now(dt.UTC), method, "diagnostics", min(eras), max(eras), (variant,))
+            Look(dt.datetime.now(dt.UTC), name, "diagnostics", min(eras), max(eras), (variant,))
         )
+
+
+def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
+    """How differently the two newest vintages rank the rows of the newest era; nothing while there is but one.
+
+    churn: 1 less the rank correlation. churn_of_ends: share of the highest and lowest twentieth that changes.
+    """
+    from numerai_assets.evaluation.churn import churn
+
+    newest = workspace.vintages.vintages(method)[-2:]
+    if len(newest) < 2:
+        return {}
+    key = era_label(workspace.store.newest_era())
+    first, second = (
+        predicted(workspace, method, vintage, load_vintage(workspace, method, vintage), key)[1][:, None].astype(float)
+        for vintage in newest
+    )
+    ends = max(1, len(first) // 20)
+    return {
+        "churn_vintages": " and ".join(map(era_label, newest)),
+        "churn": float(churn(first, second)[0]),
+        "churn_of_ends": float(churn(first, second, top_bottom=ends)[0]),
+    }
 
 
 def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, known: pd.DataFrame) -> pd.DataFrame:

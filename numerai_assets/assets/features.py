@@ -11,7 +11,7 @@ from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, live_key
 from numerai_assets.errors import ReleaseError
 from numerai_assets.features.cleaning import clean, leaves_as_released
-from numerai_assets.store.era_store import EraRecord
+from numerai_assets.store.era_records import EraRecord
 from numerai_assets.tournament.release import (
     LIVE,
     LIVE_ERA,

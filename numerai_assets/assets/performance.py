@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from numerai_assets.assets.reporting import result, table
+from numerai_assets.assets.reporting import picture, result, table
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label
@@ -59,12 +60,17 @@ def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
 def weekly_report(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
     """The whole state of affairs on one HTML page, once a week: with the first round after a new era. See `numerai report`."""
     path = workspace.folder / "reports" / f"era-{era_label(workspace.store.newest_era())}.html"
+    plots: dict[str, Any] = {}
     if not path.is_file():
         # Drawing takes more than all else that a weekday round asks for.
-        from numerai_assets.assets.summary import write_report
+        from numerai_assets.assets.summary import Judged, inline_plots, write_report
 
-        write_report(workspace, path)
-    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
+        judged = Judged.of(workspace)
+        write_report(workspace, path, judged)
+        drawn = inline_plots(judged, workspace.settings.gate.greatest_drift)
+        plots = {name: picture(image, what) for name, (image, what) in drawn.items()}
+    shown: dict[str, Any] = {"page": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size}
+    return dg.MaterializeResult(metadata=shown | plots)
 
 
 def read_live_scores(workspace: Workspace) -> pd.DataFrame:

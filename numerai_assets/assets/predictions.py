@@ -164,14 +164,19 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
 
 def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
     """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
+    panel, prediction = predicted(workspace, method, vintage, estimator, key)
+    workspace.predictions.write(method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=prediction)
+    return panel.rows
+
+
+def predicted(
+    workspace: Workspace, method: str, vintage: int, estimator: Method, key: str
+) -> tuple[EraPanel, NDArray[np.float32]]:
+    """Rows of one era or live round as the vintage's estimator wants them, and its predictions (n,) of them."""
     facts = workspace.vintages.facts(method, vintage)
-    blocks = facts.blocks
     folder = workspace.vintages.place(method, vintage) / BLOCKS_FOLDER
     panel = with_blocks(
-        workspace, workspace.store.panel([key]), [key], blocks, {name: folder / name for name in blocks}
+        workspace, workspace.store.panel([key]), [key], facts.blocks, {name: folder / name for name in facts.blocks}
     ).with_features(estimator.feature_names_)
     panel = with_history(workspace, panel, [key], reads_of(estimator), facts.reads)
-    workspace.predictions.write(
-        method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=estimator.predict(panel)
-    )
-    return panel.rows
+    return panel, estimator.predict(panel)

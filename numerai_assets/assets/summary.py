@@ -1,17 +1,19 @@
 """The report of a workspace, on one HTML page: how good the methods are, what was submitted and why, what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
 from numerai_assets.assets.diagnostics import read_scores
+from numerai_assets.assets.equal_blend import judged_names
 from numerai_assets.assets.performance import read_live_scores
 from numerai_assets.assets.sampled_eras import SampledEras, drifted_shares, sampled_eras
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, friday_of
-from numerai_assets.evaluation import breakdowns, figures
+from numerai_assets.evaluation import breakdowns, figures, plots
 from numerai_assets.evaluation.diagnostics import validation_table
 from numerai_assets.evaluation.report import Section, Shown, html_report
 from numerai_assets.store.atomic import replacing_file
@@ -27,12 +29,31 @@ _ROWS_OF_RECEIPTS = 40
 _ROWS_OF_CHANGES = 30
 
 
-def write_report(workspace: Workspace, path: Path) -> None:
-    """Writes the page to `path`, whole or not at all."""
-    read = {method: read_scores(workspace, method) for method in workspace.settings.active_methods}
-    scores = {method: frame for method, frame in read.items() if frame["corr60"].notna().any()}
+@dataclass(frozen=True)
+class Judged:
+    """What is known of the predictions, by method, their equal blend among them: drawn as a page and as pictures.
+
+    scores: per era, of those that have any on the payout target. drifted: share of features by round.
+    """
+
+    scores: Scores
+    sampled: SampledEras | None
+    drifted: Mapping[str, float]
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> Self:
+        """Reads it from the workspace."""
+        names = judged_names(workspace.settings.active_methods)
+        read = {name: read_scores(workspace, name) for name in names}
+        scores = {name: frame for name, frame in read.items() if frame["corr60"].notna().any()}
+        return cls(scores, sampled_eras(workspace, scores), drifted_shares(workspace))
+
+
+def write_report(workspace: Workspace, path: Path, judged: Judged | None = None) -> None:
+    """Writes the page to `path`, whole or not at all. judged: where it was read already."""
+    judged = judged or Judged.of(workspace)
+    scores, sampled = judged.scores, judged.sampled
     live, receipts = read_live_scores(workspace), _receipts(workspace)
-    sampled = sampled_eras(workspace, scores)
     sections = [
         _changes(scores, live, receipts),
         _validation(scores, workspace.holdout_ledger),
@@ -41,12 +62,29 @@ def write_report(workspace: Workspace, path: Path) -> None:
         _exposures(sampled),
         _tracking(workspace, scores, live),
         _submissions(receipts),
-        _drift(workspace),
+        _drift(judged.drifted, workspace.settings.gate.greatest_drift),
     ]
     settings = workspace.settings
     heading = f"{settings.tournament}, data {settings.data_version}, {len(workspace.store.eras())} eras in the store"
     with replacing_file(path) as aside:
         aside.write_text(html_report(heading, sections), encoding="utf-8")
+
+
+def inline_plots(judged: Judged, greatest_drift: float) -> dict[str, tuple[bytes, str]]:
+    """Figures of the page as PNG bytes with what they show, by name, for where a page cannot be opened."""
+    found: dict[str, tuple[bytes, str]] = {}
+    sampled = judged.sampled
+    if sampled is not None:
+        found["calibration"] = (plots.calibration_curves(sampled.calibration, "Mean target by tenth"), "calibration")
+        for name, exposures in sampled.exposures.items():
+            binned, title = breakdowns.era_bins(exposures, _ERA_BINS).T, f"Exposure of {name} to feature groups"
+            found[f"exposures_of_{name}"] = plots.heat_map(binned, title, is_signed=False), f"exposures of {name}"
+        if len(judged.scores) > 1:
+            correlated = plots.heat_map(sampled.correlations, "Rank correlation of predictions", greatest=1.0)
+            found["correlations"] = correlated, "rank correlation of predictions"
+    if judged.drifted:
+        found["drift"] = plots.drift(judged.drifted, greatest_drift, "Features that drifted, by round"), "drift"
+    return found
 
 
 def _changes(scores: Scores, live: pd.DataFrame, receipts: pd.DataFrame) -> Section:
@@ -67,8 +105,11 @@ def _changes(scores: Scores, live: pd.DataFrame, receipts: pd.DataFrame) -> Sect
 def _validation(scores: Scores, ledger: HoldoutLedger) -> Section:
     shown = []
     if scores:
+        baseline = next(iter(scores))
+        paired = breakdowns.paired_with(baseline, scores) if len(scores) > 1 else pd.DataFrame()
         shown = [
             Shown(breakdowns.compared_methods(scores), "Methods"),
+            *([Shown(paired, f"Against {baseline}, era by era")] if len(paired) else []),
             Shown(figures.cumulative(scores), "Cumulative scores"),
             Shown(figures.drawdowns(scores), "Drawdowns"),
             *(
@@ -79,8 +120,8 @@ def _validation(scores: Scores, ledger: HoldoutLedger) -> Section:
     note = (
         "Each era is scored with the newest vintage older than it. Standard errors (se) are Newey-West over the eras that "
         "share returns; low and high hold the true mean nine times of ten. deflated_sharpe: probability of a true mean above "
-        "0, given how many variants were judged on these eras. Bands hold 90 % of what a method of the same mean and spread "
-        "would do."
+        "0, given how many variants were judged on these eras. equal_blend: the mean rank of all methods. Bands hold 90 % of "
+        "what a method of the same mean and spread would do."
     )
     return Section("Validation", shown, note, _NO_SCORES)
 
@@ -191,8 +232,7 @@ def _submissions(receipts: pd.DataFrame) -> Section:
     return Section("What was submitted, and why", shown, note, "No round was submitted to.")
 
 
-def _drift(workspace: Workspace) -> Section:
-    shares, limit = drifted_shares(workspace), workspace.settings.gate.greatest_drift
+def _drift(shares: Mapping[str, float], limit: float) -> Section:
     shown = [Shown(figures.drift(shares, limit))] if shares else []
     note = (
         "Share of features whose live values are distributed otherwise than in the eight eras before: more than a quarter "

@@ -8,6 +8,7 @@ import dagster as dg
 
 from numerai_assets.assets.blocks import block_key, live_block_key
 from numerai_assets.assets.diagnostics import diagnostics_key
+from numerai_assets.assets.equal_blend import judged_names
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import era_partition
 from numerai_assets.assets.predictions import live_predictions_key, out_of_sample_key
@@ -53,7 +54,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
             *(key(m) for m in methods for key in (model_key, out_of_sample_key)),
         ],
         "out_of_sample": [out_of_sample_key(m) for m in methods],
-        "diagnostics": [diagnostics_key(m) for m in methods],
+        "diagnostics": [diagnostics_key(name) for name in judged_names(methods)],
         "round": [
             *(asset_key(file) for file in ROUND_FILES),
             dg.AssetKey(["features", "live_features"]),

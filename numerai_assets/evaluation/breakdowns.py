@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from numerai_assets.eras import friday_of
 from numerai_assets.errors import ScoringError
+from numerai_assets.evaluation.comparison import LEAST_ERAS, compare_each
 from numerai_assets.evaluation.era_series import max_drawdown, sharpe
 from numerai_assets.evaluation.uncertainty import standard_error
 
@@ -92,6 +93,38 @@ def newest_resolved(scores: Scores) -> pd.DataFrame:
                 | {name: float(last[name]) for name in HEADLINES}
                 | {"place_in_history": float((resolved["corr60"] <= last["corr60"]).mean())}
             )
+    return pd.DataFrame(rows)
+
+
+def paired_with(baseline: str, scores: Scores, names: Sequence[str] = HEADLINES) -> pd.DataFrame:
+    """One row a score and method: its difference to the baseline method on the eras that both have.
+
+    Columns: score, method, eras, difference, se, p, adjusted_p (Holm, over the methods), low and high at 0.9. A pair that
+    shares less than `comparison.LEAST_ERAS` eras is left out.
+    """
+    rows = []
+    for name in names:
+        theirs = scores[baseline][name].astype(float).dropna()
+        enough = {
+            method: frame[name].astype(float).dropna()
+            for method, frame in scores.items()
+            if method != baseline and len(frame[name].dropna().index.intersection(theirs.index)) >= LEAST_ERAS
+        }
+        found = compare_each(enough, theirs, horizon=horizon_of_score(name), seed=0)
+        rows += [
+            {
+                "score": name,
+                "method": method,
+                "eras": item.difference.eras,
+                "difference": item.difference.mean,
+                "se": item.difference.error,
+                "p": item.difference.p,
+                "adjusted_p": item.adjusted_p,
+                "low": item.low,
+                "high": item.high,
+            }
+            for method, item in found.items()
+        ]
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS
-from numerai_assets.evaluation.era_series import max_drawdown, sharpe
+from numerai_assets.evaluation.era_series import max_drawdown, sharpe, smart_sharpe, sortino
 from numerai_assets.evaluation.metrics import MIN_OVERLAP, Score, score_eras
 from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import LEVEL, deflated_sharpe_of
@@ -61,11 +61,12 @@ def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.D
     """One row a score of `era_scores`, and fnc60 where the frame has it; scores without an era are left out.
 
     Columns: eras, mean, se (Newey-West), low and high (of the true mean, at 0.9), std, Sharpe, max drawdown.
-    trials: distinct variants that were judged on these eras, this one among them; they give the column deflated_sharpe,
-    the probability of a true mean above 0 for the best of so many. None, where they were not counted, leaves it out.
+    trials: distinct variants that were judged on these eras, this one among them; they give the columns sortino,
+    smart_sharpe (`era_series`) and deflated_sharpe, the probability of a true mean above 0 for the best of so many.
+    None, where they were not counted, leaves these out.
     """
-    deflated = [] if trials is None else ["deflated_sharpe"]
-    columns = ["score", "eras", "mean", "se", "low", "high", "std", "sharpe", *deflated, "max_drawdown"]
+    more = [] if trials is None else ["sortino", "smart_sharpe", "deflated_sharpe"]
+    columns = ["score", "eras", "mean", "se", "low", "high", "std", "sharpe", *more, "max_drawdown"]
     rows = []
     for name in [*SCORES, "fnc60", "payout"]:
         if name not in scores:
@@ -88,6 +89,7 @@ def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.D
             "max_drawdown": float(max_drawdown(values)),
         }
         if trials is not None:
+            row["sortino"], row["smart_sharpe"] = float(sortino(values)), float(smart_sharpe(values, horizon=horizon))
             row["deflated_sharpe"] = deflated_sharpe_of(eras, values, horizon=horizon, trials=trials)
         rows.append(row)
     return pd.DataFrame(rows, columns=columns)

@@ -31,59 +31,25 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from numerai_assets.eras import HORIZONS, Wall, era_label, horizon_of, resolved_through
+from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import StoreError
 from numerai_assets.store import feature_files, target_files
 from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.store.cache import ContentCache
+from numerai_assets.store.era_records import EraRecord, Stage, read_record, resolved_horizons, write_record
 from numerai_assets.store.panel import MISSING, EraPanel
 
-Stage = Literal["released", "cleaned"]
 FORMAT = 2
 """Version of the layout; a store of another one is refused."""
-
-
-@dataclass(frozen=True)
-class EraRecord:
-    """What the store holds of one era.
-
-    era: its number; for a live round that of the newest era at its data's date. resolved: horizons whose targets are
-    known. targets_as_of: newest era of the release they were read from. missing_features: features constant 2 in this
-    era, Numerai's mark of "did not exist yet". missing_cells: cells without any value in the release. revised_targets:
-    targets of which the newest release gave other values than were known before. read_from: SHA-256 of the release file.
-    """
-
-    key: str
-    era: int
-    rows: int
-    features_bytes: int
-    features_sha256: str
-    ids_sha256: str
-    resolved: tuple[int, ...]
-    targets_as_of: int
-    missing_features: tuple[str, ...]
-    missing_cells: int
-    revised_targets: tuple[str, ...] = ()
-    cleaned_bytes: int | None = None
-    cleaned_sha256: str | None = None
-    cleaned_by: str | None = None
-    read_from: str | None = None
-
-    def awaits_targets(self, newest_era: int) -> bool:
-        """True when a release whose newest era is `newest_era` should hold targets that this record lacks."""
-        if self.targets_as_of >= newest_era:
-            return False
-        due = {horizon for horizon in HORIZONS if self.era <= resolved_through(newest_era, horizon)}
-        return not due <= set(self.resolved)
 
 
 class EraStore:
@@ -115,7 +81,7 @@ class EraStore:
         for path in self._record_paths("*"):
             # One that is being replaced meanwhile is not held.
             with suppress(FileNotFoundError):
-                found[path.stem] = _read_record(path, names)
+                found[path.stem] = read_record(path, names)
         return found
 
     def record(self, key: str) -> EraRecord:
@@ -160,9 +126,11 @@ class EraStore:
         if known["id"].to_pylist() != list(ids):
             return "ids"
         held = self._map(record, "released")
-        if held.shape != features.T.shape or not _only_adds(held, _without_lost(held, features.T)):
+        if held.shape != features.T.shape or not feature_files.only_adds(
+            held, feature_files.without_lost(held, features.T)
+        ):
             return "features"
-        return ", ".join(_revised(known, targets)) or None
+        return ", ".join(target_files.revised(known, targets)) or None
 
     def write_era(
         self,
@@ -276,7 +244,7 @@ class EraStore:
             eras=tuple(record.era for record, _, _ in found),
             ids_of_block=tuple(table["id"].combine_chunks() for _, _, table in found),
             targets_of_block={name: tuple(table[name].to_numpy() for _, _, table in found) for name in targets},
-            digests=tuple(_digest(record, stage) for record, _, _ in found),
+            digests=tuple(record.digest(stage) for record, _, _ in found),
             cache=self.cache,
         )
         return panel if features is None else panel.with_features(features)
@@ -384,8 +352,8 @@ class EraStore:
         if np.array_equal(held, block):
             return block, False
         if is_history and held.shape == block.shape:
-            block = _without_lost(held, block)
-        if is_history and not _only_adds(held, block):
+            block = feature_files.without_lost(held, block)
+        if is_history and not feature_files.only_adds(held, block):
             raise StoreError(
                 f"era {old.key}: the release now holds other features than the store; eras are immutable. "
                 f"Nothing was touched. If the release is right, remove {self.folder} and run again"
@@ -397,7 +365,7 @@ class EraStore:
         if old is None or not self._path("targets", old.key, "parquet").is_file():
             return None, ()
         held = self._targets(old, list(targets.columns))
-        revised = _revised(held, targets) if old.rows == len(targets) else ()
+        revised = target_files.revised(held, targets) if old.rows == len(targets) else ()
         return held["id"].to_pylist(), revised
 
     def _read(
@@ -433,7 +401,7 @@ class EraStore:
     def _is_whole(self, path: Path, names: tuple[str, ...]) -> bool:
         key = path.stem
         try:
-            record = _read_record(path, names)
+            record = read_record(path, names)
         except FileNotFoundError:
             return True
         except StoreError:
@@ -479,16 +447,14 @@ class EraStore:
 
     def _record(self, key: str, names: tuple[str, ...]) -> EraRecord:
         try:
-            return _read_record(self._path("records", key, "json"), names)
+            return read_record(self._path("records", key, "json"), names)
         except FileNotFoundError:
             raise StoreError(
                 f"era {key}: not in the store {self.folder}; run `numerai weekly` or backfill it"
             ) from None
 
     def _write_record(self, record: EraRecord) -> None:
-        places = {name: place for place, name in enumerate(self.feature_names)}
-        missing = _as_ranges([places[name] for name in record.missing_features])
-        write_json(self._path("records", record.key, "json"), asdict(record) | {"missing_features": missing})
+        write_record(self._path("records", record.key, "json"), record, self.feature_names)
 
 
 def _damaged(key: str, what: str, error: StoreError) -> StoreError:
@@ -498,76 +464,9 @@ def _damaged(key: str, what: str, error: StoreError) -> StoreError:
     )
 
 
-def _read_record(path: Path, feature_names: tuple[str, ...]) -> EraRecord:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        missing = tuple(feature_names[place] for place in _places(content["missing_features"]))
-        tuples = {name: tuple(content[name]) for name in ("resolved", "revised_targets")}
-        return EraRecord(**content | tuples | {"missing_features": missing})
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise StoreError(
-            f"era {path.stem}: record {path} cannot be read ({error}); run `numerai store verify --repair`"
-        ) from None
-
-
-def _as_ranges(places: Sequence[int]) -> str:
-    """Ascending numbers as "0-12 40": names of thousands of absent features would make every record slow to read."""
-    runs: list[list[int]] = []
-    for place in places:
-        if runs and place == runs[-1][-1] + 1:
-            runs[-1][1:] = [place]
-        else:
-            runs.append([place])
-    return " ".join("-".join(map(str, run)) for run in runs)
-
-
-def _places(ranges: str) -> Iterator[int]:
-    for run in ranges.split():
-        first, _, last = run.partition("-")
-        yield from range(int(first), int(last or first) + 1)
-
-
-def _digest(record: EraRecord, stage: Stage) -> str:
-    return record.features_sha256 if stage == "released" else record.cleaned_sha256 or ""
-
-
-def _revised(known: pa.Table, targets: pd.DataFrame) -> tuple[str, ...]:
-    """Targets whose values, where the stored table knows them, are others now."""
-    held = {name: known[name].to_numpy() for name in known.column_names if name != "id"}
-    return tuple(
-        name
-        for name, before in held.items()
-        if not np.array_equal(before[~np.isnan(before)], targets[name].to_numpy(np.float32)[~np.isnan(before)])
-    )
-
-
-def _without_lost(held: NDArray[np.int8], block: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(d, n) `block` with the features of `held` where it has no value in any row, as when a release has lost them."""
-    lost = (block == MISSING).all(axis=1)
-    return np.where(lost[:, None], held, block) if lost.any() else block
-
-
-def _only_adds(held: NDArray[np.int8], block: NDArray[np.int8]) -> bool:
-    """True when (d, n) `block` differs from `held` only in features that had no value in any row."""
-    if held.shape != block.shape:
-        return False
-    differs = (held != block).any(axis=1)
-    return bool((held[differs] == MISSING).all())
-
-
 def _walled(panel: EraPanel, target: str, wall: Wall) -> tuple[NDArray[np.float32], ...]:
     """Values of a target in each era of the panel, NaN in eras behind its wall."""
     return tuple(
         values if era <= wall.last_fit_era else np.full_like(values, np.nan)
         for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True)
-    )
-
-
-def resolved_horizons(targets: pd.DataFrame) -> tuple[int, ...]:
-    """Horizons of which the targets in the frame are known: some value is there for every one named in full."""
-    known = targets.notna().any()
-    return tuple(
-        horizon
-        for horizon in HORIZONS
-        if (columns := [name for name in targets.columns if name.endswith(f"_{horizon}")]) and known[columns].any()
     )

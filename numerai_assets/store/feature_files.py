@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
+from numerai_assets.store.panel import MISSING
 
 SEAL_BYTES = 128
 _READ_BYTES = 1 << 20
@@ -80,3 +81,17 @@ def _seal(key: str, sha256: str) -> bytes:
 def _shown(seal: bytes) -> str:
     text = seal.decode("ascii", errors="replace").split()
     return f"'{' '.join(text)[:40]}...'" if text[:1] == ["era"] else "with no era's name"
+
+
+def without_lost(held: NDArray[np.int8], block: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(d, n) `block` with the features of `held` where it has no value in any row, as when a release has lost them."""
+    lost = (block == MISSING).all(axis=1)
+    return np.where(lost[:, None], held, block) if lost.any() else block
+
+
+def only_adds(held: NDArray[np.int8], block: NDArray[np.int8]) -> bool:
+    """True when (d, n) `block` differs from `held` only in features that had no value in any row."""
+    if held.shape != block.shape:
+        return False
+    differs = (held != block).any(axis=1)
+    return bool((held[differs] == MISSING).all())

@@ -56,6 +56,10 @@ class PredictionStore:
     def holds(self, method: str, vintage: int, key: str) -> bool:
         return self._path(method, vintage, key).is_file()
 
+    def vintages(self, method: str) -> list[int]:
+        """Vintages that have predicted a historical era, ascending."""
+        return sorted({int(path.parent.name) for path in (self.folder / method).glob("*/[0-9]*.parquet")})
+
     def eras(self, method: str, vintage: int) -> list[int]:
         """Historical eras predicted by a vintage, ascending."""
         return sorted(int(path.stem) for path in (self.folder / method / era_label(vintage)).glob("[0-9]*.parquet"))

@@ -83,3 +83,13 @@ def _values_digest(table: pa.Table) -> str:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(table[name].to_numpy()).data)
     return digest.hexdigest()
+
+
+def revised(known: pa.Table, targets: pd.DataFrame) -> tuple[str, ...]:
+    """Targets whose values, where the stored table knows them, are others now."""
+    held = {name: known[name].to_numpy() for name in known.column_names if name != "id"}
+    return tuple(
+        name
+        for name, before in held.items()
+        if not np.array_equal(before[~np.isnan(before)], targets[name].to_numpy(np.float32)[~np.isnan(before)])
+    )

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from numerai_assets.assets.performance import weekly_report
+from numerai_assets.assets.summary import Judged
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label
 from numerai_assets.settings import Settings
@@ -16,7 +17,8 @@ from numerai_assets.settings import Settings
 def test_the_report_is_drawn_once_for_each_newest_era(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace, drawn = Workspace(Settings(home=tmp_path)), []
 
-    def draw(_: Workspace, path: Path) -> None:
+    def draw(_: Workspace, path: Path, judged: Judged) -> None:
+        assert judged.scores == {}
         drawn.append(path.name)
         path.parent.mkdir(exist_ok=True)
         path.write_text("page")

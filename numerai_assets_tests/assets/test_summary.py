@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from numerai_assets.assets.equal_blend import EQUAL_BLEND, write_equal_blend
 from numerai_assets.assets.sampled_eras import drifted_shares, sampled_eras
-from numerai_assets.assets.summary import write_report
+from numerai_assets.assets.summary import Judged, inline_plots, write_report
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, friday_of
 from numerai_assets.settings import MethodSettings, Settings
@@ -153,3 +154,24 @@ def test_a_round_whose_features_moved_has_drifted(workspace: Workspace) -> None:
     write_round(workspace, 1301, 4)
 
     assert drifted_shares(workspace) == {"round 1300": 0.0, "round 1301": 0.5}
+
+
+def test_the_figures_of_the_page_are_pictures_too(workspace: Workspace) -> None:
+    write_round(workspace, 1300, None)
+
+    drawn = inline_plots(Judged.of(workspace), greatest_drift=0.1)
+
+    assert set(drawn) == {"calibration", "exposures_of_benchmark", "exposures_of_second", "correlations", "drift"}
+    assert all(image.startswith(b"\x89PNG") for image, _ in drawn.values())
+    assert inline_plots(Judged({}, None, {}), greatest_drift=0.1) == {}
+
+
+def test_the_equal_blend_stands_beside_its_methods(workspace: Workspace, tmp_path: Path) -> None:
+    write_equal_blend(workspace, ["benchmark", "second"])
+    synthetic_scores(30, seed=7).to_parquet(workspace.diagnostics_path(EQUAL_BLEND))
+
+    judged = Judged.of(workspace)
+
+    assert list(judged.scores) == ["benchmark", "second", EQUAL_BLEND]
+    assert judged.sampled is not None
+    assert list(judged.sampled.correlations) == ["benchmark", "second", EQUAL_BLEND]

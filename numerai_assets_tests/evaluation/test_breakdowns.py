@@ -18,6 +18,7 @@ from numerai_assets.evaluation.breakdowns import (
     group_exposures,
     leaf_sets,
     newest_resolved,
+    paired_with,
     rank_correlations,
     regimes,
     score_correlations,
@@ -93,6 +94,19 @@ def test_the_newest_resolved_era_is_placed_in_the_methods_own_history() -> None:
     (row,) = newest_resolved({"a": scores}).to_dict("records")
 
     assert (row["era"], row["date"], row["place_in_history"]) == (1046, str(friday_of(1046)), 1.0)
+
+
+def test_methods_are_compared_with_the_first_era_by_era_where_they_share_a_year() -> None:
+    base = synthetic_scores(160)
+    better = base.assign(corr60=base["corr60"] + 0.01, mmc60=np.nan)
+    scores = {"base": base, "better": better, "short": base.iloc[:40]}
+
+    table = paired_with("base", scores, ("corr60", "mmc60")).set_index("method")
+
+    assert list(table.index) == ["better"]
+    assert table.loc["better", ["score", "eras"]].tolist() == ["corr60", 147]
+    assert table.loc["better", "difference"] == pytest.approx(0.01)
+    assert table.loc["better", "se"] == pytest.approx(0, abs=1e-9)
 
 
 def test_scores_are_correlated_over_the_eras_that_both_have() -> None:

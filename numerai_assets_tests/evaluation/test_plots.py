@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from numerai_assets.evaluation.diagnostics import SCORES
-from numerai_assets.evaluation.plots import cumulative_scores
+from numerai_assets.evaluation.plots import calibration_curves, cumulative_scores, drawdowns, drift, heat_map
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -43,3 +43,18 @@ def test_the_scores_are_what_is_drawn() -> None:
 
     assert cumulative_scores(scores, "a") == same
     assert other != same
+
+
+def test_every_other_figure_is_a_png_with_and_without_values() -> None:
+    table = pd.DataFrame([[1.0, -0.5], [np.nan, 1.0]], ["a", "b"], ["a", "b"])
+    drawn = [
+        drawdowns(some_scores(range(575, 700)), "a"),
+        drawdowns(some_scores(range(575, 575)), "a"),
+        heat_map(table, "signed", greatest=1.0),
+        heat_map(table * np.nan, "nothing"),
+        heat_map(pd.DataFrame(np.ones((3, 40))), "many columns", is_signed=False),
+        calibration_curves(pd.DataFrame({"a": [0.4, 0.5, 0.6]}, index=[1, 2, 3]), "a"),
+        drift({"round 1": 0.2, "round 2": 0.0}, 0.1, "a"),
+    ]
+
+    assert all(image.startswith(PNG) and len(image) < 100_000 for image in drawn)

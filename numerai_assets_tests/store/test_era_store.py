@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import StoreError, WallError
-from numerai_assets.store.era_store import EraRecord, EraStore, _as_ranges, _places, resolved_horizons
+from numerai_assets.store.era_records import EraRecord, as_ranges, places_of, resolved_horizons
+from numerai_assets.store.era_store import EraStore
 
 FEATURES = ("feature_a", "feature_b", "feature_c")
 TARGETS = ("target", "target_ender_20", "target_ender_60")
@@ -469,7 +470,7 @@ def test_horizons_are_resolved_when_a_target_named_in_full_has_a_value() -> None
 
 @given(st.sets(st.integers(0, 60)))
 def test_absent_features_come_back_whichever_they_are(places: set[int]) -> None:
-    assert list(_places(_as_ranges(sorted(places)))) == sorted(places)
+    assert list(places_of(as_ranges(sorted(places)))) == sorted(places)
 
 
 def test_eras_to_read_are_those_not_held_and_those_whose_targets_are_due(store: EraStore) -> None:
