@@ -17,7 +17,7 @@ from numerai_assets.settings import Settings, load_settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import FEATURES, META_MODEL
-from numerai_assets_tests.methods.test_search import Dial
+from numerai_assets_tests.methods.dial import Dial
 
 TARGET = "target_ender_60"
 NAMES = ["feature_a", "feature_b"]

@@ -5,14 +5,13 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import purge
 from numerai_assets.errors import MethodError
@@ -20,41 +19,13 @@ from numerai_assets.evaluation.metrics import contribution, corr
 from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import deflated_sharpe_of
 from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.methods.contract import Suggests, rank_within_eras
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.search import Found, Metric, Objective, covered_folds, kept_study, search, study_page
-from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
+from numerai_assets_tests.methods.dial import Dial
 
 MakePanel = Callable[..., EraPanel]
 TARGET = "target_ender_60"
-
-
-class Dial(BaseEstimator):  # type: ignore[misc]
-    """Predicts by the first feature, which tells of the target, and by the second, which does not."""
-
-    name: ClassVar[str] = "dial"
-    horizons: ClassVar[tuple[int, ...]] = (60,)
-    every_eras = 1
-
-    def __init__(self, *, angle: float = 0.0) -> None:
-        self.angle = angle
-
-    @classmethod
-    def of_profile(cls, profile: str, **parameters: Any) -> Self:
-        return cls(**parameters)
-
-    @classmethod
-    def search_space(cls, trial: Suggests) -> dict[str, Any]:
-        return {"angle": trial.suggest_float("angle", -3.0, 3.0)}
-
-    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        self.feature_names_ = panel.feature_names
-        return self
-
-    def predict(self, panel: EraPanel) -> NDArray[np.float32]:
-        raw = np.cos(self.angle) * panel.features[:, 0] + np.sin(self.angle) * panel.features[:, 1]
-        return rank_within_eras(raw, panel.rows_of_era)
 
 
 def objective_on(
@@ -150,10 +121,10 @@ def test_a_search_that_is_complete_only_tells_what_it_found(panel: EraPanel, tmp
 
 
 def test_every_trial_that_ended_counts_for_the_deflated_sharpe_ratio(panel: EraPanel, tmp_path: Path) -> None:
-    found, _ = searched(tmp_path / "a.db", objective_on(panel), trials=25)
+    found, tried = searched(tmp_path / "a.db", objective_on(panel))
 
     scores = np.array(list(found.scores.values()))
-    assert found.deflated_sharpe == deflated_sharpe_of(list(found.scores), scores, horizon=60, trials=25)
+    assert found.deflated_sharpe == deflated_sharpe_of(list(found.scores), scores, horizon=60, trials=len(tried))
 
 
 def test_no_trial_is_begun_when_time_is_over(panel: EraPanel, tmp_path: Path) -> None:
