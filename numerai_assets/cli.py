@@ -11,6 +11,7 @@ from numerai_assets.errors import RoundClosedError, SettingsError
 from numerai_assets.explain_cli import explain
 from numerai_assets.guarded import guarded
 from numerai_assets.sandbox_cli import faults, full_release
+from numerai_assets.search_cli import search_command
 from numerai_assets.settings import Settings, load_settings
 
 
@@ -227,6 +228,9 @@ def verify(repair: bool) -> None:
     for key in bad:
         workspace.store.forget(key)
     click.echo(f"dropped {', '.join(bad)}; `numerai weekly` writes them again")
+
+
+main.add_command(search_command)
 
 
 @main.group()

@@ -11,6 +11,7 @@ from numerai_assets.alerts import URLS_VARIABLE
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.plan import next_steps
 from numerai_assets.errors import NumeraiAssetsError
+from numerai_assets.methods.cluster import LOCAL, Patience, threads_of
 from numerai_assets.methods.registry import create_method
 from numerai_assets.terminal import describe_round
 from numerai_assets.tournament.increment import why_whole
@@ -71,13 +72,23 @@ def _methods(workspace: Workspace) -> list[Finding]:
         settings = workspace.settings.methods[name]
         try:
             create_method(name, settings)
+            where = _trained_where(settings.compute)
         except NumeraiAssetsError as error:
             findings.append(Finding(f"method {name}", False, str(error)))
         else:
             vintages = workspace.vintages.vintages(name)
             held = f"{len(vintages)} vintages, newest {vintages[-1]:04d}" if vintages else "no vintage yet"
-            findings.append(Finding(f"method {name}", True, f"{settings.profile} profile on {settings.target}; {held}"))
+            findings.append(
+                Finding(f"method {name}", True, f"{settings.profile} profile on {settings.target}{where}; {held}")
+            )
     return findings
+
+
+def _trained_where(compute: str) -> str:
+    if compute == LOCAL:
+        return ""
+    threads = threads_of(compute, patience=Patience(connect=5))
+    return f", trained on {compute}, {len(threads)} workers with {sum(threads)} threads"
 
 
 def _release(workspace: Workspace) -> Finding:

@@ -94,6 +94,8 @@ class MethodSettings(_Section):
     blocks: tuple[str, ...] = ()
     # A vintage goes on from the one before it on the live grid, where that is held, instead of beginning anew.
     rolled: bool = False
+    # Where its boosters are trained: "local", or the scheduler of a Dask cluster. No hyperparameter: the model is the same.
+    compute: str = Field("local", pattern=r"^(local|dask://[^/:\s]+:\d{1,5})$")
 
     _named_in_full = field_validator("target")(_in_full)
 

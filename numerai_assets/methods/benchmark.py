@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import check_features, rank_within_eras
-from numerai_assets.methods.lightgbm_bins import binned, lightgbm_parameters
+from numerai_assets.methods.lightgbm_bins import lightgbm_parameters
+from numerai_assets.methods.lightgbm_trees import train
 from numerai_assets.methods.permuted_trees import Tree, trees_of
 from numerai_assets.methods.tree_parameters import BoostedTrees, importance_table
 from numerai_assets.progress import Progress, silent
@@ -36,17 +37,17 @@ class Benchmark(BoostedTrees):
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
-        Raises MethodError when no row has the target.
+        Raises MethodError when no row has the target, or when the cluster of `compute` is not there to the end.
         """
-        values = panel.target(target)
-        if np.isnan(values).all():
+        if np.isnan(panel.target(target)).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-        data = binned(panel, values, num_threads=self.num_threads, progress=progress)
-        self.booster_ = lgb.train(
+        self.booster_ = train(
+            panel,
+            target,
             lightgbm_parameters(self, seed) | {"objective": "regression"},
-            data,
-            num_boost_round=self.n_estimators,
-            callbacks=[lambda state: progress("trees", state.iteration + 1, self.n_estimators)],
+            trees=self.n_estimators,
+            compute=self.compute,
+            progress=progress,
         )
         self.feature_names_ = panel.feature_names
         return self

@@ -1,6 +1,7 @@
 """What every method is: a scikit-learn style estimator over era panels."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 Profile = Literal["quick", "full"]
 
 
+class Suggests(Protocol):
+    """What a search space asks for values: Optuna's trial."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
 class Method(Protocol):
     """A method of prediction. Constructor keyword arguments are its hyperparameters; nothing is computed there.
 
@@ -27,7 +38,8 @@ class Method(Protocol):
     `eras_used_: dict[str, Sequence[int]]`, by the names of `store.uses.USES`: the vintage records it, the checks read it.
 
     One that is fitted on other targets too names them in a property `auxiliary_targets: tuple[str, ...]`; its panel carries
-    them, NaN behind their own wall. One that reads earlier eras, their resolved targets or columns of feature blocks as they
+    them, NaN behind their own wall. One whose hyperparameters are worth searching has a class method `search_space(trial:
+    Suggests) -> dict` of them. One that reads earlier eras, their resolved targets or columns of feature blocks as they
     are says so in a property `reads: store.history.Reads`; the panels it is given then answer `history(era)`.
     """
 

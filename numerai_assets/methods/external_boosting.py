@@ -16,14 +16,8 @@ from numpy.typing import NDArray
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.methods.tree_parameters import BoostedTrees, importance_table
-from numerai_assets.methods.xgboost_bins import (
-    TreesTold,
-    binned_on_disk,
-    contributions,
-    importances,
-    predicted,
-    xgboost_parameters,
-)
+from numerai_assets.methods.xgboost_bins import contributions, importances, predicted, xgboost_parameters
+from numerai_assets.methods.xgboost_trees import train
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -41,19 +35,19 @@ class ExternalBoosting(BoostedTrees):
         """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
 
         2.2 bytes a cell are written beside the panel's cache, or among temporary files, until the fit is over.
-        Raises MethodError when no row has the target, and when the disk has no room for that.
+        Raises MethodError when no row has the target, when the disk has no room for that, and when the cluster of
+        `compute` is not there to the end.
         """
-        label = panel.target(target)
-        if np.isnan(label).all():
+        if np.isnan(panel.target(target)).all():
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
-        with binned_on_disk(panel, label, num_threads=self.num_threads, progress=progress) as data:
-            self.booster_ = xgb.train(
-                xgboost_parameters(self, seed),
-                data,
-                num_boost_round=self.n_estimators,
-                callbacks=[TreesTold(lambda trees: progress("trees", trees, self.n_estimators))],
-            )
-            del data
+        self.booster_ = train(
+            panel,
+            target,
+            xgboost_parameters(self, seed),
+            trees=self.n_estimators,
+            compute=self.compute,
+            progress=progress,
+        )
         self.feature_names_ = panel.feature_names
         return self
 

@@ -15,6 +15,9 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from numerai_assets.errors import MethodError
+from numerai_assets.methods import lightgbm_trees, xgboost_trees
+from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.era_objectives import EraObjective
 from numerai_assets.methods.lightgbm_bins import binned, lightgbm_parameters
 from numerai_assets.methods.tree_parameters import BoostedTrees
@@ -34,17 +37,36 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Growth:
-    """What to grow. settings: of the trees. parameters: of the library, beside these.
+    """What to grow. settings: of the trees. parameters: of the library, beside these. target: what the label is.
 
     objective: None for the library's squared error. trees: how many more; `told` is called with how many there are so far.
     """
 
     settings: BoostedTrees
     parameters: dict[str, Any]
+    target: str
     objective: EraObjective | None
     trees: int
     seed: int
     told: Callable[[int], object]
+
+    @property
+    def on_cluster(self) -> dict[str, Any]:
+        """What the libraries' `train` wants to know beside data and parameters."""
+        return {
+            "trees": self.trees,
+            "compute": self.settings.compute,
+            "progress": lambda stage, done, total: self.told(done) if stage == "trees" else None,
+        }
+
+    def check_for_cluster(self, *, is_begun: bool) -> None:
+        """Raises MethodError for what is not shared out: an objective of ours, and trees that go on from others."""
+        what = "goes on from trees that are there" if is_begun else "has an objective of its own" if self.objective else ""
+        if what:
+            raise MethodError(
+                f"{self.settings.compute}: a member that {what} is grown on one machine; set compute = \"local\", or "
+                'leave objective "mse", boosting_rounds 1 and batches 1, and do not roll'
+            )
 
 
 class GrownTrees(Protocol):
@@ -60,7 +82,10 @@ class GrownTrees(Protocol):
         """
 
     def grown(self, data: Any, panel: EraPanel, label: NDArray[np.float32], growth: Growth) -> Self:
-        """With more trees, grown on the panel's rows whose label (n,) is known. data: their bins."""
+        """With more trees, grown on the panel's rows whose label (n,) is known. data: their bins; None on a cluster.
+
+        Raises MethodError where a cluster is to do what only one machine can.
+        """
 
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
         """(n,) raw predictions of a (d, n) block."""
@@ -92,14 +117,20 @@ class LightgbmTrees:
         return nullcontext(binned(panel, label, num_threads=num_threads, progress=progress))
 
     def grown(self, data: lgb.Dataset, panel: EraPanel, label: NDArray[np.float32], growth: Growth) -> Self:
+        parameters = (
+            lightgbm_parameters(growth.settings, growth.seed)
+            | {"objective": growth.objective or "regression"}
+            | growth.parameters
+        )
+        if growth.settings.compute != LOCAL:
+            growth.check_for_cluster(is_begun=bool(self.parts))
+            return type(self)((lightgbm_trees.train(panel, growth.target, parameters, **growth.on_cluster),))
         known = ~np.isnan(label)
         data.set_label(label[known])
         # The data may come from another member, with its initial score.
         data.set_field("init_score", self._raw(panel, growth.settings.num_threads)[known] if self.parts else None)
         part = lgb.train(
-            lightgbm_parameters(growth.settings, growth.seed)
-            | {"objective": growth.objective or "regression"}
-            | growth.parameters,
+            parameters,
             data,
             num_boost_round=growth.trees,
             callbacks=[lambda state: growth.told(state.iteration + 1)],
@@ -150,11 +181,15 @@ class XgboostTrees:
     def grown(
         self, data: xgb.ExtMemQuantileDMatrix, panel: EraPanel, label: NDArray[np.float32], growth: Growth
     ) -> Self:
-        data.set_label(label[~np.isnan(label)])
         # A custom objective begins at 0; XGBoost would begin at the mean of the target.
         begin = {} if growth.objective is None else {"base_score": 0.0}
+        parameters = xgboost_parameters(growth.settings, growth.seed) | begin | growth.parameters
+        if growth.settings.compute != LOCAL:
+            growth.check_for_cluster(is_begun=self.booster is not None)
+            return type(self)(xgboost_trees.train(panel, growth.target, parameters, **growth.on_cluster))
+        data.set_label(label[~np.isnan(label)])
         booster = xgb.train(
-            xgboost_parameters(growth.settings, growth.seed) | begin | growth.parameters,
+            parameters,
             data,
             num_boost_round=growth.trees,
             obj=growth.objective,

@@ -19,6 +19,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import horizon_of, purge
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.methods.era_objectives import OBJECTIVES, EraObjective, EraTargets, Objective
 from numerai_assets.methods.grown_trees import GrownTrees, Growth, LightgbmTrees, XgboostTrees
@@ -265,13 +267,13 @@ class MixerBoosting(BoostedTrees):
             part = self._part(panel, phase, turn % self.batches)
             more = len(range(turn, number, turns))
             for members in _sharing_bins([member for member in trees if member.phase == phase], part):
-                bins = BOOSTERS[members[0].booster][0].bins
-                with bins(part, part.target(members[0].target), self.num_threads, progress) as data:
+                with self._bins(members[0], part, progress) as data:
                     for member in members:
                         label = part.target(member.target)
                         growth = Growth(
                             settings=self,
                             parameters=BOOSTERS[member.booster][1],
+                            target=member.target,
                             objective=self._objective(part, label, more),
                             trees=more,
                             seed=int(np.random.default_rng([seed, growths, places[member], turn]).integers(2**31)),
@@ -281,6 +283,12 @@ class MixerBoosting(BoostedTrees):
                         done += more
                     del data
         return grown
+
+    def _bins(self, member: Member, panel: EraPanel, progress: Progress) -> AbstractContextManager[Any]:
+        """Of all members that share them; a cluster's workers make their own."""
+        if self.compute != LOCAL:
+            return nullcontext()
+        return BOOSTERS[member.booster][0].bins(panel, panel.target(member.target), self.num_threads, progress)
 
     def _part(self, panel: EraPanel, phase: int, batch: int) -> EraPanel:
         """One batch of the eras of a phase; each batch is spread over all of them."""

@@ -3,6 +3,7 @@
 import importlib
 
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import Method
 from numerai_assets.settings import MethodSettings
 
@@ -25,5 +26,10 @@ def method_class(name: str) -> type[Method]:
 
 
 def create_method(name: str, settings: MethodSettings) -> Method:
-    """An unfitted estimator as the settings ask for it."""
-    return method_class(name).of_profile(settings.profile, **settings.parameters)
+    """An unfitted estimator as the settings ask for it. Raises MethodError when it cannot be trained where they say."""
+    method = method_class(name).of_profile(settings.profile, **settings.parameters)
+    if settings.compute != LOCAL:
+        if not hasattr(method, "compute"):
+            raise MethodError(f"{name}: trains on this machine only; methods.{name}.compute is {settings.compute!r}")
+        method.compute = settings.compute
+    return method

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from numerai_assets.methods.contract import Profile, known_parameters
+from numerai_assets.methods.cluster import LOCAL
+from numerai_assets.methods.contract import Profile, Suggests, known_parameters
 
 DEEP: dict[str, Any] = {
     "n_estimators": 30_000,
@@ -33,6 +34,8 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
     """
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "full": DEEP}
+    compute: str = LOCAL
+    """Where it is trained: here, or on the Dask cluster at "dask://HOST:PORT"; the trees are the same."""
 
     def __init__(
         self,
@@ -59,6 +62,19 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
     def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
         """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
         return cls(**known_parameters(cls, cls.profiles[profile] | parameters))
+
+    @classmethod
+    def search_space(cls, trial: Suggests) -> dict[str, Any]:
+        """Around the example model; the number of trees goes with the learning rate."""
+        learning_rate = trial.suggest_float("learning_rate", 0.003, 0.1, log=True)
+        return {
+            "learning_rate": learning_rate,
+            "n_estimators": round(trial.suggest_float("total_learning", 5, 60, log=True) / learning_rate),
+            "max_depth": trial.suggest_int("max_depth", 3, 9),
+            "num_leaves": trial.suggest_int("num_leaves", 8, 256, log=True),
+            "colsample_bytree": trial.suggest_float("colsample_bytree", 0.02, 0.5, log=True),
+            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 20, 10_000, log=True),
+        }
 
 
 def importance_table(names: tuple[str, ...], gain: NDArray[np.float64], splits: NDArray[np.number]) -> pd.DataFrame:
