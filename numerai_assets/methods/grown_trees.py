@@ -61,10 +61,12 @@ class Growth:
 
     def check_for_cluster(self, *, is_begun: bool) -> None:
         """Raises MethodError for what is not shared out: an objective of ours, and trees that go on from others."""
-        what = "goes on from trees that are there" if is_begun else "has an objective of its own" if self.objective else ""
+        what = (
+            "goes on from trees that are there" if is_begun else "has an objective of its own" if self.objective else ""
+        )
         if what:
             raise MethodError(
-                f"{self.settings.compute}: a member that {what} is grown on one machine; set compute = \"local\", or "
+                f'{self.settings.compute}: a member that {what} is grown on one machine; set compute = "local", or '
                 'leave objective "mse", boosting_rounds 1 and batches 1, and do not roll'
             )
 

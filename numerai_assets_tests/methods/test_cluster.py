@@ -25,6 +25,7 @@ from numerai_assets.errors import MethodError
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.cluster import LOCAL, Patience, on_cluster, shares_of, threads_of
 from numerai_assets.methods.external_boosting import ExternalBoosting
+from numerai_assets.methods.mixer_boosting import MixerBoosting
 from numerai_assets.methods.registry import create_method
 from numerai_assets.progress import silent
 from numerai_assets.settings import MethodSettings, load_settings
@@ -128,6 +129,21 @@ def test_a_fit_on_two_workers_predicts_as_one_on_this_machine(
 
     assert np.corrcoef(here, there.predict(panel))[0, 1] > 0.9999
     assert told[-1] == ("trees", 30, 30)
+
+
+def test_members_of_an_ensemble_are_grown_by_the_workers_too(cluster: Cluster, panel: EraPanel) -> None:
+    ensemble = {**SMALL, "phases": 2, "boosters": ["gbdt", "xgboost"]}
+    here = MixerBoosting.of_profile("quick", **ensemble).fit(panel, target=TARGET, seed=3).predict(panel)
+    there = MixerBoosting.of_profile("quick", **ensemble)
+    there.compute = cluster.compute
+
+    assert np.corrcoef(here, there.fit(panel, target=TARGET, seed=3).predict(panel))[0, 1] > 0.999
+
+    with pytest.raises(MethodError, match="a member that goes on from trees that are there is grown on one machine"):
+        there.extend(panel, target=TARGET, seed=3)
+    there.objective = "era_corr"
+    with pytest.raises(MethodError, match="a member that has an objective of its own is grown on one machine"):
+        there.fit(panel, target=TARGET, seed=3)
 
 
 @pytest.mark.parametrize("method", [Benchmark, ExternalBoosting])
