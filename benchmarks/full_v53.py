@@ -1,6 +1,6 @@
 """All of v5.3 on one machine: what every step takes in time, memory and disk, and what others' ways take.
 
-    python -m benchmarks.full_v53 --folder DIR            # hours; 60 GB of disk
+    python -m benchmarks.full_v53 --folder DIR            # hours; 90 GB of disk
     python -m benchmarks.full_v53 --folder DIR --eras 0561-0640 --rows-share 0.1 --features 400   # minutes
 
 A release of the true shape (574 eras to train on, 660 after them, 3,555 features, 6.87 M rows) is written by the sandbox,
@@ -9,8 +9,9 @@ beyond its imports, anonymous (its own) and resident (with pages of files, which
 apart. A step whose result lies in the folder already is not run again: remove it to measure it anew.
 LightGBM and XGBoost grow `--trees` and `--xgboost-trees` trees of Numerai's example model; its 2,000 are extrapolated.
 
-Then, at a size that both can hold (`--peer-rows`), Numerai's example way (pandas.read_parquet, LGBMRegressor.fit) and the
-memory-mapped way (rows of float32 in one file, LGBMRegressor.fit over the map, as numereng's folds are) against ours.
+Then, at sizes that others can hold or almost (`--peer-rows`), Numerai's example way (pandas.read_parquet,
+LGBMRegressor.fit) and the memory-mapped way (rows of float32 in one file, LGBMRegressor.fit over the map, as numereng's
+folds are) against ours.
 """
 
 import argparse
@@ -26,11 +27,12 @@ from unittest import mock
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
-from benchmarks.table import Cost, Row, in_process, package, print_rows
+from benchmarks.table import Cost, Killed, Row, in_process, package, print_rows
 from numerai_assets.eras import Wall, era_label, live_key
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.features.cleaning import clean, leaves_as_released
@@ -187,7 +189,7 @@ def main() -> None:
     parser.add_argument("--rows-share", type=float, default=1.0)
     parser.add_argument("--trees", type=int, default=50)
     parser.add_argument("--xgboost-trees", type=int, default=2)
-    parser.add_argument("--peer-rows", type=int, default=300_000)
+    parser.add_argument("--peer-rows", type=int, nargs="+", default=[300_000, 150_000])
     parser.add_argument("--peer-trees", type=int, default=20)
     options = parser.parse_args()
     folder: Path = options.folder
@@ -212,18 +214,25 @@ def main() -> None:
     step("fit-xgboost", "xgboost", fit, "xgboost", ExternalBoosting(n_estimators=few, every_eras=1))
     _print_steps(folder, trees, few)
 
+    for rows in options.peer_rows:
+        compare_with_peers(folder, rows, options.peer_trees)
+
+
+def compare_with_peers(folder: Path, about: int, trees: int) -> None:
+    """Ours and the others' ways on about so many rows, as a table; a way that does not fit into memory is told of."""
     shutil.rmtree(folder / "peers", ignore_errors=True)
     (folder / "peers").mkdir()
-    rows = write_peer_data(folder, options.peer_rows)
-    size = f"{rows:,} rows x {options.features:,}, {options.peer_trees} trees"
-    ours = in_process(fit_ours, folder, options.peer_trees)
-    peers = (("pandas frame, ", fit_pandas), ("float32 memory map, ", fit_memmap))
-    print_rows(
-        [
-            Row(f"fit {size}", ours, way + package("lightgbm"), in_process(work, folder, options.peer_trees))
-            for way, work in peers
-        ]
-    )
+    rows = write_peer_data(folder, about)
+    features = len(EraStore(folder / "store").feature_names)
+    size = f"{rows:,} rows x {features:,}, {trees} trees"
+    ours, found = in_process(fit_ours, folder, trees), []
+    for way, work in (("float32 memory map, ", fit_memmap), ("pandas frame, ", fit_pandas)):
+        try:
+            found.append(Row(f"fit {size}", ours, way + package("lightgbm"), in_process(work, folder, trees)))
+        except Killed as killed:
+            gigabytes = psutil.virtual_memory().total / 1e9
+            print(f"fit {size}, {way.rstrip(', ')}: {killed}; this machine has {gigabytes:.0f} GB")
+    print_rows(found)
 
 
 def _print_steps(folder: Path, trees: int, few: int) -> None:

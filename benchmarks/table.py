@@ -1,6 +1,7 @@
 """What every benchmark is made of: timing, memory of a process of its own, and rows of one table."""
 
 import multiprocessing
+import signal
 import statistics
 import threading
 import time
@@ -38,6 +39,10 @@ class Row:
         return self.theirs.cpu_seconds / max(self.ours.cpu_seconds, 1e-9)
 
 
+class Killed(RuntimeError):
+    """The process of a piece of work was killed, as the system does when memory runs out."""
+
+
 def package(name: str) -> str:
     """Name and installed version, for `Row.peer`."""
     return f"{name} {version(name)}"
@@ -52,7 +57,8 @@ def timed(work: Callable[[], object], *, repeats: int = 5) -> Cost:
 def in_process(work: Callable[..., object], *arguments: Any, repeats: int = 1) -> Cost:
     """Median cost of calls, each in a fresh process, which `work` and its arguments are pickled for.
 
-    Imports at the top of the module that holds `work` are not part of it. RuntimeError when the process fails.
+    Imports at the top of the module that holds `work` are not part of it. Killed when somebody killed the process,
+    RuntimeError when it fails by itself.
     """
     return _median([_in_one_process(work, arguments) for _ in range(repeats)])
 
@@ -77,6 +83,10 @@ def _in_one_process(work: Callable[..., object], arguments: tuple[Any, ...]) -> 
         cost: Cost = ours.recv()
     except EOFError:
         process.join()
+        if process.exitcode == -signal.SIGKILL:
+            raise Killed(
+                f"{work.__name__}: its process was killed, for want of memory unless somebody meant to"
+            ) from None
         raise RuntimeError(f"{work.__name__}: its process ended with exit code {process.exitcode}") from None
     process.join()
     return cost
