@@ -28,7 +28,17 @@ CHROMIUM_FLAGS = [
 STARTS_WITHIN_SECONDS = 180
 # The daemon looks at its code locations once a minute.
 STARTS_ANEW_WITHIN_SECONDS = 150
-GROUPS = ("release", "store", "features", "models", "predictions", "diagnostics", "submissions", "performance")
+GROUPS = (
+    "release",
+    "store",
+    "features",
+    "models",
+    "predictions",
+    "diagnostics",
+    "explanations",
+    "submissions",
+    "performance",
+)
 
 
 @pytest.fixture(scope="module")
