@@ -39,6 +39,7 @@ from numerai_assets.methods.contract import (
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.methods.rank_targets import standardised_ranks
 from numerai_assets.methods.representative_eras import representative_eras
+from numerai_assets.methods.tree_parameters import DEEP, importance_table
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -46,16 +47,7 @@ PARTS = ("random_forest", "extra_trees", "boosting")
 
 _PROFILES: dict[str, dict[str, Any]] = {
     "quick": {},
-    "full": {
-        "n_estimators": 30_000,
-        "learning_rate": 0.001,
-        "max_depth": 10,
-        "num_leaves": 1024,
-        "min_data_in_leaf": 10_000,
-        "forest_trees": 2000,
-        "forest_leaves": 1024,
-        "every_eras": 1,
-    },
+    "full": DEEP | {"forest_trees": 2000, "forest_leaves": 1024},
 }
 _ABOUT = "about.json"
 
@@ -163,14 +155,8 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         the panel is not needed for these."""
         gains = np.stack([booster.feature_importance("gain") for booster in self.boosters_], axis=1)
         shares = gains / np.maximum(gains.sum(axis=0), 1e-300)
-        table = pd.DataFrame(
-            {
-                "feature": self.feature_names_,
-                "gain": shares @ self.weights_,
-                "splits": np.sum([booster.feature_importance("split") for booster in self.boosters_], axis=0),
-            }
-        )
-        return table.sort_values("gain", ascending=False, ignore_index=True)
+        splits = np.sum([booster.feature_importance("split") for booster in self.boosters_], axis=0)
+        return importance_table(self.feature_names_, shares @ self.weights_, splits)
 
     def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """(r, d) SHAP values of some rows of a panel of one era: those of the three, by their weights.
