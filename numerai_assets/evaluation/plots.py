@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -47,7 +46,7 @@ def drawdowns(scores: pd.DataFrame, title: str) -> bytes:
             below = total - np.maximum.accumulate(total)
             axes.plot(days[values.index], below, color=colour, label=f"{_NAMES[name]}  deepest {below.min():.3f}")
     axes.set_ylabel("below the peak")
-    return _png(figure, axes, legend="lower left")
+    return _png(figure, axes)
 
 
 def heat_map(table: pd.DataFrame, title: str, *, greatest: float | None = None, is_signed: bool = True) -> bytes:
@@ -105,9 +104,10 @@ def _days(eras: pd.Index) -> pd.Series:
     return pd.Series([friday_of(int(era)) for era in eras], index=eras)
 
 
-def _png(figure: Figure, axes: Axes, *, legend: Literal["upper left", "lower left"] = "upper left") -> bytes:
+def _png(figure: Figure, axes: Axes) -> bytes:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9, loc=legend)
+        # Below the axes, where no line can be behind it.
+        figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)
     return png(figure)
 
 
