@@ -67,8 +67,7 @@ def weekly_report(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResul
 
         judged = Judged.of(workspace)
         write_report(workspace, path, judged)
-        drawn = inline_plots(judged, workspace.settings.gate.greatest_drift)
-        plots = {name: picture(image, what) for name, (image, what) in drawn.items()}
+        plots = {name: picture(image, what) for name, (image, what) in inline_plots(workspace, judged).items()}
     shown: dict[str, Any] = {"page": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size}
     return dg.MaterializeResult(metadata=shown | plots)
 

@@ -74,7 +74,7 @@ def write_report(workspace: Workspace, path: Path, judged: Judged | None = None)
         aside.write_text(html_report(heading, sections), encoding="utf-8")
 
 
-def inline_plots(judged: Judged, greatest_drift: float) -> dict[str, tuple[bytes, str]]:
+def inline_plots(workspace: Workspace, judged: Judged) -> dict[str, tuple[bytes, str]]:
     """Figures of the page as PNG bytes with what they show, by name, for where a page cannot be opened."""
     found: dict[str, tuple[bytes, str]] = {}
     sampled = judged.sampled
@@ -86,8 +86,12 @@ def inline_plots(judged: Judged, greatest_drift: float) -> dict[str, tuple[bytes
         if len(judged.scores) > 1:
             correlated = plots.heat_map(sampled.correlations, "Rank correlation of predictions", greatest=1.0)
             found["correlations"] = correlated, "rank correlation of predictions"
+    for slot, (live, validation) in live_of_slots(workspace, judged.scores, read_live_scores(workspace)).items():
+        title = f"{slot}: live, and nine of ten eras of validation"
+        found[f"live_of_{slot}"] = plots.tracking(live, validation, title), f"live scores of {slot}"
     if judged.drifted:
-        found["drift"] = plots.drift(judged.drifted, greatest_drift, "Features that drifted, by round"), "drift"
+        limit, title = workspace.settings.gate.greatest_drift, "Features that drifted, by round"
+        found["drift"] = plots.drift(judged.drifted, limit, title), "drift"
     return found
 
 
@@ -191,27 +195,38 @@ def _what_matters(workspace: Workspace) -> Section:
 
 
 def _tracking(workspace: Workspace, scores: Scores, live: pd.DataFrame) -> Section:
-    shown = []
+    tracked, shown = live_of_slots(workspace, scores, live), []
+    rows = [
+        _against_validation(slot, str(name), of_slot[name], validation[name])
+        for slot, (of_slot, validation) in tracked.items()
+        for name in of_slot
+    ]
+    if rows:
+        shown.append(Shown(pd.DataFrame(rows), "Live scores inside the band of validation"))
+    shown += [Shown(figures.tracking(*pair), slot) for slot, pair in tracked.items()]
     if len(live):
-        newest = latest_scores(live)
-        rows = []
-        for slot in newest.index.get_level_values("slot").unique():
-            of_slot = newest[newest.index.get_level_values("slot") == slot].droplevel("slot")
-            validation = scores.get(workspace.settings.slots.get(str(slot), ""))
-            if validation is None:
-                continue
-            named = [name for name in ("corr60", "mmc60") if name in of_slot and of_slot[name].notna().any()]
-            rows += [_against_validation(str(slot), name, of_slot[name], validation[name]) for name in named]
-            if named:
-                shown.append(Shown(figures.tracking(of_slot[named], validation), str(slot)))
-        if rows:
-            shown.insert(0, Shown(pd.DataFrame(rows), "Live scores inside the band of validation"))
-        shown.append(Shown(newest.reset_index().iloc[::-1].head(_ROWS_OF_RECEIPTS), "Newest value of each score"))
+        newest = latest_scores(live).reset_index()
+        shown.append(Shown(newest.iloc[::-1].head(_ROWS_OF_RECEIPTS), "Newest value of each score"))
     note = (
         "Grey holds nine of ten eras of validation, the dotted line is their mean. Scores of rounds that have not resolved "
         "still move."
     )
     return Section("Live against validation", shown, note, "Live scores come some days after a submission.")
+
+
+def live_of_slots(
+    workspace: Workspace, scores: Scores, live: pd.DataFrame
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """For each slot with live scores its CORR and MMC by round, and the scores of its method in validation."""
+    found = {}
+    newest = latest_scores(live) if len(live) else live
+    for slot in newest.index.get_level_values("slot").unique() if len(newest) else ():
+        of_slot = newest[newest.index.get_level_values("slot") == slot].droplevel("slot")
+        validation = scores.get(workspace.settings.slots.get(str(slot), ""))
+        named = [name for name in ("corr60", "mmc60") if name in of_slot and of_slot[name].notna().any()]
+        if validation is not None and named:
+            found[str(slot)] = (of_slot[named], validation)
+    return found
 
 
 def _against_validation(slot: str, name: str, live: pd.Series, validation: pd.Series) -> dict[str, object]:

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from numerai_assets.eras import friday_of
+from numerai_assets.evaluation.breakdowns import validation_band
 
 _COLOURS = {"corr60": "#1f5fa8", "corr20": "#7fb2e5", "mmc60": "#c8553d", "bmc60": "#e9a03b"}
 _NAMES = {"corr60": "CORR, ender_60", "corr20": "CORR, ender_20", "mmc60": "MMC, ender_60", "bmc60": "BMC, ender_60"}
@@ -79,6 +80,20 @@ def calibration_curves(table: pd.DataFrame, title: str) -> bytes:
         axes.plot(table.index, table[method], marker="o", markersize=4, label=str(method))
     axes.set_xlabel("slice of the prediction, lowest to highest")
     axes.set_ylabel("mean target")
+    return _png(figure, axes)
+
+
+def tracking(live: pd.DataFrame, validation: pd.DataFrame, title: str) -> bytes:
+    """Live scores by round (index round_number, a column a score) beside what nine of ten eras of validation scored."""
+    figure, axes = _axes(title)
+    for name in live.columns:
+        colour, values = _COLOURS[name], live[name].dropna()
+        low, high = validation_band(validation[name])
+        axes.plot(values.index, values, color=colour, marker="o", markersize=4, label=_NAMES[name])
+        if low <= high:
+            axes.axhspan(low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.axhline(0, color="0.5", linewidth=0.8)
+    axes.set_xlabel("round")
     return _png(figure, axes)
 
 

@@ -91,6 +91,23 @@ def write_round(workspace: Workspace, number: int, level: int | None) -> None:
     write_era(workspace, f"X@{number}", 912, [f"live{number}{row}" for row in range(ROWS)], features)
 
 
+def write_live_scores(workspace: Workspace) -> None:
+    """CORR and MMC of one slot in round 1300."""
+    live = pd.DataFrame(
+        {
+            "slot": "one",
+            "round_number": [1300, 1300],
+            "display_name": ["corr60", "mmc60"],
+            "day": 1,
+            "date": [friday_of(914)] * 2,
+            "value": [0.0123, 0.0456],
+            "percentile": 0.5,
+            "resolved": False,
+        }
+    )
+    live.to_parquet(workspace.scores_path)
+
+
 def test_an_empty_workspace_has_a_page_that_says_of_each_section_what_it_waits_for(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
 
@@ -108,19 +125,7 @@ def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path:
         1300, "one", 1, "benchmark", 892, "older vintage", refused, Step.PROVEN, ROWS, "f" * 64, (("built", "now"),)
     )
     write_json(workspace.rounds_folder / "1300" / "submissions" / "one" / "1" / "receipt.json", asdict(receipt))
-    live = pd.DataFrame(
-        {
-            "slot": "one",
-            "round_number": [1300, 1300],
-            "display_name": ["corr60", "mmc60"],
-            "day": 1,
-            "date": [friday_of(914)] * 2,
-            "value": [0.0123, 0.0456],
-            "percentile": 0.5,
-            "resolved": False,
-        }
-    )
-    live.to_parquet(workspace.scores_path)
+    write_live_scores(workspace)
     found = pd.DataFrame(
         {"feature": NAMES, "vintage": 892, "model": "m", "gain": 1 / FEATURES, "permutation": 0.01, "shap": 0.1}
     )
@@ -165,12 +170,14 @@ def test_a_round_whose_features_moved_has_drifted(workspace: Workspace) -> None:
 
 def test_the_figures_of_the_page_are_pictures_too(workspace: Workspace) -> None:
     write_round(workspace, 1300, None)
+    assert inline_plots(workspace, Judged({}, None, {})) == {}
+    write_live_scores(workspace)
 
-    drawn = inline_plots(Judged.of(workspace), greatest_drift=0.1)
+    drawn = inline_plots(workspace, Judged.of(workspace))
 
-    assert set(drawn) == {"calibration", "exposures_of_benchmark", "exposures_of_second", "correlations", "drift"}
+    both = {f"exposures_of_{method}" for method in ("benchmark", "second")}
+    assert set(drawn) == {"calibration", "correlations", "live_of_one", "drift"} | both
     assert all(image.startswith(b"\x89PNG") for image, _ in drawn.values())
-    assert inline_plots(Judged({}, None, {}), greatest_drift=0.1) == {}
 
 
 def test_the_equal_blend_stands_beside_its_methods(workspace: Workspace, tmp_path: Path) -> None:
