@@ -14,7 +14,7 @@ from numerai_assets.settings import load_settings
 )
 @click.option("--era", help="A stored era, e.g. 0700, explained by the newest vintage older than it.")
 @click.option("--id", "row_id", required=True, help="The row's id.")
-@click.option("--top", default=15, show_default=True, help="Features shown of each table.")
+@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Features shown of each table.")
 @guarded
 def explain(method: str, number: int | None, era: str | None, row_id: str, top: int) -> None:
     """Say why METHOD predicts one row as it does: SHAP, and a linear model around the row (LIME)."""
@@ -39,4 +39,9 @@ def explain(method: str, number: int | None, era: str | None, row_id: str, top: 
     )
     if found.parts is not None:
         terminal.show_row("SHAP: parts of the raw score", found.parts.head(top))
-    terminal.show_row(f"LIME: change of the place in the era, R² {found.r2:.2f}", found.local.head(top))
+    if found.local is not None:
+        terminal.show_row(f"LIME: change of the place in the era, R² {found.r2:.2f}", found.local.head(top))
+    else:
+        terminal.console.print(
+            f"No LIME: {method} reads columns of blocks as they are, which an altered row has none of."
+        )

@@ -94,12 +94,12 @@ def eras_to_explain(workspace: Workspace, method: str) -> dict[int, int]:
 
 
 def explanations_are_stale(workspace: Workspace, method: str) -> bool:
-    """True when the newest vintage that has predicted an era was not there when the method was explained last."""
+    """True when a vintage whose eras are looked at was not there, or was another model, when the method was explained last."""
     if not any(workspace.predictions.eras(method, vintage) for vintage in workspace.vintages.vintages(method)):
         return False
-    newest = list(eras_to_explain(workspace, method).values())[-1]
+    asked = {(vintage, _model(workspace, method, vintage)) for vintage in eras_to_explain(workspace, method).values()}
     known = read_by_era(workspace, method, ["vintage", "model"])
-    return not (known.loc[known["vintage"] == newest, "model"] == _model(workspace, method, newest)).any()
+    return not asked <= set(zip(known["vintage"], known["model"], strict=True))
 
 
 def read_by_era(workspace: Workspace, method: str, columns: Sequence[str] = _COLUMNS) -> pd.DataFrame:
@@ -176,7 +176,8 @@ class Explainer:
         if is_resolved:
             asked = self._workspace.settings.explanations
             most = asked.features if isinstance(estimator, OfTrees) else asked.features_without_trees
-            permuted = frame["gain"].reindex(list(panel.feature_names)).nlargest(most)
+            # Of a method whose own importances are of something else than features, the first so many.
+            permuted = frame["gain"].reindex(list(panel.feature_names)).fillna(0.0).nlargest(most)
             rng = np.random.default_rng([self._seed, era])
             found = self._load(vintage).permute(panel, panel.places_of(permuted.index.tolist()), rng)
             frame["permutation"] = pd.Series(corr_lost(found, panel.target(PAYOUT_TARGET)), permuted.index)
@@ -208,6 +209,7 @@ class Explainer:
     def _load(self, vintage: int) -> _Loaded:
         if self._loaded is None or self._loaded.vintage != vintage:
             self._loaded = _Loaded(vintage, load_vintage(self._workspace, self._method, vintage))
+            self._swarm = None
         return self._loaded
 
 

@@ -26,21 +26,22 @@ class RowExplanation:
 
     parts: feature, group, level and the part of the raw score (SHAP), the largest first; None of a method whose scores are
     no sums. local: feature, group, level, weight (change of the place a level) and effect (weight times the distance of
-    the level from the era's mean), the largest effect first. r2: of the local model.
+    the level from the era's mean), the largest effect first. r2: of the local model. Both are None of a method that reads
+    columns of blocks as they are, which belong to the rows there are.
     """
 
     vintage: int
     place: float
     parts: pd.DataFrame | None
-    local: pd.DataFrame
-    r2: float
+    local: pd.DataFrame | None
+    r2: float | None
 
 
 def explain_row(workspace: Workspace, method: str, key: str, row_id: str) -> RowExplanation:
     """Explains one row of a stored era or live round by the newest vintage older than it.
 
     LIME perturbs the 64 features that move the row most (without SHAP, those of most gain), the others stay as they are.
-    Raises StoreError when there is no such vintage, era or row.
+    Raises StoreError when there is no such vintage, era or row, MethodError for a method that neither can explain.
     """
     record = workspace.store.record(key)
     held = workspace.vintages.before(method, record.era)
@@ -62,11 +63,16 @@ def explain_row(workspace: Workspace, method: str, key: str, row_id: str) -> Row
             "level": levels[:, row],
         }
     )
+    place = float(estimator.predict(panel)[row])
     parts = None
-    weight = gain_shares(estimator.explain(panel)).set_index("feature")["gain"].reindex(panel.feature_names).to_numpy()
     if isinstance(estimator, Additive):
         (own,) = estimator.contributions(panel, np.array([row]))
         parts, weight = _by_size(facts.assign(part=own), "part"), np.abs(own)
+        if reads_of(estimator).columns:
+            return RowExplanation(held[0], place, parts, None, None)
+    else:
+        gains = gain_shares(estimator.explain(panel)).set_index("feature")["gain"]
+        weight = gains.reindex(panel.feature_names).to_numpy()
     places = np.argsort(-weight, kind="stable")[:_PERTURBED]
     model = local_model(
         lambda rows: places_among(estimator, panel, row, places, rows),
@@ -75,8 +81,7 @@ def explain_row(workspace: Workspace, method: str, key: str, row_id: str) -> Row
         seed=workspace.settings.methods[method].seed,
     )
     local = facts.iloc[places].assign(weight=model.weights, effect=model.effects)
-    predicted = estimator.predict(panel)
-    return RowExplanation(held[0], float(predicted[row]), parts, _by_size(local, "effect"), model.r2)
+    return RowExplanation(held[0], place, parts, _by_size(local, "effect"), model.r2)
 
 
 def places_among(

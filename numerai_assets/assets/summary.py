@@ -9,7 +9,7 @@ import pandas as pd
 
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.equal_blend import judged_names
-from numerai_assets.assets.explanations import read_by_era, read_importances
+from numerai_assets.assets.explanations import explanations_are_stale, read_by_era, read_importances
 from numerai_assets.assets.performance import read_live_scores
 from numerai_assets.assets.sampled_eras import SampledEras, drifted_shares, sampled_eras
 from numerai_assets.assets.workspace import Workspace
@@ -177,8 +177,11 @@ def _what_matters(workspace: Workspace) -> Section:
         table, by_era = read_importances(workspace, method), read_by_era(workspace, method)
         if len(table):
             best = table.head(_FEATURES)
+            of = f"{method} {era_label(by_era['vintage'].max())}"
+            if explanations_are_stale(workspace, method):
+                of += ", fitted anew since"
             shown += [
-                Shown(figures.importance(best), f"Features of {method}"),
+                Shown(figures.importance(best), f"Features of {of}"),
                 Shown(best.drop(columns="permuted_eras"), f"The same in numbers, {_FEATURES} of {len(table)}"),
                 Shown(by_group(table), f"Groups of {method}"),
                 Shown(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.metrics import corr
 
 Array = NDArray[np.float64]
@@ -18,7 +19,10 @@ def corr_lost(predictions: Iterable[tuple[NDArray[np.floating], bool]], target: 
     """(k,) CORR of the first predictions (n,) of one era less that of each of the k others; negative where one gains.
 
     Beside each prediction stands whether it can differ from the first: where it cannot, 0 is lost and nothing is scored.
+    Raises ScoringError when no target is known.
     """
+    if np.isnan(target).all():
+        raise ScoringError(f"permutation: none of {len(target)} targets is known, so nothing can be lost")
     found = iter(predictions)
     as_they_are = _corr(next(found)[0][:, None], target)[0]
     lost: list[float] = []

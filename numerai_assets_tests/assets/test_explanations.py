@@ -197,6 +197,42 @@ def test_an_era_is_not_explained_twice_by_one_model(workspace: Workspace, monkey
     assert set(before["model"]) & set(after["model"]) == set(before.loc[before["vintage"] == 910, "model"])
 
 
+def test_an_older_vintage_that_was_fitted_anew_is_explained_anew(workspace: Workspace) -> None:
+    explain_all(workspace)
+    assert not explanations_are_stale(workspace, METHOD)
+
+    fit(workspace, 910, range(911, 921), seed=1)
+
+    assert explanations_are_stale(workspace, METHOD)
+    explain_all(workspace)
+    assert not explanations_are_stale(workspace, METHOD)
+
+
+def test_two_vintages_of_one_era_are_told_apart(workspace: Workspace) -> None:
+    explainer = Explainer(workspace, METHOD)
+
+    older, newer = explainer.swarm(925, 910), explainer.swarm(925, 920)
+
+    assert older is not None and newer is not None
+    np.testing.assert_array_equal(older.levels, newer.levels)
+    assert not np.array_equal(older.parts, newer.parts)
+
+
+def test_a_method_whose_importances_are_of_something_else_has_its_first_features_permuted(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = pd.DataFrame({"feature": ["unit_0", "unit_1"], "weight": [0.7, 0.3]})
+    monkeypatch.setattr(Benchmark, "explain", lambda self, panel: units)
+    few = workspace_at(workspace.settings.home, eras=1, features=12)
+
+    explain_all(few)
+
+    by_era = read_by_era(few, METHOD)
+    permuted = by_era[by_era["permutation"].notna()]
+    assert permuted["feature"].tolist() == NAMES[:12]
+    assert by_era.set_index("feature")["gain"].dropna().drop_duplicates().to_dict() == {"unit_0": 0.7, "unit_1": 0.3}
+
+
 def test_what_is_explained_again_from_nothing_is_the_same(workspace: Workspace) -> None:
     explain_all(workspace)
     before = read_by_era(workspace, METHOD)
@@ -237,10 +273,12 @@ def test_a_row_is_explained_by_what_was_planted(workspace: Workspace) -> None:
     prediction = workspace.predictions.read(METHOD, 920, "0924").set_index("id")["prediction"]["n9240017"]
     assert (found.vintage, found.place) == (920, prediction)
     assert found.parts is not None and set(found.parts["feature"]) == set(NAMES)
+    assert found.local is not None
     local = found.local.set_index("feature")["weight"]
     assert set(local.nlargest(PLANTED).index) == PLANTED_NAMES
     assert 0.7 < found.r2 <= 1
     again = explain_row(workspace, METHOD, "0924", "n9240017")
+    assert again.local is not None
     pd.testing.assert_frame_equal(found.local, again.local)
 
 
@@ -261,10 +299,17 @@ def test_a_row_that_is_not_there_is_named(workspace: Workspace) -> None:
         explain_row(workspace, METHOD, "0905", "n9050000")
 
 
-def test_a_method_that_reads_columns_of_rows_has_no_local_model(workspace: Workspace) -> None:
+def test_a_method_that_reads_columns_of_rows_has_parts_and_no_local_model(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Reader(Benchmark):
         reads = Reads(columns=("look_alikes",))
 
     panel = workspace.store.panel(["0924"])
     with pytest.raises(MethodError, match="benchmark: reads look_alikes of each row"):
         places_among(Reader(), panel, 0, np.arange(2), np.zeros((3, 2), np.int8))
+
+    monkeypatch.setattr(Benchmark, "reads", property(lambda self: Reader.reads), raising=False)
+    found = explain_row(workspace, METHOD, "0924", "n9240017")
+    assert found.parts is not None and set(found.parts["feature"].head(PLANTED)) == PLANTED_NAMES
+    assert found.local is None and found.r2 is None

@@ -139,6 +139,7 @@ def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path:
     assert "correlation with the benchmark is -0.5" in text
     assert "0.0456" in text
     assert "12 scored eras from 0900 to 0911" in text
+    assert "Features of benchmark 0892" in text
     assert text.count('class="figure"') == 2 + 3 + 2 + 2 + 1 + 1
 
 

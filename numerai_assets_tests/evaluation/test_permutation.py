@@ -1,7 +1,9 @@
 """CORR lost to a permuted feature: what scoring each prediction by itself would say."""
 
 import numpy as np
+import pytest
 
+from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.permutation import corr_lost
 
@@ -35,3 +37,8 @@ def test_a_prediction_that_is_all_alike_scores_nothing() -> None:
     lost = corr_lost([(target, True), (np.ones(100), True)], target)
 
     np.testing.assert_allclose(lost, corr(target[:, None], target))
+
+
+def test_an_era_without_a_target_cannot_say_what_is_lost() -> None:
+    with pytest.raises(ScoringError, match="none of 3 targets is known"):
+        corr_lost([(np.arange(3.0), True)], np.full(3, np.nan, np.float32))

@@ -1,0 +1,166 @@
+"""Whether explanations find the features that pay on the sandbox's market, which knows them.
+
+    python -m benchmarks.planted_features                                   # the usual dials and 2, 4 and 8 times as much
+    python -m benchmarks.planted_features --strengths 1 --trees 2000 --learning-rate 0.01
+
+A synthetic market of size `default` is made in memory, with its effects and regimes as strong as usual times a strength.
+`benchmark` is fitted on the first eras and its features are judged on the last ones, behind a purge: by gain, by
+permutation of each of them and by SHAP. For each kind of signal: how many features carry it, the share of them in the top
+decile of all 310 (chance: .10), and their median place among all (0 is the top, chance: .50). Beside it the method's mean
+CORR on the judged eras, and that of the best prediction there is.
+
+`effects` are the linear, quadratic and interacting features together. `regimes` are those that pay as much as they cost
+over all regimes, and `kinship` are the slow ones that leaders and followers of the hidden network have in common, which pay
+nothing themselves; both without those that carry an effect too.
+"""
+
+import argparse
+import itertools
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from numerai_assets.eras import PAYOUT_TARGET, friday_of, horizon_of, purge
+from numerai_assets.evaluation.importance import importances
+from numerai_assets.evaluation.metrics import corr
+from numerai_assets.evaluation.permutation import corr_lost
+from numerai_assets.methods.benchmark import Benchmark
+from numerai_assets.methods.permutation import permuting
+from numerai_assets.sandbox.economy import Dials, draw_economy
+from numerai_assets.sandbox.encoder import bin_features, encode_ids, encode_target
+from numerai_assets.sandbox.sizes import SIZES, Size
+from numerai_assets.sandbox.synthetic import SyntheticMarket
+from numerai_assets.store.panel import EraPanel
+
+MEASURES = ("gain", "permutation", "shap")
+_HORIZON = horizon_of(PAYOUT_TARGET)
+
+
+@dataclass(frozen=True)
+class World:
+    """Eras of a market as Numerai would publish them. carriers: features by the kind of signal they carry.
+
+    best: of each era, (n,) the best prediction there is.
+    """
+
+    panel: EraPanel
+    carriers: dict[str, tuple[str, ...]]
+    best: dict[int, NDArray[np.float32]]
+
+
+def world(size: Size, dials: Dials, seed: int, eras: range, judged: range) -> World:
+    """Some eras of a synthetic market, in memory; the best predictions of the judged ones."""
+    market = SyntheticMarket(size, seed, dials=dials)
+    # All snapshots first: the market holds few states, and goes back to its beginning for an older one.
+    seen, blocks, best = {}, [], {}
+    for era in eras:
+        snapshot = market.snapshot(friday_of(era))
+        seen[era] = replace(snapshot, characteristics=np.empty((0, 0), np.float32))
+        blocks.append(
+            np.ascontiguousarray(bin_features(snapshot.characteristics, np.random.default_rng([seed, era])).T)
+        )
+        if era in judged:
+            parts = market.oracle(friday_of(era), snapshot.stocks, _HORIZON)
+            best[era] = np.sum(list(parts.values()), axis=0)
+    targets = tuple(
+        encode_target(
+            "ender",
+            market.forward_returns(friday_of(era), snapshot.stocks, _HORIZON),
+            snapshot.exposures,
+            market.exposure_groups,
+            np.random.default_rng([seed, era]),
+            fill=True,
+        )
+        for era, snapshot in seen.items()
+    )
+    ids = tuple(encode_ids(seed, str(era), seen[era].stocks).astype(str).astype(object) for era in eras)
+    panel = EraPanel(tuple(blocks), market.characteristics, tuple(eras), ids, {PAYOUT_TARGET: targets})
+    return World(panel, carriers_of(size, dials, seed), best)
+
+
+def carriers_of(size: Size, dials: Dials, seed: int) -> dict[str, tuple[str, ...]]:
+    """Features by the kind of signal they carry."""
+    economy = draw_economy(size.characteristics, size.first_era, seed, dials)
+    columns = {
+        "linear": economy.effects.linear,
+        "quadratic": economy.effects.square,
+        "interactions": np.unique(economy.effects.pairs),
+        "effects": economy.effects.columns(),
+        "regimes": np.setdiff1d(economy.local.columns(), economy.effects.columns()),
+        "kinship": np.setdiff1d(economy.kinship, economy.effects.columns()),
+    }
+    return {kind: tuple(economy.names[place] for place in places) for kind, places in columns.items()}
+
+
+def importances_of(method: Benchmark, judged: EraPanel, seed: int, rows: int = 50) -> pd.DataFrame:
+    """What each feature matters to a fitted method on eras it has not seen, all of them permuted."""
+    permute, by_era = permuting(method), []
+    for panel in judged.each_era():
+        (era,), rng = panel.eras, np.random.default_rng([seed, *panel.eras])
+        found = permute(panel, range(len(panel.feature_names)), rng)
+        frame = method.explain(panel).set_index("feature")[["gain"]].reindex(list(panel.feature_names))
+        frame["permutation"] = corr_lost(found, panel.target(PAYOUT_TARGET))
+        some = np.sort(rng.permutation(panel.rows)[:rows])
+        frame["shap"] = np.abs(method.contributions(panel, some)).mean(axis=0)
+        by_era.append(frame.rename_axis("feature").reset_index().assign(era=era, vintage=0))
+    return importances(pd.concat(by_era), dict.fromkeys(judged.feature_names, ""), horizon=_HORIZON)
+
+
+def share_in_top_decile(table: pd.DataFrame, measure: str, features: tuple[str, ...]) -> float:
+    """Of the features, the share that is in the top tenth of the table."""
+    return float(np.isin(features, table.nlargest(len(table) // 10, measure)["feature"]).mean())
+
+
+def median_place(table: pd.DataFrame, measure: str, features: tuple[str, ...]) -> float:
+    """Median of the features' places in the table, from 0 (the top) to 1."""
+    places = table.set_index("feature")[measure].rank(ascending=False, pct=True)
+    return float(places[list(features)].median())
+
+
+def mean_corr(predictions: dict[int, NDArray[np.float32]], panel: EraPanel) -> float:
+    """Mean CORR of predictions by era."""
+    eras = panel.each_era()
+    return float(np.mean([corr(predictions[p.eras[0]][:, None].astype(float), p.target(PAYOUT_TARGET)) for p in eras]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strengths", type=float, nargs="*", default=(1.0, 2.0, 4.0, 8.0))
+    parser.add_argument("--seeds", type=int, nargs="*", default=(0,))
+    parser.add_argument("--judged", type=int, default=40)
+    parser.add_argument("--trees", type=int, default=300)
+    parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--colsample", type=float, default=0.1)
+    options = parser.parse_args()
+    size, usual = SIZES["default"], Dials()
+    eras = range(size.first_era, size.newest_era - purge(_HORIZON) + 1)
+    judged = eras[-options.judged :]
+    print(f"{'':52}in the top decile{'':10}median place")
+    print(f"strength seed   CORR attainable  kind          carry {' gain  perm  shap   ' * 2}  CPU s", flush=True)
+    for strength, seed in itertools.product(options.strengths, options.seeds):
+        began = time.process_time()
+        dials = replace(usual, effects=strength * usual.effects, regimes=strength * usual.regimes)
+        made = world(size, dials, seed, eras, judged)
+        method = Benchmark(
+            n_estimators=options.trees,
+            learning_rate=options.learning_rate,
+            colsample_bytree=options.colsample,
+            num_threads=1,
+        )
+        method.fit(made.panel.with_eras(range(eras[0], judged[0] - purge(_HORIZON))), target=PAYOUT_TARGET, seed=seed)
+        unseen = made.panel.with_eras(judged)
+        table = importances_of(method, unseen, seed)
+        predictions = {panel.eras[0]: method.predict(panel) for panel in unseen.each_era()}
+        found = f"{strength:8g} {seed:4d} {mean_corr(predictions, unseen):6.3f} {mean_corr(made.best, unseen):10.3f}"
+        for kind, features in made.carriers.items():
+            top = " ".join(f"{share_in_top_decile(table, measure, features):5.2f}" for measure in MEASURES)
+            place = " ".join(f"{median_place(table, measure, features):5.2f}" for measure in MEASURES)
+            spent = time.process_time() - began
+            print(f"{found}  {kind:<13}{len(features):6d} {top}   {place}  {spent:5.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
