@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,9 @@ class BlockWriter:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._era = lru_cache(_ERAS_KEPT_OPEN)(self._read_era)
-        # Asked for once an era, and the same for all.
-        self.facts = lru_cache(None)(self._facts)
+        # Nothing here refers to the writer itself: a ring would keep its eras open until it happens to be collected.
+        self._era = lru_cache(_ERAS_KEPT_OPEN)(partial(_read_era, workspace))
+        self._facts: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def feature_sets(self) -> dict[str, tuple[str, ...]]:
@@ -116,14 +116,17 @@ class BlockWriter:
         self.ensure(name, key)
         return self.workspace.engineered.columns(name, key)
 
-    def _facts(self, name: str) -> dict[str, Any]:
+    def facts(self, name: str) -> dict[str, Any]:
         """What the columns of a block follow from besides the data."""
-        block = self.block(name)
-        return {
-            "version": block.version,
-            "parameters": asdict(block),  # type: ignore[call-overload]
-            "needs": {needed: self.facts(needed) for needed in block.needs},
-        }
+        # Asked for once an era, and the same for all.
+        if name not in self._facts:
+            block = self.block(name)
+            self._facts[name] = {
+                "version": block.version,
+                "parameters": asdict(block),  # type: ignore[call-overload]
+                "needs": {needed: self.facts(needed) for needed in block.needs},
+            }
+        return self._facts[name]
 
     def _computed(self, block: FeatureBlock, key: str, read_columns: Callable[[str], Columns]) -> Columns:
         panel = self.workspace.store.panel([key])
@@ -150,16 +153,21 @@ class BlockWriter:
         history = self.history(_reads(block), panel.eras[0], lambda needed: engineered.columns(needed, key))
         return block.picture(panel, engineered.columns(name, key), history)
 
-    def _read_era(self, era: int, targets: tuple[str, ...]) -> EraPanel:
-        return self.workspace.store.panel([era_label(era)], targets=targets)
-
     def _made_with(self, name: str, key: str) -> dict[str, Any]:
+        record = self.workspace.store.record(key)
+        # Of a round that is ahead of a late release: what could be looked back to is other once that has come.
+        late = {"newest_release": self._newest_era} if record.era > self._newest_era else {}
         return {
             "facts": self.facts(name),
-            "features": self.workspace.store.record(key).cleaned_sha256,
+            "features": record.cleaned_sha256,
             "cleaning": self.workspace.settings.cleaning.missing,
             "feature_sets": self._feature_sets_digest,
+            **late,
         }
+
+
+def _read_era(workspace: Workspace, era: int, targets: tuple[str, ...]) -> EraPanel:
+    return workspace.store.panel([era_label(era)], targets=targets)
 
 
 def eras_learned_from(workspace: Workspace, blocks: Iterable[str], vintage: int) -> dict[str, Sequence[int]]:
@@ -239,7 +247,7 @@ def with_blocks(
         if name == SELECTION:
             continue
         if name not in BLOCKS:
-            panel = _with_learned(workspace, panel, keys, name, learned[name], facts["reads"])
+            panel = _with_learned(workspace, panel, keys, name, learned[name], facts.get("reads", {}))
         elif writer.is_as_asked_for(name, facts):
             for key in keys:
                 writer.ensure(name, key)

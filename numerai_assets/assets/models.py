@@ -28,6 +28,7 @@ from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import MethodError, StoreError, WallError
 from numerai_assets.features.registry import BLOCKS
+from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import Method
 from numerai_assets.progress import Progress
 from numerai_assets.store.crossings import crossings
@@ -150,12 +151,18 @@ def fit_vintage(
 def _to_continue(workspace: Workspace, method: str, vintage: int, asked: dict[str, Any]) -> int | None:
     """The vintage before this one on the live grid, where vintages roll and it is held, made as is asked for.
 
-    Raises MethodError for a method that cannot be extended.
+    Raises MethodError for a method that cannot be extended, and where its trees are to be grown on a cluster.
     """
     from numerai_assets.methods.registry import method_class
 
-    if not workspace.settings.methods[method].rolled:
+    settings = workspace.settings.methods[method]
+    if not settings.rolled:
         return None
+    if settings.compute != LOCAL:
+        raise MethodError(
+            f"{method}: what goes on from an earlier vintage is grown on this machine, not on {settings.compute}; set "
+            f'methods.{method}.compute = "local" or rolled = false'
+        )
     if not hasattr(method_class(method), "extend"):
         raise MethodError(f"{method}: cannot go on from an earlier vintage; set methods.{method}.rolled = false")
     before = vintage - workspace.settings.retrain.every_eras

@@ -58,6 +58,9 @@ def search_method(
     """
     settings = workspace.settings.methods[method]
     horizon, space = horizon_of(settings.target), space_of(method)
+    auxiliary = getattr(create_method(method, settings), "auxiliary_targets", ())
+    # A fold is fitted on these too: what it judges lies behind the wall of the longest.
+    longest = max(map(horizon_of, (settings.target, *auxiliary)))
     panel = search_panel(workspace, method)
     meta_model = None if metric == "corr" else meta_model_of(workspace, panel)
     if metric == "payout-sharpe" and horizon != 60:
@@ -72,7 +75,7 @@ def search_method(
         target=settings.target,
         seed=settings.seed,
         metric=metric,
-        folds=covered_folds(panel, horizon=horizon, count=folds, meta_model=meta_model),
+        folds=covered_folds(panel, horizon=longest, count=folds, meta_model=meta_model),
         meta_model=meta_model,
     )
     # Trials are comparable while all this is the same; else the search is another one.

@@ -63,7 +63,7 @@ def write_report(workspace: Workspace, path: Path, judged: Judged | None = None)
         _regimes(scores),
         _methods_beside_each_other(scores, sampled),
         _exposures(sampled),
-        _what_matters(workspace),
+        what_matters(workspace),
         _tracking(workspace, scores, live),
         _submissions(receipts),
         _drift(judged.drifted, workspace.settings.gate.greatest_drift),
@@ -171,15 +171,17 @@ def _exposures(sampled: SampledEras | None) -> Section:
     return Section("Exposures", shown, note, _NO_SCORES)
 
 
-def _what_matters(workspace: Workspace) -> Section:
+def what_matters(workspace: Workspace) -> Section:
+    """Importances of every method that was explained; those of a model that is no more say so."""
     shown = []
     for method in workspace.settings.active_methods:
         table, by_era = read_importances(workspace, method), read_by_era(workspace, method)
-        if len(table):
+        # By era is removed to have all found again; the table that is left is of nothing known then.
+        if len(table) and len(by_era):
             best = table.head(_FEATURES)
             of = f"{method} {era_label(by_era['vintage'].max())}"
             if explanations_are_stale(workspace, method):
-                of += ", fitted anew since"
+                of += ", from before the last fit"
             shown += [
                 Shown(figures.importance(best), f"Features of {of}"),
                 Shown(best.drop(columns="permuted_eras"), f"The same in numbers, {_FEATURES} of {len(table)}"),

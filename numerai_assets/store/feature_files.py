@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
+from numerai_assets.store.mapped import allow_many_maps
 from numerai_assets.store.panel import MISSING
 
 SEAL_BYTES = 128
@@ -40,6 +41,7 @@ def map_block(path: Path, key: str, *, size: int, sha256: str) -> NDArray[np.int
     size, sha256: what the era's record says. Raises StoreError, which says what is wrong with the file, where it is
     absent, has another length, or is sealed as another era's or with another digest.
     """
+    allow_many_maps()
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno()).st_size

@@ -1,7 +1,7 @@
 """What may be known at one era besides its rows: earlier eras and, of targets, only those that had resolved."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,22 +62,33 @@ class History:
         newest = self.era if self.newest_release is None else min(self.era, self.newest_release)
         return resolved_through(newest, horizon_of(target))
 
+    @property
+    def _earlier(self) -> range:
+        """Earlier eras within the look-back that there are."""
+        newest = self.era - 1 if self.newest_release is None else min(self.era - 1, self.newest_release)
+        return range(max(self.first_era, self.era - self.look_back), newest + 1)
+
     def holds(self, era: int) -> bool:
-        """True for an earlier era within the look-back; False before the first era there is."""
-        return max(self.first_era, self.era - self.look_back) <= era < self.era
+        """True for an earlier era within the look-back; False before the first era there is and after a late release."""
+        return era in self._earlier
 
     def has_resolved(self, era: int, target: str) -> bool:
         """True when `target` of `era` was known at the era at hand."""
         return era <= self.resolved_through(target)
 
     def panel(self, era: int) -> "EraPanel":
-        """An earlier era. Raises WallError for one that is not earlier or that the block did not say it looks back to."""
+        """An earlier era with those of its targets that had resolved by the era at hand.
+
+        Raises WallError for one that is not earlier, that the block did not say it looks back to, or that there is not.
+        """
         if not self.holds(era):
+            earlier = self._earlier
             raise WallError(
-                f"era {era_label(self.era)} may look back to eras {max(self.first_era, self.era - self.look_back)} to "
-                f"{self.era - 1}, not to {era}"
+                f"era {era_label(self.era)} may look back to eras {earlier.start} to {earlier.stop - 1}, not to {era}"
             )
-        return self.read_era(era)
+        found = self.read_era(era)
+        known = {name: values for name, values in found.targets_of_block.items() if self.has_resolved(era, name)}
+        return replace(found, targets_of_block=known)
 
     def target(self, era: int, name: str) -> NDArray[np.float32]:
         """(n,) float32 target of the rows of an earlier era. Raises WallError unless it had resolved by the era at hand."""

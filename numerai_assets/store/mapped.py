@@ -1,7 +1,9 @@
 """Memory-mapped blocks that go to another process as the place of their bytes, not as the bytes."""
 
 import mmap
+import resource
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,19 @@ from numpy.typing import NDArray
 from numerai_assets.errors import StoreError
 
 Block = NDArray[np.int8]
+
+# Files that a process may keep open: 1,300 eras with the columns of a few dozen blocks; and what macOS, whose hard limit
+# says nothing, grants.
+_OPEN_FILES, _OPEN_FILES_WITHOUT_LIMIT = 65_536, 10_240
+
+
+@cache
+def allow_many_maps() -> None:
+    """Raises the soft limit of open files: a map keeps its file open, and the usual 1,024 are fewer than there are eras."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES_WITHOUT_LIMIT if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,7 @@ def opened(block: Block | MappedBlock) -> Block:
             f"{block.path} was replaced while a panel over it went to another process; make the panel again. "
             "Nothing was touched"
         )
+    allow_many_maps()
     return np.memmap(block.path, np.int8, "r", block.offset, block.shape)
 
 

@@ -20,6 +20,7 @@ from numerai_assets.assets.explanations import (
 from numerai_assets.assets.models import load_vintage, made_with
 from numerai_assets.assets.predictions import predict_era, vintage_panel
 from numerai_assets.assets.row_explanation import explain_row, places_among
+from numerai_assets.assets.summary import what_matters
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.errors import MethodError, StoreError
@@ -206,6 +207,19 @@ def test_an_older_vintage_that_was_fitted_anew_is_explained_anew(workspace: Work
     assert explanations_are_stale(workspace, METHOD)
     explain_all(workspace)
     assert not explanations_are_stale(workspace, METHOD)
+
+
+def test_the_report_says_what_is_from_before_the_last_fit_and_shows_nothing_that_is_to_be_found_again(
+    workspace: Workspace,
+) -> None:
+    explain_all(workspace)
+    assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920"
+
+    fit(workspace, 920, range(921, 926), seed=1)
+    assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920, from before the last fit"
+
+    workspace.importances_by_era_path(METHOD).unlink()
+    assert not what_matters(workspace).shown
 
 
 def test_two_vintages_of_one_era_are_told_apart(workspace: Workspace) -> None:

@@ -1,6 +1,8 @@
 """Methods and learned blocks that read earlier eras are told what may be known at each era, and no more."""
 
 import shutil
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -10,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from numerai_assets.assets.block_columns import BlockWriter, with_blocks
 from numerai_assets.assets.blocks import fit_block
 from numerai_assets.assets.models import fit_vintage, load_vintage
 from numerai_assets.assets.predictions import predict_era
@@ -121,14 +124,14 @@ def workspace_at(home: Path, *blocks: str) -> Workspace:
     )
 
 
-def write_eras(store: EraStore, eras: range, *, turned: bool = False) -> None:
+def write_eras(store: EraStore, eras: range, *, turned: bool = False, key: str | None = None) -> None:
     """Eras of random levels and targets; turned, the targets are one less what they are."""
     for era in eras:
         rng = np.random.default_rng(era)
         features = rng.integers(0, 5, (ROWS, len(NAMES)), dtype=np.int8)
         values = rng.integers(0, 5, (len(TARGETS), ROWS)).astype(np.float32) / 4
         store.write_era(
-            era_label(era),
+            key or era_label(era),
             era=era,
             ids=[f"n{era:04d}{row:011x}" for row in range(ROWS)],
             features=features,
@@ -136,7 +139,7 @@ def write_eras(store: EraStore, eras: range, *, turned: bool = False) -> None:
             targets=pd.DataFrame(dict(zip(TARGETS, 1 - values if turned else values, strict=True))),
             targets_as_of=1000,
         )
-        store.write_cleaned(era_label(era), features, strategy="median")
+        store.write_cleaned(key or era_label(era), features, strategy="median")
 
 
 def test_what_is_read_of_the_past_is_what_had_resolved_at_each_era(workspace: Workspace) -> None:
@@ -163,6 +166,68 @@ def test_more_than_was_said_to_be_read_is_refused(workspace: Workspace) -> None:
         history.panel(9)
     with pytest.raises(StoreError, match="carries no history"):
         workspace.store.panel([era_label(30)]).history(30)
+
+
+def test_an_earlier_era_carries_no_target_that_had_not_resolved(workspace: Workspace) -> None:
+    reads = Reads(look_back=LOOK_BACK, targets=TARGETS)
+    history = BlockWriter(workspace).history(reads, 30, lambda name: np.empty((0, 0), np.int8))
+
+    assert {era: set(history.panel(era).targets_of_block) for era in (17, 18, 25, 26)} == {
+        17: set(TARGETS),
+        18: {"target_ender_20"},
+        25: {"target_ender_20"},
+        26: set(),
+    }
+
+
+def test_a_round_ahead_of_a_late_release_looks_back_to_what_there_is(workspace: Workspace) -> None:
+    live = BlockWriter(workspace).history(Reads(look_back=4), NEWEST + 3, lambda name: np.empty((0, 0), np.int8))
+
+    assert [era for era in range(NEWEST - 3, NEWEST + 4) if live.holds(era)] == [NEWEST - 1, NEWEST]
+    assert live.panel(NEWEST).eras == (NEWEST,)
+    with pytest.raises(WallError, match="may look back to eras 59 to 60, not to 61"):
+        live.panel(NEWEST + 1)
+    assert replace(live, newest_release=None).holds(NEWEST + 2)
+
+
+def test_columns_of_a_round_ahead_of_a_late_release_are_made_anew_when_it_comes(workspace: Workspace) -> None:
+    write_eras(workspace.store, range(NEWEST + 2, NEWEST + 3), key="X@7")
+    BlockWriter(workspace).ensure("market_state", "X@7")
+    assert BlockWriter(workspace).is_current("market_state", "X@7")
+
+    write_eras(workspace.store, range(NEWEST + 1, NEWEST + 3))
+
+    assert not BlockWriter(workspace).is_current("market_state", "X@7")
+    BlockWriter(workspace).ensure("market_state", "X@7")
+    assert BlockWriter(workspace).is_current("market_state", "X@7")
+
+
+def test_eras_looked_back_to_are_closed_with_their_reader(workspace: Workspace) -> None:
+    writer = BlockWriter(workspace)
+    writer.facts("market_state")
+    writer.history(Reads(look_back=4), 30, lambda name: np.empty((0, 0), np.int8)).panel(29)
+
+    seen = weakref.ref(writer)
+    del writer
+
+    assert seen() is None
+
+
+def test_a_vintage_of_before_blocks_read_others_is_still_predicted_with(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Plain(Remembering):
+        reads = Reads()
+
+        def transform(self, panel: EraPanel) -> NDArray[np.float16]:
+            return panel.features[:, :1].T.astype(np.float16)
+
+    monkeypatch.setattr("numerai_assets.assets.block_columns.fitted_block_class", lambda name: Plain)
+    panel, recorded_then = workspace.store.panel(["0055"]), {"target": TARGETS[0]}
+
+    found = with_blocks(workspace, panel, ["0055"], {"remembering": recorded_then}, {"remembering": tmp_path})
+
+    assert found.feature_names == (*NAMES, "remembering.past")
 
 
 def test_auxiliary_targets_end_at_their_own_wall_and_are_recorded(workspace: Workspace) -> None:

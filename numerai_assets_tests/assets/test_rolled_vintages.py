@@ -32,9 +32,11 @@ def make_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWorks
     """Workspaces over one store of eras 1 to 44, in which the target follows the first feature."""
     monkeypatch.chdir(tmp_path)
 
-    def make(method: str = "mixer_boosting", *, rolled: bool = True, **parameters: float) -> Workspace:
+    def make(
+        method: str = "mixer_boosting", *, rolled: bool = True, compute: str = "local", **parameters: float
+    ) -> Workspace:
         given = PARAMETERS | parameters if method == "mixer_boosting" else parameters
-        settings = MethodSettings(target=TARGET, parameters=given, rolled=rolled)
+        settings = MethodSettings(target=TARGET, parameters=given, rolled=rolled, compute=compute)
         return Workspace(load_settings(home=tmp_path, methods={method: settings}))
 
     made = make()
@@ -111,3 +113,8 @@ def test_a_damaged_one_is_set_aside_and_then_not_gone_on_from(make_workspace: Ma
 def test_a_method_that_cannot_go_on_says_so(make_workspace: MakeWorkspace) -> None:
     with pytest.raises(MethodError, match=r"benchmark: cannot go on from an earlier vintage; set .*rolled = false"):
         fit(make_workspace("benchmark"), NEXT, "benchmark")
+
+
+def test_vintages_do_not_roll_on_a_cluster(make_workspace: MakeWorkspace) -> None:
+    with pytest.raises(MethodError, match=r"grown on this machine, not on dask://127.0.0.1:1; set .*rolled = false"):
+        fit(make_workspace(compute="dask://127.0.0.1:1"), NEXT)

@@ -2,24 +2,28 @@
 
 import tomllib
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from numerai_assets.assets.searches import search_method, search_panel
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.cli import main
 from numerai_assets.eras import era_label, purge
 from numerai_assets.errors import MethodError
-from numerai_assets.settings import Settings, load_settings
+from numerai_assets.progress import Progress, silent
+from numerai_assets.settings import MethodSettings, Settings, load_settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.panel import EraPanel
 from numerai_assets.tournament.release import FEATURES, META_MODEL
 from numerai_assets_tests.methods.dial import Dial
 
-TARGET = "target_ender_60"
+TARGET, SHORTER = "target_ender_60", "target_ender_20"
 NAMES = ["feature_a", "feature_b"]
 FIRST_VINTAGE, NEWEST, ROWS = 100, 110, 20
 SETTINGS = f"""
@@ -44,7 +48,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> EraStore:
             ids=ids_of(era),
             features=features,
             feature_names=NAMES,
-            targets=pd.DataFrame({TARGET: target.astype(np.float32)}),
+            targets=pd.DataFrame({TARGET: target.astype(np.float32), SHORTER: target.astype(np.float32)}),
             targets_as_of=1000,
         )
         store.clean_as_released(era_label(era), strategy="median")
@@ -65,7 +69,7 @@ def workspace(stored: EraStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made = Workspace(load_settings())
     made.release.folder.mkdir(parents=True)
     made.store.folder.symlink_to(stored.folder)
-    write_json(made.release.path(FEATURES), {"feature_sets": {"all": NAMES}, "targets": [TARGET]})
+    write_json(made.release.path(FEATURES), {"feature_sets": {"all": NAMES}, "targets": [TARGET, SHORTER]})
     held = [name for era in range(40, NEWEST + 1) for name in ids_of(era)]
     meta_model = pd.DataFrame({"id": held, "numerai_meta_model": np.random.default_rng(1).random(len(held))})
     meta_model.to_parquet(made.release.path(META_MODEL), index=False)
@@ -80,6 +84,32 @@ def test_a_search_sees_what_the_first_vintage_is_fitted_on_and_takes_no_look(wor
     assert searched.last_judged == FIRST_VINTAGE - purge(60)
     assert not workspace.holdout_ledger.path.exists()
     assert not workspace.vintages.vintages("dial")
+
+
+def test_folds_are_purged_for_the_longest_target_that_is_fitted(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watched(Dial):
+        auxiliary_targets = (TARGET,)
+        seen: ClassVar[list[tuple[int, int]]] = []
+
+        def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+            self.last_ = panel.eras[-1]
+            return super().fit(panel, target=target, seed=seed)
+
+        def predict(self, panel: EraPanel) -> NDArray[np.float32]:
+            self.seen.append((self.last_, panel.eras[0]))
+            return super().predict(panel)
+
+    for place in ("methods.registry", "assets.searches"):
+        monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
+    settings = {"dial": MethodSettings(target=SHORTER)}
+    shorter = Workspace(workspace.settings.model_copy(update={"methods": settings}))
+
+    search_method(shorter, "dial", trials=1, folds=2)
+
+    assert Watched.seen
+    assert all(first - last > purge(60) for last, first in Watched.seen)
 
 
 def test_the_command_prints_a_table_to_paste_and_goes_on_where_it_was(workspace: Workspace) -> None:

@@ -4,6 +4,8 @@ import copy
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -93,3 +95,20 @@ def test_a_file_replaced_or_gone_in_between_is_named(mapped: EraPanel, tmp_path:
     (tmp_path / "3.npy").unlink()
     with pytest.raises(StoreError, match=r"3\.npy: mapped by a panel .* gone"):
         pickle.dumps(mapped)
+
+
+def test_more_eras_than_the_soft_limit_of_open_files_are_mapped(tmp_path: Path) -> None:
+    map_many = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from numerai_assets.store.feature_files import map_block, write_block
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+path = Path(sys.argv[1])
+digest = write_block(path, "0001", np.zeros((2, 3), np.int8))
+held = [map_block(path, "0001", size=path.stat().st_size, sha256=digest) for _ in range(100)]
+"""
+    done = subprocess.run([sys.executable, "-c", map_many, str(tmp_path / "0001.npy")], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
