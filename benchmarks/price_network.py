@@ -66,11 +66,12 @@ class Market:
 
 
 def graph_quality(market: Market, graph: StockGraph, place: int, weeks: int) -> tuple[float, float, float]:
-    """Density; correlation of the weekly returns of the weeks that follow, less the market's, of joined stocks, by weight,
-    and of the others."""
+    """Density; correlation of the ranks of weekly returns in the weeks that follow of joined stocks, by weight, and of the
+    others."""
     weekly = np.stack([market.returns(week, week + 1)[graph.nodes] for week in range(place, place + weeks)])
-    known = np.isfinite(weekly).all(axis=0) & (weekly.std(axis=0) > 0)
-    alike = np.corrcoef((weekly[:, known] - weekly[:, known].mean(axis=1, keepdims=True)).T)
+    known = np.isfinite(weekly).all(axis=0)
+    # One split that was not adjusted for would outweigh all that plain returns have in common.
+    alike = np.corrcoef(rankdata(weekly[:, known], axis=1).T)
     upper = np.triu_indices(len(alike), 1)
     weights, found = graph.weights[np.ix_(known, known)][upper], alike[upper]
     joined = weights > _EDGE * graph.weights.max()

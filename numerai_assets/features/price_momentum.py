@@ -116,7 +116,8 @@ def values_at(
 
 def first_day(bars: pa.Table | pd.DataFrame) -> np.datetime64:
     """Of all stocks' bars; no time (NaT) where there are none. Raises FeatureError for missing columns."""
-    return np.datetime64(pc.min(_columns(bars)["date"]).as_py(), "D")
+    days = _columns(bars)["date"].to_numpy().astype("datetime64[D]")
+    return days.min() if len(days) else np.datetime64("NaT", "D")
 
 
 def ranked_by_date(features: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +130,8 @@ def ranked_by_date(features: pd.DataFrame) -> pd.DataFrame:
 def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker: str) -> bytes:
     """A PNG: price, RSI and trend of one stock over the dates of `features`, and the newest date's cross-section.
 
-    features: unranked, as `price_features` made them of `bars`. Raises FeatureError for a stock that is not in them.
+    features: unranked, as `price_features` made them of `bars`, and any columns beside them. Raises FeatureError for a
+    stock that is not in them.
     """
     if ticker not in features.index.get_level_values("ticker"):
         raise FeatureError(f"ticker {ticker!r}: not among the stocks that there are features of")
@@ -141,7 +143,7 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
     ranks = ranked_by_date(features.loc[features.index.get_level_values("date") == newest]).sort_values("trend_16_48")
     figure = Figure(figsize=(9.0, 7.2), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
-    top, middle, bottom, cross = figure.subplots(4, 1, height_ratios=(2, 1, 1, 2.4))
+    top, middle, bottom, cross = figure.subplots(4, 1, height_ratios=(2, 1, 1, 0.115 * ranks.shape[1]))
     top.plot(rows["date"].to_numpy(), np.where(price > 0, price, np.nan), color=_BLUE, linewidth=0.9)
     top.set_yscale("log")
     top.set_title(f"{ticker}: close, log scale", loc="left", fontsize=10)
@@ -156,7 +158,7 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
     for axes in (middle, bottom):
         axes.sharex(top)
     drawn = cross.imshow(ranks.to_numpy().T, aspect="auto", cmap="RdBu_r", vmin=0, vmax=1, interpolation="nearest")
-    cross.set_yticks(range(len(NAMES)), NAMES, fontsize=6)
+    cross.set_yticks(range(ranks.shape[1]), list(ranks.columns), fontsize=6)
     cross.set_title(
         f"ranks on {newest:%Y-%m-%d}: {len(ranks)} stocks, ordered by trend 16 / 48", loc="left", fontsize=10
     )

@@ -85,7 +85,7 @@ def price_network(
     bars, dates, continuity, rows and errors are those of `price_momentum.price_features`. The graph of a date was learned
     at the newest Friday on or before it of an era that `rules.relearn` divides. NaN for stocks that are not in it, for
     those without momentum at the date and those none of whose neighbours has any, and for all where there are fewer than
-    two nodes. FeatureError too where no two nodes differ.
+    two nodes. Raises MethodError where all nodes are the same.
     """
     rules = rules or NetworkRules()
     asked = asked_days(dates)
@@ -112,12 +112,12 @@ def momentum_at(
 ) -> Momentum:
     """Momentum of every stock at each of the days, ascending, from the newest bar on or before it."""
     table = values_at(bars, days, _measure, (*MOMENTUM_NAMES, "traded"), continuity=continuity, progress=progress)
-    tickers = table.index.levels[0]
-    values = np.full((len(days), len(tickers), len(MOMENTUM_NAMES) + 1), np.nan, np.float32)
+    stocks = pd.Categorical(table.index.get_level_values("ticker"))
+    values = np.full((len(days), len(stocks.categories), len(MOMENTUM_NAMES) + 1), np.nan, np.float32)
     listed = np.zeros(values.shape[:2], bool)
-    rows = np.searchsorted(days, table.index.get_level_values("date")), table.index.codes[0]
+    rows = np.searchsorted(days, table.index.get_level_values("date")), stocks.codes
     values[rows], listed[rows] = table.to_numpy(), True
-    return Momentum(days, pd.Index(tickers.categories), values[..., :-1], values[..., -1], listed)
+    return Momentum(days, stocks.categories, values[..., :-1], values[..., -1], listed)
 
 
 def graph_days(days: Days, rules: NetworkRules) -> Days:
@@ -149,10 +149,10 @@ def mean_distances(values: NDArray[np.float32]) -> Values:
     """(m (m - 1) / 2,) mean squared distance of each pair over the days that both have values (t, m, k) of: upper triangle,
     row after row. Each pair must have such a day.
     """
-    known = ~np.isnan(values).any(axis=2)
+    known = np.asarray(~np.isnan(values).any(axis=2))
     there = np.where(known[..., None], values, 0).astype(np.float64)
     shared = known.astype(np.float64)
-    squares = np.square(there).sum(axis=2).T @ shared
+    squares = np.asarray(np.square(there).sum(axis=2)).T @ shared
     flat = there.transpose(1, 0, 2).reshape(len(squares), -1)
     upper = np.triu_indices(len(squares), 1)
     total = (squares + squares.T - 2 * flat @ flat.T)[upper]
