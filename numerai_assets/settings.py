@@ -186,6 +186,8 @@ class Settings(BaseSettings):
     cache_gigabytes: float = Field(4.0, ge=0)
     # A daily price panel of one's own, for technical indicators by ticker and date; the sandbox's own on its price market.
     prices: Path | None = None
+    # Nodes of the network that momentum of neighbours comes from, beside the indicators; 0 for none.
+    price_network: int = Field(0, ge=0)
     slots: dict[str, str] = Field(default_factory=dict)
     release: ReleaseSettings = ReleaseSettings()
     retrain: RetrainPolicy = RetrainPolicy()

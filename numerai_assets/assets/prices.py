@@ -33,10 +33,13 @@ def price_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     pool="store",
 )
 def price_momentum(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-    """RSI, MACD, stochastic, volatility-normalised returns and more of each stock, from bars up to the era's Friday."""
+    """RSI, MACD, stochastic, volatility-normalised returns and more of each stock, from bars up to the era's Friday; where
+    `price_network` is set, the momentum of its neighbours too.
+    """
     import pyarrow.parquet as pq
 
     from numerai_assets.features.price_momentum import COLUMNS, price_features, price_picture
+    from numerai_assets.features.price_network import NetworkRules, price_network
 
     path = workspace.settings.price_panel
     if path is None or not path.is_file():
@@ -46,6 +49,9 @@ def price_momentum(context: dg.AssetExecutionContext, workspace: dg.ResourcePara
         bars = pq.read_table(path, columns=list(COLUMNS))
         fridays = [friday_of(era) for era in wanted]
         found = price_features(bars, fridays, progress=StageProgress(context, "price momentum"))
+        if nodes := workspace.settings.price_network:
+            progress = StageProgress(context, "price network")
+            found = found.join(price_network(bars, fridays, rules=NetworkRules(stocks=nodes), progress=progress))
         by_date = {pd.Timestamp(str(date)): rows for date, rows in found.groupby(level="date", observed=True)}
         for era, friday in zip(wanted, fridays, strict=True):
             with replacing_file(price_momentum_path(workspace, era)) as aside:

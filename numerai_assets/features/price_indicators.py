@@ -35,6 +35,10 @@ NAMES = (
     "amihud_21",
     "high_ratio_252",
 )
+MOMENTUM_NAMES = (
+    *(f"return_{days}" for days in RETURN_DAYS if days != 5),
+    *(f"trend_{short}_{long}" for short, long in TRENDS),
+)
 
 _OSCILLATOR_DAYS = 14
 _VOLATILITY_SPAN = 60
@@ -143,7 +147,7 @@ def trends(close: Array) -> list[Array]:
 
 
 def momentum_features(closes: Array) -> Array:
-    """(t, n, 8) of closes (t, n): normalised returns over 1, 21, 63, 126 and 252 bars and the three trends.
+    """(t, n, 8), MOMENTUM_NAMES, of closes (t, n): normalised returns over 1, 21, 63, 126 and 252 bars and the three trends.
 
     The inputs of momentum networks (Wood et al. 2022; Pu et al. 2023, L2GMOM). NaN before 314 bars.
     """

@@ -6,7 +6,7 @@ only the answer and one stock's windows are held.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,8 @@ _BLUE = "#1f5fa8"
 Days = NDArray[np.datetime64]
 Places = NDArray[np.int64]
 Values = NDArray[np.float64]
+Measure = Callable[[Bars], Values]
+"""(t, k) of the bars of a run without a break; a value at a bar follows from it and earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -74,27 +76,48 @@ def price_features(
     Raises FeatureError for missing columns and those of another type, rows out of order or twice, negative or infinite
     numbers, more than 1 % of missing prices, dates that are none, and without TA-Lib.
     """
+    features = values_at(bars, dates, indicators, NAMES, continuity=continuity, progress=progress)
+    return ranked_by_date(features) if ranked else features
+
+
+def values_at(
+    bars: pa.Table | pd.DataFrame,
+    dates: Sequence[object] | Days,
+    measure: Measure,
+    names: Sequence[str],
+    *,
+    continuity: Continuity | None = None,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """What a measure of `names` is worth for every stock at each of `dates`, as `price_features` has it of indicators."""
     rules = continuity or Continuity()
-    asked = _asked(dates)
+    asked = asked_days(dates)
     columns = _columns(bars)
-    names, edges = _tickers(columns["ticker"])
+    tickers, edges = _tickers(columns["ticker"])
     days = columns["date"].to_numpy().astype("datetime64[D]")
-    _check_order(names, edges, days)
-    _check_numbers(names, edges, days, columns)
+    _check_order(tickers, edges, days)
+    _check_numbers(tickers, edges, days, columns)
     numbers = {name: columns[name].to_numpy() for name in (*_QUOTES, "volume")}
-    stocks, moments, values = [], [], [np.empty((0, len(NAMES)), np.float32)]
+    stocks, moments, values = [], [], [np.empty((0, len(names)), np.float32)]
     for stock, (start, stop) in enumerate(itertools.pairwise(edges)):
-        progress("indicators", stock, len(names))
+        progress("indicators", stock, len(tickers))
         rows = slice(int(start), int(stop))
         of_stock = {name: np.nan_to_num(column[rows].astype(np.float64)) for name, column in numbers.items()}
         quoted = of_stock["close"] > 0
         of_day = days[rows][quoted]
-        known, found = _at_dates(of_day, {name: of_stock[name][quoted] for name in of_stock}, asked, rules)
+        there = {name: of_stock[name][quoted] for name in of_stock}
+        known, found = _at_dates(of_day, there, asked, rules, measure, len(names))
         stocks.append(np.full(len(known), stock))
         moments.append(known)
         values.append(found)
-    progress("indicators", len(names), len(names))
-    return _table(names, asked, stocks, moments, values, ranked=ranked)
+    progress("indicators", len(tickers), len(tickers))
+    return _table(tickers, asked, stocks, moments, values, names)
+
+
+def first_day(bars: pa.Table | pd.DataFrame) -> np.datetime64:
+    """Of all stocks' bars; no time (NaT) where there are none. Raises FeatureError for missing columns."""
+    days = _columns(bars)["date"].to_numpy().astype("datetime64[D]")
+    return days.min() if len(days) else np.datetime64("NaT", "D")
 
 
 def ranked_by_date(features: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +130,8 @@ def ranked_by_date(features: pd.DataFrame) -> pd.DataFrame:
 def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker: str) -> bytes:
     """A PNG: price, RSI and trend of one stock over the dates of `features`, and the newest date's cross-section.
 
-    features: unranked, as `price_features` made them of `bars`. Raises FeatureError for a stock that is not in them.
+    features: unranked, as `price_features` made them of `bars`, and any columns beside them. Raises FeatureError for a
+    stock that is not in them.
     """
     if ticker not in features.index.get_level_values("ticker"):
         raise FeatureError(f"ticker {ticker!r}: not among the stocks that there are features of")
@@ -119,7 +143,7 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
     ranks = ranked_by_date(features.loc[features.index.get_level_values("date") == newest]).sort_values("trend_16_48")
     figure = Figure(figsize=(9.0, 7.2), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
-    top, middle, bottom, cross = figure.subplots(4, 1, height_ratios=(2, 1, 1, 2.4))
+    top, middle, bottom, cross = figure.subplots(4, 1, height_ratios=(2, 1, 1, 0.115 * ranks.shape[1]))
     top.plot(rows["date"].to_numpy(), np.where(price > 0, price, np.nan), color=_BLUE, linewidth=0.9)
     top.set_yscale("log")
     top.set_title(f"{ticker}: close, log scale", loc="left", fontsize=10)
@@ -134,7 +158,7 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
     for axes in (middle, bottom):
         axes.sharex(top)
     drawn = cross.imshow(ranks.to_numpy().T, aspect="auto", cmap="RdBu_r", vmin=0, vmax=1, interpolation="nearest")
-    cross.set_yticks(range(len(NAMES)), NAMES, fontsize=6)
+    cross.set_yticks(range(ranks.shape[1]), list(ranks.columns), fontsize=6)
     cross.set_title(
         f"ranks on {newest:%Y-%m-%d}: {len(ranks)} stocks, ordered by trend 16 / 48", loc="left", fontsize=10
     )
@@ -146,20 +170,20 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
 
 
 def _at_dates(
-    days: Days, numbers: dict[str, Values], asked: Days, rules: Continuity
+    days: Days, numbers: dict[str, Values], asked: Days, rules: Continuity, measure: Measure, width: int
 ) -> tuple[Places, NDArray[np.float32]]:
     """Places in `asked` of the dates with a bar by then, and (dates, k) values there."""
     newest = np.searchsorted(days, asked, side="right") - 1
     known = np.flatnonzero(newest >= 0)
     newest = newest[known]
-    values = np.full((len(known), len(NAMES)), np.nan, np.float32)
+    values = np.full((len(known), width), np.nan, np.float32)
     fresh = (asked[known] - days[newest]).astype(int) <= rules.stale_days
     for start, stop in _unbroken(days, numbers["close"], rules):
         wanted = np.flatnonzero(fresh & (newest >= start) & (newest < stop))
         if len(wanted):
             # Not a bar behind the last date asked for: what is not read cannot leak.
             read = slice(start, int(newest[wanted].max()) + 1)
-            values[wanted] = indicators(_bars(numbers, read))[newest[wanted] - start]
+            values[wanted] = measure(_bars(numbers, read))[newest[wanted] - start]
     return known, values
 
 
@@ -185,33 +209,32 @@ def _bars(numbers: dict[str, Values], rows: slice) -> Bars:
 
 
 def _table(
-    names: Sequence[str],
+    tickers: Sequence[str],
     asked: Days,
     stocks: list[Places],
     moments: list[Places],
     values: list[NDArray[np.float32]],
-    *,
-    ranked: bool,
+    names: Sequence[str],
 ) -> pd.DataFrame:
     # Places among the sorted tickers, so that rows of a date stand in the order of their names.
-    order = np.argsort(np.array(names, object), kind="stable")
-    place = np.empty(len(names), np.int64)
-    place[order] = np.arange(len(names))
+    order = np.argsort(np.array(tickers, object), kind="stable")
+    place = np.empty(len(tickers), np.int64)
+    place[order] = np.arange(len(tickers))
     stock = place[np.concatenate([np.empty(0, np.int64), *stocks])]
     moment = np.concatenate([np.empty(0, np.int64), *moments])
     rows = np.lexsort([stock, moment])
     index = pd.MultiIndex.from_arrays(
         [
-            pd.Categorical.from_codes(stock[rows], categories=pd.Index([names[i] for i in order])),
+            pd.Categorical.from_codes(stock[rows], categories=pd.Index([tickers[i] for i in order])),
             asked[moment[rows]].astype("datetime64[s]"),
         ],
         names=["ticker", "date"],
     )
-    features = pd.DataFrame(np.concatenate(values)[rows], index=index, columns=list(NAMES))
-    return ranked_by_date(features) if ranked else features
+    return pd.DataFrame(np.concatenate(values)[rows], index=index, columns=list(names))
 
 
-def _asked(dates: Sequence[object]) -> Days:
+def asked_days(dates: Sequence[object] | Days) -> Days:
+    """Ascending, each once. Raises FeatureError for what is no day."""
     try:
         asked = np.unique(np.asarray(dates, "datetime64[D]"))
     except ValueError as error:

@@ -19,23 +19,29 @@ pytest.importorskip("talib", reason="needs the extra `prices`")
 ERA = 60
 
 
-@pytest.fixture
-def panel(tmp_path: Path) -> Path:
-    """A year and a half of two stocks' bars, the second listed later."""
-    days = pd.bdate_range(end=friday_of(ERA) + pd.Timedelta(days=10), periods=380)
+def written(path: Path, listed: dict[str, int], days: int) -> Path:
+    """A panel of stocks' bars up to ten days behind the Friday, each from its day of listing on."""
+    dates = pd.bdate_range(end=friday_of(ERA) + pd.Timedelta(days=10), periods=days)
     frames = []
-    for ticker, drift, start in (("AAA", 0.001, 0), ("BBB", -0.001, 300)):
-        draw = np.random.default_rng(start)
-        close = 50 * np.exp(np.cumsum(draw.normal(drift, 0.01, len(days))))
-        frame = pd.DataFrame({"ticker": ticker, "date": days, "open": close, "high": close * 1.01, "low": close * 0.99})
-        frames.append(frame.assign(close=close, volume=draw.uniform(1e5, 1e6, len(days))).iloc[start:])
-    path = tmp_path / "panel.parquet"
+    for seed, (ticker, start) in enumerate(listed.items()):
+        draw = np.random.default_rng(seed)
+        close = 50 * np.exp(np.cumsum(draw.normal(0, 0.01, days)))
+        frame = pd.DataFrame(
+            {"ticker": ticker, "date": dates, "open": close, "high": close * 1.01, "low": close * 0.99}
+        )
+        frames.append(frame.assign(close=close, volume=draw.uniform(1e5, 1e6, days)).iloc[start:])
     pd.concat(frames).to_parquet(path, index=False)
     return path
 
 
-def made(home: Path, panel: Path, era: int) -> pd.DataFrame:
-    workspace = Workspace(Settings(home=home, prices=panel))
+@pytest.fixture
+def panel(tmp_path: Path) -> Path:
+    """A year and a half of two stocks' bars, the second listed later."""
+    return written(tmp_path / "panel.parquet", {"AAA": 0, "BBB": 300}, 380)
+
+
+def made(home: Path, panel: Path, era: int, *, price_network: int = 0) -> pd.DataFrame:
+    workspace = Workspace(Settings(home=home, prices=panel, price_network=price_network))
     result = dg.materialize([price_momentum], partition_key=era_partition(era), resources={"workspace": workspace})
     assert result.success
     return pd.read_parquet(price_momentum_path(workspace, era))
@@ -59,6 +65,18 @@ def test_bars_after_the_friday_change_nothing(panel: Path, tmp_path: Path) -> No
     bars.to_parquet(panel, index=False)
 
     pd.testing.assert_frame_equal(made(tmp_path / "other", panel, ERA), before)
+
+
+def test_neighbours_momentum_stands_beside_the_indicators_where_it_is_asked_for(tmp_path: Path) -> None:
+    long = written(tmp_path / "long.parquet", {"AAA": 0, "BBB": 400, "CCC": 0}, 700)
+
+    without, found = (made(tmp_path / f"{nodes}", long, ERA, price_network=nodes) for nodes in (0, 2))
+
+    network = found.filter(like="network_").droplevel("date")
+    pd.testing.assert_frame_equal(found.drop(columns=network.columns), without)
+    assert network.shape == (3, 8)
+    assert network.loc[["AAA", "CCC"]].notna().all(axis=None)
+    assert network.loc["BBB"].isna().all()
 
 
 def test_a_panel_that_is_not_there_is_named(tmp_path: Path) -> None:
