@@ -34,7 +34,7 @@ from numerai_assets.progress import Progress
 from numerai_assets.store.crossings import crossings
 from numerai_assets.store.history import reads_of
 from numerai_assets.store.panel import EraPanel
-from numerai_assets.store.uses import recorded
+from numerai_assets.store.uses import eras_of, recorded
 from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
 
@@ -106,7 +106,6 @@ def fit_vintage(
     )
     wall.check_fit(panel.eras)
     # What goes on from a vintage sees the columns of that vintage's learned blocks.
-    learned_at = vintage if before is None else before
     learned = (
         fitted_blocks(workspace, settings.blocks, vintage)
         if before is None
@@ -135,7 +134,12 @@ def fit_vintage(
             rows=panel.rows,
             features=len(panel.feature_names),
             uses=recorded(
-                eras_used(estimator, panel, settings.target) | eras_learned_from(workspace, settings.blocks, learned_at)
+                eras_used(estimator, panel, settings.target)
+                | (
+                    eras_learned_from(workspace, settings.blocks, vintage)
+                    if before is None
+                    else _eras_of_blocks(workspace, method, before)
+                )
             ),
             continued_from=before,
             **asked,
@@ -185,6 +189,12 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
         workspace.alert(f"{method} {era_label(vintage)} damaged", f"{error}. It is kept in {kept}")
         raise StoreError(f"{error}. It is kept in {kept}") from None
     return method_class(method).load(place)
+
+
+def _eras_of_blocks(workspace: Workspace, method: str, vintage: int) -> dict[str, Sequence[int]]:
+    """Eras whose targets the learned blocks saw that a vintage was fitted with, as it records them."""
+    uses = workspace.vintages.facts(method, vintage).uses
+    return {use: eras_of(runs) for use, runs in uses.items() if use.partition(":")[0] in ("features", "selection")}
 
 
 def learned_blocks_of(workspace: Workspace, method: str, vintage: int) -> dict[str, Path]:

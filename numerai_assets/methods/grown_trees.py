@@ -201,6 +201,8 @@ class XgboostTrees:
         return type(self)(booster)
 
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
+        # Which a loaded model does not know.
+        self._fitted.set_param({"nthread": num_threads})
         return np.asarray(predicted(self._fitted, block), np.float64)
 
     def contributions(self, block: NDArray[np.int8], num_threads: int) -> NDArray[np.float32]:
