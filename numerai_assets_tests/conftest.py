@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio
 import hypothesis
 import numpy as np
 import pytest
@@ -13,6 +14,11 @@ from numerai_assets.store.panel import EraPanel
 # What a build says follows from its commit alone; `HYPOTHESIS_PROFILE=default pytest` looks for new examples.
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# anyio imports its modules when they are first asked for, and pytest rewrites them as those of a plugin: in the thread of a
+# server that is a race, for CPython 3.11 parses in one thread at a time ("AST constructor recursion depth mismatch").
+for _name in dir(anyio):
+    getattr(anyio, _name)
 
 SHARED_DATA_VARIABLE = "NUMERAI_ASSETS_SHARED_DATA"
 
