@@ -29,7 +29,7 @@ from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import MethodError, StoreError, WallError
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.cluster import LOCAL
-from numerai_assets.methods.contract import Method
+from numerai_assets.methods.contract import Extensible, Method
 from numerai_assets.progress import Progress
 from numerai_assets.store.crossings import crossings
 from numerai_assets.store.history import reads_of
@@ -119,7 +119,7 @@ def fit_vintage(
         + ("" if before is None else f", going on from {era_label(before)}")
     )
     with workspace.vintages.writing(method, vintage) as folder:
-        grow = estimator.fit if before is None else estimator.extend  # type: ignore[attr-defined]
+        grow = estimator.extend if before is not None and isinstance(estimator, Extensible) else estimator.fit
         grow(panel, target=settings.target, seed=settings.seed, progress=progress).save(folder)
         # A vintage is whole in itself: what its learned blocks were stays with it.
         for name, place in learned.items():
@@ -167,7 +167,7 @@ def _to_continue(workspace: Workspace, method: str, vintage: int, asked: dict[st
             f"{method}: what goes on from an earlier vintage is grown on this machine, not on {settings.compute}; set "
             f'methods.{method}.compute = "local" or rolled = false'
         )
-    if not hasattr(method_class(method), "extend"):
+    if not issubclass(method_class(method), Extensible):
         raise MethodError(f"{method}: cannot go on from an earlier vintage; set methods.{method}.rolled = false")
     before = vintage - workspace.settings.retrain.every_eras
     return before if workspace.vintages.holds(method, before, **asked) else None

@@ -75,6 +75,14 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Extensible(Protocol):
+    """What a Method may be beside: one that goes on from what it was fitted on, so that its vintages can roll."""
+
+    def extend(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+        """Learns further from the panel's rows whose `target` is known, old and new. Raises MethodError as `fit` does."""
+
+
+@runtime_checkable
 class Additive(Protocol):
     """What a Method may be beside: one whose raw scores, before they are ranked, are sums of parts, one a feature."""
 
