@@ -92,7 +92,7 @@ class MethodSettings(_Section):
 
     # Feature blocks that are on, whose columns it is given beside the feature set.
     blocks: tuple[str, ...] = ()
-    # A vintage goes on from the one before it on the live grid, where that is held, instead of beginning anew.
+    # Vintages of history are fitted anew; those of the live grid between go on from the newest of them.
     rolled: bool = False
     # Where its boosters are trained: "local", or the scheduler of a Dask cluster. No hyperparameter: the model is the same.
     compute: str = Field("local", pattern=r"^(local|dask://[^/:\s]+:\d{1,5})$")

@@ -37,6 +37,7 @@ from numerai_assets.store.panel import EraPanel
 from numerai_assets.store.uses import eras_of, recorded
 from numerai_assets.store.vintages import Vintage, seal
 from numerai_assets.tournament.release import FEATURES
+from numerai_assets.vintage_grid import history_vintage
 
 
 def model_key(method: str) -> dg.AssetKey:
@@ -92,7 +93,9 @@ def fit_vintage(
     from numerai_assets.methods.registry import create_method
 
     settings, asked = workspace.settings.methods[method], made_with(workspace, method)
-    before = _to_continue(workspace, method, vintage, asked)
+    before = base_of(workspace, method, vintage)
+    if before is not None:
+        _check_base(workspace, method, before, asked)
     estimator = create_method(method, settings) if before is None else load_vintage(workspace, method, before)
     wall = Wall(vintage, horizon_of(settings.target))
     if wall.horizon not in estimator.horizons:
@@ -152,16 +155,19 @@ def fit_vintage(
     return facts, estimator.explain(panel)
 
 
-def _to_continue(workspace: Workspace, method: str, vintage: int, asked: dict[str, Any]) -> int | None:
-    """The vintage before this one on the live grid, where vintages roll and it is held, made as is asked for.
+def base_of(workspace: Workspace, method: str, vintage: int) -> int | None:
+    """The vintage of history that a rolled one goes on from; None for one that is fitted anew."""
+    if not workspace.settings.methods[method].rolled:
+        return None
+    base = history_vintage(workspace.settings.retrain, vintage, last_train_era=workspace.last_train_era())
+    return None if base == vintage else base
 
-    Raises MethodError for a method that cannot be extended, and where its trees are to be grown on a cluster.
-    """
+
+def _check_base(workspace: Workspace, method: str, base: int, asked: dict[str, Any]) -> None:
+    """Raises MethodError for a base that is not held as is asked for, for a method that cannot go on, and for a cluster."""
     from numerai_assets.methods.registry import method_class
 
     settings = workspace.settings.methods[method]
-    if not settings.rolled:
-        return None
     if settings.compute != LOCAL:
         raise MethodError(
             f"{method}: what goes on from an earlier vintage is grown on this machine, not on {settings.compute}; set "
@@ -169,8 +175,11 @@ def _to_continue(workspace: Workspace, method: str, vintage: int, asked: dict[st
         )
     if not issubclass(method_class(method), Extensible):
         raise MethodError(f"{method}: cannot go on from an earlier vintage; set methods.{method}.rolled = false")
-    before = vintage - workspace.settings.retrain.every_eras
-    return before if workspace.vintages.holds(method, before, **asked) else None
+    if not workspace.vintages.holds(method, base, **asked):
+        raise MethodError(
+            f"{method}: vintage {era_label(base)}, which is to be gone on from, is not held as the settings ask for it; "
+            "fit it first"
+        )
 
 
 def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:

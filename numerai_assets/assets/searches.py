@@ -28,7 +28,7 @@ from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.cache import content_key
 from numerai_assets.store.history import reads_of
 from numerai_assets.store.panel import EraPanel
-from numerai_assets.tournament.release import META_MODEL, TRAIN
+from numerai_assets.tournament.release import META_MODEL
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,8 @@ def search_panel(workspace: Workspace, method: str) -> EraPanel:
 
 
 def _first_vintage(workspace: Workspace) -> int:
-    first, train = workspace.settings.retrain.first_vintage, workspace.release.manifest(TRAIN)
-    if first is not None:
-        return first
-    if train is None:
-        raise MethodError("search: no release on disk; run `numerai weekly` first")
-    return train.newest_era
+    first = workspace.settings.retrain.first_vintage
+    return workspace.last_train_era() if first is None else first
 
 
 def meta_model_of(workspace: Workspace, panel: EraPanel) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numerai_assets.alerts import Alerts
 from numerai_assets.eras import live_key
-from numerai_assets.errors import TournamentError, Unreachable
+from numerai_assets.errors import ReleaseError, TournamentError, Unreachable
 from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.cache import ContentCache
@@ -18,7 +18,7 @@ from numerai_assets.store.holdout_ledger import HoldoutLedger
 from numerai_assets.store.predictions import PredictionStore
 from numerai_assets.store.vintages import VintageStore
 from numerai_assets.tournament.client import Round, Tournament
-from numerai_assets.tournament.release import Release
+from numerai_assets.tournament.release import TRAIN, Release
 from numerai_assets.tournament.submission import SubmissionDesk
 
 
@@ -36,6 +36,13 @@ class Workspace:
     @property
     def release(self) -> Release:
         return Release(self.folder / "release" / self.settings.data_version)
+
+    def last_train_era(self) -> int:
+        """The newest era of the training file on disk. Raises ReleaseError when there is none."""
+        train = self.release.manifest(TRAIN)
+        if train is None:
+            raise ReleaseError(f"{TRAIN}: not on disk; run `numerai weekly` first")
+        return train.newest_era
 
     def round_release(self, round_number: int) -> Release:
         """The files that were new at one round; kept, so that any live prediction can be made again."""

@@ -124,6 +124,7 @@ def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Ste
         instance=instance,
         partition_key=run.partition_key,
         tags=run.tags | _BY_COMMAND_LINE,
+        asset_selection=run.assets,
         # The events are in Dagster; the terminal shows progress and, should it come to that, one line of error.
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,

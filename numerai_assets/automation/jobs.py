@@ -17,7 +17,7 @@ from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.automation.plan import Step
 from numerai_assets.eras import parse_era
-from numerai_assets.features.registry import BLOCKS
+from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
 from numerai_assets.settings import Settings
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.release import ROUND_FILES, WEEKLY_FILES, YARDSTICK_FILES
@@ -52,8 +52,7 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
         "eras": [dg.AssetKey(["store", "era_store"]), dg.AssetKey(["features", "cleaned_features"])],
         "blocks": [block_key(name) for name in computed],
         "vintage": [
-            *(block_key(name) for name in settings.active_blocks if name not in computed),
-            *(key(m) for m in methods for key in (model_key, out_of_sample_key)),
+            *_of_vintage([*(name for name in settings.active_blocks if name in FITTED_BLOCKS), *methods]),
         ],
         "out_of_sample": [out_of_sample_key(m) for m in methods],
         "diagnostics": [diagnostics_key(name) for name in judged_names(methods)],
@@ -86,13 +85,24 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
     ]
 
 
+def _of_vintage(names: Sequence[str]) -> list[dg.AssetKey]:
+    """The assets of methods and learned blocks."""
+    blocks = [block_key(name) for name in names if name in FITTED_BLOCKS]
+    methods = [name for name in names if name not in FITTED_BLOCKS]
+    return [*blocks, *(key(method) for method in methods for key in (model_key, out_of_sample_key))]
+
+
 @dataclass(frozen=True)
 class RunOf:
-    """What Dagster needs to run a step: its partition key (None without one, or for a range), tags, dynamic partition."""
+    """What Dagster needs to run a step: its partition key (None without one, or for a range), tags, dynamic partition.
+
+    assets: the part of the job that is run; None for all of it.
+    """
 
     partition_key: str | None
     tags: dict[str, str]
     adds_partition: tuple[str, str] | None
+    assets: tuple[dg.AssetKey, ...] | None = None
 
 
 def run_of(step: Step, current: Round | None = None) -> RunOf:
@@ -109,5 +119,6 @@ def run_of(step: Step, current: Round | None = None) -> RunOf:
         return RunOf(None, tags | {_RANGE_START: first, _RANGE_END: last}, None)
     if step.partitions:
         (key,) = step.partitions
-        return RunOf(key, tags, ("rounds" if step.job == "round" else "vintages", key))
+        assets = tuple(_of_vintage(step.lacking)) if step.lacking else None
+        return RunOf(key, tags, ("rounds" if step.job == "round" else "vintages", key), assets)
     return RunOf(None, tags, None)

@@ -7,25 +7,29 @@ from numerai_assets.assets.block_columns import BlockWriter, fitted_with
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.explanations import explanations_are_stale
 from numerai_assets.assets.ladder import Rung, candidates, is_fresh
-from numerai_assets.assets.models import made_with
+from numerai_assets.assets.models import base_of, made_with
 from numerai_assets.assets.performance import scores_as_of
 from numerai_assets.assets.predictions import judged_eras
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.automation.retrain import vintages_due
 from numerai_assets.eras import era_label
-from numerai_assets.features.registry import BLOCKS
+from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.increment import not_on_disk
 from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
+from numerai_assets.vintage_grid import vintages_due
 
 
 @dataclass(frozen=True)
 class Step:
-    """One run: a job, the partitions it is for (none for an unpartitioned job, a first and last era for a range), why."""
+    """One run: a job, the partitions it is for (none for an unpartitioned job, a first and last era for a range), why.
+
+    lacking: of a vintage, the methods and learned blocks to fit; what it holds as the settings ask for stays as it is.
+    """
 
     job: str
     partitions: tuple[str, ...]
     why: str
+    lacking: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -50,7 +54,7 @@ def next_steps(workspace: Workspace, current: Round | None, *, is_hindered: bool
     )
     if data:
         return submission + data if submits_first else data
-    vintages = _vintage_steps(workspace)
+    vintages = vintage_steps(workspace)
     newest = _block_steps(workspace) + (vintages[:1] if _newest_is_missing(workspace) else [])
     # All of it: what fails at one step, for rounds on end perhaps, is no reason to leave the next.
     rest = (
@@ -119,36 +123,55 @@ def _block_steps(workspace: Workspace) -> list[Step]:
     ]
 
 
-def _vintage_steps(workspace: Workspace) -> list[Step]:
-    """Vintages that are due and not held, newest first: that one is to go live, and each knows where the next begins."""
-    missing = [v for v in _due(workspace) if _is_missing(workspace, v)]
-    return [Step("vintage", (era_label(v),), _why(workspace, v)) for v in sorted(missing, reverse=True)]
+def vintage_steps(workspace: Workspace) -> list[Step]:
+    """Vintages that are due and not held, newest first: that one is to go live, and each knows where the next begins.
+
+    Only what the newest is to go on from comes before it.
+    """
+    lacking = {vintage: found for vintage in _due(workspace) if (found := _lacking(workspace, vintage))}
+    steps = {
+        vintage: Step("vintage", (era_label(vintage),), _why(workspace, vintage, found), found)
+        for vintage, found in lacking.items()
+    }
+    newest = max(steps, default=0)
+    bases = {base_of(workspace, method, newest) for method in lacking.get(newest, ()) if method not in FITTED_BLOCKS}
+    return [steps[vintage] for vintage in sorted(steps, key=lambda v: (v in bases, v), reverse=True)]
 
 
-def _why(workspace: Workspace, vintage: int) -> str:
-    held = all(vintage in workspace.vintages.vintages(m) for m in workspace.settings.active_methods)
+def _why(workspace: Workspace, vintage: int, lacking: Sequence[str]) -> str:
+    held = all(vintage in workspace.vintages.vintages(m) for m in lacking if m not in FITTED_BLOCKS)
     return f"vintage {era_label(vintage)} {'was made with other settings' if held else 'is due'}"
 
 
 def _newest_is_missing(workspace: Workspace) -> bool:
     due = _due(workspace)
-    return bool(due) and _is_missing(workspace, due[-1])
+    return bool(due) and bool(_lacking(workspace, due[-1]))
 
 
-def _is_missing(workspace: Workspace, vintage: int) -> bool:
-    methods = workspace.settings.active_methods
-    learned = [name for name in workspace.settings.active_blocks if name not in BLOCKS]
-    return not (
-        all(workspace.vintages.holds(m, vintage, **made_with(workspace, m)) for m in methods)
-        and all(workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)) for name in learned)
-    )
+def _lacking(workspace: Workspace, vintage: int) -> tuple[str, ...]:
+    """Methods that are not held as the settings ask for, and the learned blocks that they wait for, these first."""
+    methods = [
+        method
+        for method in workspace.settings.active_methods
+        if not workspace.vintages.holds(method, vintage, **made_with(workspace, method))
+    ]
+    # What goes on from an earlier vintage keeps the learned blocks of that one.
+    fresh = [method for method in methods if base_of(workspace, method, vintage) is None]
+    named = {name for method in fresh for name in workspace.settings.methods[method].blocks if name in FITTED_BLOCKS}
+    blocks = [
+        name
+        for name in workspace.settings.active_blocks
+        if name in named and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name))
+    ]
+    return (*blocks, *methods)
 
 
 def _due(workspace: Workspace) -> list[int]:
-    train = workspace.release.manifest(TRAIN)
-    assert train is not None  # there are no stale eras, so the release is there
-    newest = workspace.store.newest_era()
-    return vintages_due(workspace.settings.retrain, last_train_era=train.newest_era, newest_era=newest)
+    return vintages_due(
+        workspace.settings.retrain,
+        last_train_era=workspace.last_train_era(),
+        newest_era=workspace.store.newest_era(),
+    )
 
 
 def _validation_steps(workspace: Workspace) -> list[Step]:

@@ -87,7 +87,7 @@ def _request(instance: dg.DagsterInstance, step: Step, current: Round) -> dg.Run
     if run.adds_partition is not None:
         definition, key = run.adds_partition
         instance.add_dynamic_partitions(definition, [key])
-    return dg.RunRequest(job_name=step.job, partition_key=run.partition_key, tags=tags)
+    return dg.RunRequest(job_name=step.job, partition_key=run.partition_key, tags=tags, asset_selection=run.assets)
 
 
 def build_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:

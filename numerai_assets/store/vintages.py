@@ -25,7 +25,7 @@ class Vintage:
 
     blocks: feature blocks whose columns it was given, each with what it was made with.
     reads: feature blocks whose columns it reads as they are, each with what it was made with.
-    rolled: whether it was to go on from the vintage before it; continued_from: the one it did go on from.
+    rolled: whether vintages between those of history go on from these; continued_from: the one it went on from.
     uses: for each use of targets (`store/uses.py`) the eras it saw, as runs.
     """
 

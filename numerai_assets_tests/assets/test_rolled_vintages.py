@@ -1,4 +1,4 @@
-"""Vintages that go on from the one before: from which, on what, and what is told of it."""
+"""Vintages that go on from one of history: from which, on what, in what order, and what is told of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +21,9 @@ from numerai_assets.tournament.release import FEATURES
 
 TARGET, NAMES, ROWS = "target_ender_20", ["feature_a", "feature_b", "feature_c"], 40
 PARAMETERS = {"n_estimators": 12, "colsample_bytree": 1.0, "phases": 2, "extend_share": 0.25, "num_threads": 1}
-# Of the live grid, four eras apart.
+# One of history, eight eras apart, and the one of the live grid after it.
 VINTAGE, NEXT = 36, 40
+RETRAIN = {"first_vintage": 28, "every_eras": 4, "history_every_eras": 8}
 
 MakeWorkspace = Callable[..., Workspace]
 
@@ -37,8 +38,9 @@ def make_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWorks
     ) -> Workspace:
         given = PARAMETERS | parameters if method == "mixer_boosting" else parameters
         settings = MethodSettings(target=TARGET, parameters=given, rolled=rolled, compute=compute)
-        return Workspace(load_settings(home=tmp_path, methods={method: settings}))
+        return Workspace(load_settings(home=tmp_path, retrain=RETRAIN, methods={method: settings}))
 
+    monkeypatch.setattr(Workspace, "last_train_era", lambda workspace: 28)
     made = make()
     for era in range(1, 45):
         rng = np.random.default_rng(era)
@@ -73,7 +75,7 @@ def parts_of(workspace: Workspace, vintage: int) -> list[list[str]]:
     return [[part.model_to_string() for part in member.parts] for member in trees]
 
 
-def test_a_vintage_goes_on_from_the_one_before_it_and_keeps_its_trees(make_workspace: MakeWorkspace) -> None:
+def test_a_vintage_between_goes_on_from_the_newest_of_history_and_keeps_its_trees(make_workspace: MakeWorkspace) -> None:
     workspace = make_workspace()
 
     assert fit(workspace, VINTAGE) is None
@@ -87,18 +89,27 @@ def test_a_vintage_goes_on_from_the_one_before_it_and_keeps_its_trees(make_works
     assert workspace.vintages.facts("mixer_boosting", NEXT).uses["fit"] == ((1, NEXT - 8, 1),)
 
 
-def test_without_the_one_before_it_or_with_one_made_otherwise_a_vintage_begins_anew(
+def test_vintages_of_history_begin_anew_whatever_is_held(make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace()
+    fit(workspace, VINTAGE)
+    assert fit(workspace, VINTAGE + 8) is None
+    assert fit(make_workspace(rolled=False), NEXT) is None
+
+
+def test_what_to_go_on_from_is_asked_for_where_it_is_not_held_or_was_made_otherwise(
     make_workspace: MakeWorkspace,
 ) -> None:
-    assert fit(make_workspace(), NEXT) is None
+    lacking = r"mixer_boosting: vintage 0036, which is to be gone on from, is not held as the settings ask for it; fit it"
+    with pytest.raises(MethodError, match=lacking):
+        fit(make_workspace(), NEXT)
     fit(make_workspace(learning_rate=0.5), VINTAGE)
-    assert fit(make_workspace(), NEXT) is None
+    with pytest.raises(MethodError, match=lacking):
+        fit(make_workspace(), NEXT)
     fit(make_workspace(), VINTAGE)
-    assert fit(make_workspace(rolled=False), NEXT) is None
     assert fit(make_workspace(), NEXT) == VINTAGE
 
 
-def test_a_damaged_one_is_set_aside_and_then_not_gone_on_from(make_workspace: MakeWorkspace) -> None:
+def test_a_damaged_one_is_set_aside_and_fitted_before_what_goes_on_from_it(make_workspace: MakeWorkspace) -> None:
     workspace = make_workspace()
     fit(workspace, VINTAGE)
     next(workspace.vintages.place("mixer_boosting", VINTAGE).glob("*.txt")).write_text("tree")
@@ -107,7 +118,8 @@ def test_a_damaged_one_is_set_aside_and_then_not_gone_on_from(make_workspace: Ma
         fit(workspace, NEXT)
 
     assert workspace.vintages.vintages("mixer_boosting") == []
-    assert fit(workspace, NEXT) is None
+    assert fit(workspace, VINTAGE) is None
+    assert fit(workspace, NEXT) == VINTAGE
 
 
 def test_a_method_that_cannot_go_on_says_so(make_workspace: MakeWorkspace) -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numerai_assets.automation.retrain import vintages_due
 from numerai_assets.eras import HORIZONS, Wall
 from numerai_assets.evaluation.splits import Fold, OfficialWalkForward
 from numerai_assets.settings import RetrainPolicy
+from numerai_assets.vintage_grid import history_vintage, vintages_due
 
 LAWFUL = settings(deadline=None, max_examples=100)
 POLICIES = st.tuples(st.integers(1, 12), st.integers(1, 15)).map(
@@ -82,6 +82,24 @@ def test_every_vintage_of_history_is_one_that_the_live_process_made(
     lived = {due[-1] for due in weeks if due}
 
     assert set(weeks[-1]) <= lived
+
+
+@given(policy=POLICIES, last_train=LAST_TRAIN, after=st.integers(1, 700))
+@LAWFUL
+def test_what_a_due_vintage_goes_on_from_is_due_too_and_of_history_each_is_its_own(
+    policy: RetrainPolicy, last_train: int, after: int
+) -> None:
+    due = vintages_due(policy, last_train_era=last_train, newest_era=last_train + after)
+
+    bases = {vintage: history_vintage(policy, vintage, last_train_era=last_train) for vintage in due}
+
+    assert set(bases.values()) == history_of(policy, last_train, last_train + after)
+    assert all(0 <= vintage - base < policy.history_every_eras for vintage, base in bases.items())
+    assert all(bases[base] == base for base in bases.values())
+
+
+def test_a_vintage_before_the_grid_goes_on_from_none() -> None:
+    assert history_vintage(RetrainPolicy(), 500, last_train_era=574) == 500
 
 
 @pytest.mark.parametrize("newest", [574, 570, 1])
