@@ -1,11 +1,11 @@
-"""Forests and boosting on momentum features: three ways to grow trees on one set of bins, blended by mean rank.
+"""Forests and boosting on momentum features: three ways to grow trees on one set of bins, their ranks blended.
 
 A random forest (Breiman 2001, Machine Learning 45), extremely randomised trees (Geurts, Ernst & Wehenkel 2006, Machine
 Learning 63) and gradient boosting. What makes them a momentum strategy is what they are given: the columns of the blocks
 `target_momentum`, `network_momentum`, `trajectory_changes` and `group_payoffs` (L2GMOM, Pu et al. 2023, arXiv 2308.12212,
 feeds such features to a graph layer) and `interactions` beside the features themselves.
 
-Changed for Numerai. Each era's target is replaced by its ranks, standardised, and its rows weigh the same together as those
+Changed for Numerai. Each era's target is replaced by normal scores of its ranks, and its rows weigh the same together as those
 of any other: an era says as much, whatever its levels and its length. The forests are LightGBM's (`boosting=rf`,
 `extra_trees`), which grow on the bins that the boosting uses, half a byte a cell; scikit-learn's want four bytes. A tree
 sees a share of the rows without replacement. On a planted world, 60 trees of 64 leaves, LightGBM's random forest has a
@@ -16,7 +16,7 @@ a twelfth of the time. Ranks cost the boosting nothing: CORR 0.0005 (0.0023) abo
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,7 +24,6 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, horizon_of
@@ -37,6 +36,7 @@ from numerai_assets.methods.contract import (
     rank_within_eras,
 )
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
+from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
 from numerai_assets.methods.rank_targets import standardised_ranks
 from numerai_assets.methods.representative_eras import representative_eras
 from numerai_assets.methods.tree_parameters import DEEP, importance_table
@@ -55,12 +55,12 @@ _ABOUT = "about.json"
 class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
     """Random forest, extremely randomised trees and boosting on one target.
 
-    n_estimators, learning_rate, max_depth, num_leaves: LightGBM's own, of the boosting. forest_trees, forest_leaves: trees of
-    each forest, leaves of each tree. forest_rows: share of the rows that a tree of a forest is grown on, below 1.
-    colsample_bynode: share of its columns that each of its nodes looks at. colsample_bytree, min_data_in_leaf: LightGBM's
-    own, of all three. blending_eras: newest eras that are kept apart to learn the weights of the three; 0 for equal ones.
-    eras_sampled: representative eras to fit on; 0 for all. every_eras: fit on each so many-th era before the wall.
-    num_threads: 0 uses every core.
+    n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree: LightGBM's own, of the boosting. forest_trees,
+    forest_leaves: trees of each forest, leaves of each tree. forest_rows, forest_columns: share of the rows, below 1, and of
+    the columns that a tree of a forest is grown on; colsample_bynode: share of these columns that each of its nodes looks at.
+    min_data_in_leaf: LightGBM's own, of all three. blending_eras: newest eras that are kept apart to learn the weights of the
+    three; 0 for equal ones. eras_sampled: representative eras to fit on; 0 for all. every_eras: fit on each so many-th era
+    before the wall. num_threads: 0 uses every core.
     """
 
     name: ClassVar[str] = "momentum_ensemble"
@@ -76,12 +76,13 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         forest_trees: int = 500,
         forest_leaves: int = 128,
         forest_rows: float = 0.5,
+        forest_columns: float = 0.3,
         colsample_bynode: float = 0.5,
         colsample_bytree: float = 0.1,
         min_data_in_leaf: int = 20,
         blending_eras: int = 0,
         eras_sampled: int = 0,
-        every_eras: int = 4,
+        every_eras: int = 1,
         num_threads: int = 2,
     ) -> None:
         self.n_estimators = n_estimators
@@ -91,6 +92,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         self.forest_trees = forest_trees
         self.forest_leaves = forest_leaves
         self.forest_rows = forest_rows
+        self.forest_columns = forest_columns
         self.colsample_bynode = colsample_bynode
         self.colsample_bytree = colsample_bytree
         self.min_data_in_leaf = min_data_in_leaf
@@ -112,12 +114,12 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         """
         known = _with_target(panel, target)
         self.eras_used_: dict[str, Sequence[int]] = {"selection": known.eras} if self.eras_sampled else {}
-        self.weights_ = np.full(len(PARTS), 1 / len(PARTS))
+        self.weights_ = equal_weights(len(PARTS))
         if self.blending_eras:
             early, late = _apart(known, target, self.blending_eras)
             self.eras_used_["blending"] = late.eras
-            boosters = self._grown(early, target, seed, progress)
-            self.weights_ = blending_weights(self._ranks(boosters, late), late.target(target), late.rows_of_era)
+            ranks = self._ranks(self._grown(early, target, seed, progress), late)
+            self.weights_ = learned_weights(zip(ranks, late.targets_of_block[target], strict=True))
         self.boosters_ = self._grown(known, target, seed, progress)
         self.feature_names_ = panel.feature_names
         return self
@@ -126,8 +128,8 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
         check_features(self, panel)
         # Not a matrix product, whose rounding depends on where a row stands.
-        blended = (self._ranks(self.boosters_, panel) * self.weights_).sum(axis=1)
-        return rank_within_eras(blended, panel.rows_of_era)
+        blended = [np.sum(self.weights_[:, None] * ranks, axis=0) for ranks in self._ranks(self.boosters_, panel)]
+        return rank_within_eras(np.concatenate(blended), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
         """Writes LightGBM's text models, the feature names and the weights."""
@@ -190,14 +192,11 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
             for part in PARTS
         ]
 
-    def _ranks(self, boosters: Sequence[lgb.Booster], panel: EraPanel) -> NDArray[np.float32]:
-        """(n, 3) ranks within each era of what each of the three predicts."""
-        of_eras = [
-            np.stack([booster.predict(era.features, num_threads=self.num_threads) for booster in boosters])
-            for era in panel.each_era()
-        ]
-        ranked = [rank_within_eras(raw, panel.rows_of_era) for raw in np.concatenate(of_eras, axis=1)]
-        return np.stack(ranked, axis=1)
+    def _ranks(self, boosters: Sequence[lgb.Booster], panel: EraPanel) -> Iterator[NDArray[np.float64]]:
+        """(3, n_era) ranks of each era's rows by each of the three."""
+        for era in panel.each_era():
+            raw = np.stack([booster.predict(era.features, num_threads=self.num_threads) for booster in boosters])
+            yield centred_ranks(raw, "gaussian")
 
     def _training_parameters(self, part: str, seed: int) -> dict[str, Any]:
         return {
@@ -205,7 +204,6 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
             **(self._of_boosting if part == "boosting" else self._of_forests),
             "extra_trees": part == "extra_trees",
             "objective": "regression",
-            "colsample_bytree": self.colsample_bytree,
             "min_data_in_leaf": self.min_data_in_leaf,
             "num_threads": self.num_threads,
             # Of its own, so that the forests do not draw the same rows and columns tree by tree.
@@ -217,7 +215,12 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
 
     @property
     def _of_boosting(self) -> dict[str, Any]:
-        return {"learning_rate": self.learning_rate, "max_depth": self.max_depth, "num_leaves": self.num_leaves}
+        return {
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "num_leaves": self.num_leaves,
+            "colsample_bytree": self.colsample_bytree,
+        }
 
     @property
     def _of_forests(self) -> dict[str, Any]:
@@ -226,22 +229,9 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
             "num_leaves": self.forest_leaves,
             "bagging_freq": 1,
             "bagging_fraction": self.forest_rows,
+            "colsample_bytree": self.forest_columns,
             "feature_fraction_bynode": self.colsample_bynode,
         }
-
-
-def blending_weights(
-    ranks: NDArray[np.floating], target: NDArray[np.floating], rows_of_era: Sequence[int]
-) -> NDArray[np.float64]:
-    """(k,) weights >= 0 of sum 1 of the columns of ranks (n, k): least squares on the ranks of a target (n,), eras alike.
-
-    Equal ones where no column helps.
-    """
-    aim = standardised_ranks(target, rows_of_era)
-    known = ~np.isnan(aim)
-    scale = np.sqrt(_even_weights(aim, rows_of_era).astype(float))
-    found, _ = nnls((ranks[known] - 0.5) * scale[:, None], aim[known] * scale)
-    return found / found.sum() if found.sum() > 0 else np.full(len(found), 1 / len(found))
 
 
 def _with_target(panel: EraPanel, target: str) -> EraPanel:

@@ -75,7 +75,9 @@ def parts_of(workspace: Workspace, vintage: int) -> list[list[str]]:
     return [[part.model_to_string() for part in member.parts] for member in trees]
 
 
-def test_a_vintage_between_goes_on_from_the_newest_of_history_and_keeps_its_trees(make_workspace: MakeWorkspace) -> None:
+def test_a_vintage_between_goes_on_from_the_newest_of_history_and_keeps_its_trees(
+    make_workspace: MakeWorkspace,
+) -> None:
     workspace = make_workspace()
 
     assert fit(workspace, VINTAGE) is None
@@ -99,7 +101,9 @@ def test_vintages_of_history_begin_anew_whatever_is_held(make_workspace: MakeWor
 def test_what_to_go_on_from_is_asked_for_where_it_is_not_held_or_was_made_otherwise(
     make_workspace: MakeWorkspace,
 ) -> None:
-    lacking = r"mixer_boosting: vintage 0036, which is to be gone on from, is not held as the settings ask for it; fit it"
+    lacking = (
+        r"mixer_boosting: vintage 0036, which is to be gone on from, is not held as the settings ask for it; fit it"
+    )
     with pytest.raises(MethodError, match=lacking):
         fit(make_workspace(), NEXT)
     fit(make_workspace(learning_rate=0.5), VINTAGE)

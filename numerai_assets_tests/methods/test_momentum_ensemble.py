@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 from scipy.stats import spearmanr
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.momentum_ensemble import PARTS, MomentumEnsemble, blending_weights
-from numerai_assets.methods.rank_targets import standardised_ranks
+from numerai_assets.methods.momentum_ensemble import PARTS, MomentumEnsemble
+from numerai_assets.methods.rank_blend import learned_weights
 from numerai_assets.methods.representative_eras import representative_eras
 from numerai_assets.store.panel import EraPanel
 
@@ -194,7 +193,8 @@ def test_weights_are_learned_on_eras_that_a_purge_parts_from_those_fitted(make_p
     early = small().fit(panel.with_eras(range(10, 29)), target=TARGET, seed=0)
     late = panel.with_eras(range(45, 50))
     ranks = early._ranks(early.boosters_, late)
-    np.testing.assert_array_equal(fitted.weights_, blending_weights(ranks, late.target(TARGET), late.rows_of_era))
+    weights = learned_weights(zip(ranks, late.targets_of_block[TARGET], strict=True))
+    np.testing.assert_array_equal(fitted.weights_, weights)
     # And what predicts was fitted on all.
     whole = small().fit(panel, target=TARGET, seed=0)
     assert [b.model_to_string() for b in fitted.boosters_] == [b.model_to_string() for b in whole.boosters_]
@@ -206,34 +206,6 @@ def test_weights_that_leave_no_era_to_fit_on_are_refused_with_the_target(make_pa
 
     with pytest.raises(MethodError, match=rf"{TARGET} is known in 20 eras, 10..29: .* up to era 9,"):
         small(blending_eras=4).fit(panel, target=TARGET, seed=0)
-
-
-@given(seed=st.integers(0, 1000), noise=st.floats(0.0, 3.0))
-@LAWFUL
-def test_learned_weights_are_no_worse_on_their_eras_than_equal_ones_or_any_part(seed: int, noise: float) -> None:
-    rng = np.random.default_rng(seed)
-    target = np.concatenate([rng.permutation(100) for _ in range(3)]).astype(np.float32)
-    aim = standardised_ranks(target, [100] * 3)
-    ranks = rng.random((300, 3)) + np.where(rng.random(3) < 0.5, aim[:, None], 0) / (noise + 0.1)
-
-    weights = blending_weights(ranks, target, [100] * 3)
-
-    def squares(mixed: np.ndarray) -> float:
-        """Left over by the best multiple, not negative, of a blend."""
-        centred = mixed - 0.5
-        scale = max(0.0, float(centred @ aim / (centred @ centred)))
-        return float(((aim - scale * centred) ** 2).sum())
-
-    for other in (np.full(3, 1 / 3), *np.eye(3)):
-        assert squares(ranks @ weights) <= squares(ranks @ other) + 1e-6
-
-
-def test_parts_that_do_not_help_have_no_weight_and_none_that_helps_gives_equal_ones() -> None:
-    target = np.arange(100.0)
-    good, flipped = (target + 0.5) / 100, (99.5 - target) / 100
-
-    np.testing.assert_allclose(blending_weights(np.stack([good, flipped], 1), target, [100]), [1, 0])
-    np.testing.assert_allclose(blending_weights(np.stack([flipped, flipped], 1), target, [100]), [0.5, 0.5])
 
 
 def test_it_can_be_fitted_on_representative_eras_alone_and_tells_which_it_chose_from(make_panel: MakePanel) -> None:

@@ -55,11 +55,12 @@ def test_known_rows_have_mean_0_and_mean_square_1_and_unknown_ones_stay_unknown(
         assert (ranked[known] ** 2).mean() == pytest.approx(1, abs=1e-5)
 
 
-def test_the_five_levels_become_their_middle_ranks() -> None:
+def test_the_five_levels_become_normal_scores_of_their_middle_ranks() -> None:
     era = np.repeat([0, 0.25, 0.5, 0.75, 1], [5, 20, 50, 20, 5])
 
     ranked = ranks_of([era.tolist()])
 
-    # Middles of ranks 1-5, 6-25, 26-75, 76-95 and 96-100, less 50.5.
-    middles = np.array([3, 15.5, 50.5, 85.5, 98]) - 50.5
-    np.testing.assert_allclose(np.unique(ranked) / ranked.max(), middles / middles.max(), atol=1e-6)
+    # Normal quantiles at the middles of ranks 1-5, 6-25, 26-75, 76-95 and 96-100: .025, .15, .5, .85 and .975.
+    np.testing.assert_allclose(
+        np.unique(ranked) / ranked.max(), np.array([-1.9600, -1.0364, 0, 1.0364, 1.9600]) / 1.96, atol=1e-4
+    )
