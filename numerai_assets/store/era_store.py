@@ -275,6 +275,7 @@ class EraStore:
                 f"{era_label(held[0])} to {era_label(wall.last_fit_era)}; run `numerai weekly` or backfill it"
             )
         eras = [era for era in held if (wall.last_fit_era - era) % every == 0]
+        auxiliary = [name for name in auxiliary if name != target]
         panel = self.panel(map(era_label, eras), targets=[target, *auxiliary], features=features)
         for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True):
             if np.isnan(values).all():

@@ -132,7 +132,7 @@ def test_a_fit_on_two_workers_predicts_as_one_on_this_machine(
 
 
 def test_members_of_an_ensemble_are_grown_by_the_workers_too(cluster: Cluster, panel: EraPanel) -> None:
-    ensemble = {**SMALL, "phases": 2, "boosters": ["gbdt", "xgboost"]}
+    ensemble = {**SMALL, "phases": 2, "boosters": ["gbdt", "xgboost"], "extra_targets": []}
     here = MixerBoosting.of_profile("quick", **ensemble).fit(panel, target=TARGET, seed=3).predict(panel)
     there = MixerBoosting.of_profile("quick", **ensemble)
     there.compute = cluster.compute

@@ -116,7 +116,7 @@ def test_parts_of_an_ensemble_go_where_its_members_go(
 ) -> None:
     few = {"n_estimators": 20, "colsample_bytree": 0.5, "num_threads": 1}
     more = (
-        {"boosters": ["gbdt", "xgboost"], "phases": 2}
+        {"boosters": ["gbdt", "xgboost"], "phases": 2, "extra_targets": []}
         if kind is MixerBoosting
         else {"forest_trees": 20, "every_eras": 1}
     )

@@ -23,7 +23,7 @@ ERAS = list(range(10, 18))
 
 def small(**parameters: object) -> MixerBoosting:
     settings = {"n_estimators": 8, "learning_rate": 0.2, "colsample_bytree": 0.5, "max_depth": 3, "num_threads": 1}
-    return MixerBoosting.of_profile("quick", **settings | {"phases": 2} | parameters)
+    return MixerBoosting.of_profile("quick", **settings | {"phases": 2, "extra_targets": []} | parameters)
 
 
 def with_extra(panel: EraPanel, unknown: tuple[int, ...] = ()) -> EraPanel:
@@ -217,6 +217,17 @@ def test_a_saved_ensemble_predicts_as_before_and_no_file_is_a_pickle(make_panel:
     assert {path.suffix for path in tmp_path.iterdir()} == {".txt", ".ubj", ".json"}
 
 
+def test_the_main_target_among_the_extra_ones_is_fitted_once(make_panel: MakePanel) -> None:
+    panel, unseen = with_extra(make_panel(ERAS)), make_panel([40])
+
+    fitted = small(extra_targets=[TARGET, EXTRA]).fit(panel, target=TARGET, seed=0)
+
+    assert [member.target for member in fitted.trees_] == [TARGET, EXTRA] * 2
+    assert set(fitted.eras_used_) == {"fit", f"fit:{EXTRA}"}
+    once = small(extra_targets=[EXTRA]).fit(panel, target=TARGET, seed=0)
+    np.testing.assert_array_equal(fitted.predict(unseen), once.predict(unseen))
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -224,7 +235,6 @@ def test_a_saved_ensemble_predicts_as_before_and_no_file_is_a_pickle(make_panel:
         ({"boosters": []}, r"boosters \[\], expected some of gbdt"),
         ({"objective": "mae"}, "objective .*expected some of mse, era_corr, sharpe"),
         ({"ranks": "dense"}, "ranks .*expected some of uniform, gaussian"),
-        ({"extra_targets": [TARGET]}, "the main target already"),
         ({"every_eras": 4}, "every_eras is 4 and phases 2"),
         ({"seeds": 0}, "seeds is 0, expected at least 1"),
         ({"batches": 2, "passes": 5}, "8 trees to grow in 10 turns of batches"),
