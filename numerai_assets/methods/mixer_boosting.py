@@ -66,14 +66,14 @@ Ensemble = dict[Member, GrownTrees]
 class MixerBoosting(BoostedTrees):
     """LightGBM and XGBoost on several targets, seeds and phases of eras.
 
-    extra_targets: fitted on beside the main one, which may be among them. seeds: how many. phases: into how many the eras are dealt; above 1 with
-    every_eras 1. boosters: of `BOOSTERS`. objective: of `era_objectives`. boosting_rounds: of era boosting, 1 for none;
-    boosting_share: of the eras, in each round after the first. batches: into how many the eras of a phase are cut, each read
-    and grown on by itself, so that no others are held; era boosting begins anew with each. passes: how often all batches,
-    where there is more than one, take their turn: many, for trees grown in a row on one batch learn it by heart. ranks:
-    "uniform" or "gaussian", what is averaged. blending_eras: how many of the newest fitted eras the blend's weights are
-    learned on, from members fitted once more before them; 0 for equal weights. extend_share: trees that `extend` adds, as a
-    share of n_estimators. The others are those of `BoostedTrees`.
+    extra_targets: fitted on beside the main one, which may be among them. seeds: how many. phases: into how many the eras
+    are dealt; above 1 with every_eras 1. boosters: of `BOOSTERS`. objective: of `era_objectives`. boosting_rounds: of era
+    boosting, 1 for none; boosting_share: of the eras, in each round after the first. batches: into how many the eras of a
+    phase are cut, each read and grown on by itself, so that no others are held; era boosting begins anew with each. passes:
+    how often all batches, where there is more than one, take their turn: many, for trees grown in a row on one batch learn it
+    by heart. ranks: "uniform" or "gaussian", what is averaged. blending_eras: how many of the newest fitted eras the blend's
+    weights are learned on, from members fitted once more before them; 0 for equal weights. extend_share: trees that `extend`
+    adds, as a share of n_estimators. The others are those of `BoostedTrees`.
     """
 
     name: ClassVar[str] = "mixer_boosting"

@@ -1,0 +1,137 @@
+"""What each feature block adds to a method, and what its fits take: on a market that `methods_on_markets` left behind.
+
+    python -m benchmarks.methods_on_markets --folder DIR --market-seeds 0
+    python -m benchmarks.blocks_of_methods --market DIR/market-0
+
+Every vintage is fitted again for each way, in a process of its own, and judged on the eras up to the next, as the weekly job
+does. Learned blocks are fitted for each vintage first, unless they are held. The difference is to the method without blocks,
+era by era, with its Newey-West error. CPU seconds and memory (anonymous, at the peak) are those of the last vintage's fit,
+reading included, columns of blocks not.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.table import in_process
+from numerai_assets.assets.block_columns import blocks_with, fitted_blocks, fitted_with, with_blocks
+from numerai_assets.assets.blocks import fit_block
+from numerai_assets.assets.models import feature_set
+from numerai_assets.assets.workspace import Workspace
+from numerai_assets.eras import PAYOUT_TARGET, Wall, era_label, horizon_of, resolved_through
+from numerai_assets.evaluation.comparison import compare
+from numerai_assets.evaluation.metrics import corr
+from numerai_assets.evaluation.uncertainty import estimate
+from numerai_assets.features.registry import FITTED_BLOCKS
+from numerai_assets.methods.registry import create_method, method_class
+from numerai_assets.progress import silent
+from numerai_assets.settings import SETTINGS_FILE_VARIABLE, MethodSettings, RetrainPolicy, load_settings
+from numerai_assets.store.panel import EraPanel
+from numerai_assets.vintage_grid import vintages_due
+
+_MIXER = ("mixing", "trajectory_mixer", "payoff_panel", "group_payoffs")
+_MOMENTUM = ("target_momentum", "network_momentum", "trajectory_changes", "group_payoffs")
+# The first vintages have too few eras for windows of a year of payoffs.
+_PARAMETERS: dict[str, dict[str, Any]] = {"payoff_panel": {"length": 26}}
+
+
+class Way(NamedTuple):
+    """A method, its parameters beside those of `quick`, the blocks that it is given."""
+
+    method: str
+    parameters: dict[str, Any]
+    blocks: tuple[str, ...]
+
+
+def ways() -> dict[str, Way]:
+    """By name; the first of each method is what the others are compared with."""
+    found = {"benchmark": Way("benchmark", {}, ()), "benchmark, every era": Way("benchmark", {"every_eras": 1}, ())}
+    for method, blocks in (("mixer_boosting", _MIXER), ("momentum_ensemble", _MOMENTUM)):
+        found[method] = Way(method, {}, ())
+        found |= {f"{method} + {block}": Way(method, {}, (block,)) for block in blocks}
+        found[f"{method} + all"] = Way(method, {}, blocks)
+    return found
+
+
+def open_market(market: Path) -> Workspace:
+    """The workspace of a market, with all blocks on."""
+    os.environ[SETTINGS_FILE_VARIABLE] = str(market / "numerai.toml")
+    on = {name: {"on": True, "parameters": _PARAMETERS.get(name, {})} for name in ("look_alikes", *_MIXER, *_MOMENTUM)}
+    return Workspace(load_settings(home=market / "data", features=on))
+
+
+def with_columns(workspace: Workspace, panel: EraPanel, blocks: Sequence[str], vintage: int) -> EraPanel:
+    """The panel with the columns of the blocks, learned ones as of the vintage."""
+    learned = fitted_blocks(workspace, blocks, vintage)
+    return with_blocks(workspace, panel, list(map(era_label, panel.eras)), blocks_with(workspace, blocks), learned)
+
+
+def fit(market: Path, way: Way, vintage: int, folder: Path) -> None:
+    """Fits one way for one vintage and keeps it in `folder`."""
+    workspace = open_market(market)
+    estimator = create_method(way.method, MethodSettings(parameters=way.parameters))
+    panel = workspace.store.fit_panel(
+        Wall(vintage, horizon_of(PAYOUT_TARGET)),
+        target=PAYOUT_TARGET,
+        auxiliary=getattr(estimator, "auxiliary_targets", ()),
+        every=estimator.every_eras,
+        features=feature_set(workspace, "all"),
+    )
+    panel = with_columns(workspace, panel, way.blocks, vintage)
+    folder.mkdir(parents=True, exist_ok=True)
+    estimator.fit(panel, target=PAYOUT_TARGET, seed=0).save(folder)
+
+
+def judge(workspace: Workspace, way: Way, folder: Path, vintage: int, eras: Sequence[int]) -> pd.Series:
+    """CORR of each era."""
+    estimator, keys = method_class(way.method).load(folder), list(map(era_label, eras))
+    panel = workspace.store.panel(keys, targets=[PAYOUT_TARGET], features=feature_set(workspace, "all"))
+    panel = with_columns(workspace, panel, way.blocks, vintage)
+    cuts = panel.edges[1:-1]
+    both = zip(np.split(estimator.predict(panel), cuts), np.split(panel.target(PAYOUT_TARGET), cuts), strict=True)
+    return pd.Series([float(corr(prediction[:, None], target)[0]) for prediction, target in both], index=list(eras))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--market", type=Path, required=True)
+    parser.add_argument("--only", choices=list(ways()), nargs="*", default=list(ways()))
+    options = parser.parse_args()
+    market: Path = options.market.resolve()
+    workspace, asked = open_market(market), {name: way for name, way in ways().items() if name in options.only}
+    resolved = resolved_through(workspace.store.newest_era(), horizon_of(PAYOUT_TARGET))
+    policy = RetrainPolicy(every_eras=RetrainPolicy().history_every_eras)
+    vintages = vintages_due(policy, last_train_era=workspace.last_train_era(), newest_era=resolved)
+    needed = {name for way in asked.values() for name in way.blocks if name in FITTED_BLOCKS}
+    for name in sorted(needed):
+        for vintage in vintages:
+            if not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
+                fit_block(workspace, name, vintage, silent)
+
+    print(f"{'way':<40}{'CORR60':>9}{'+-':>8}{'difference':>12}{'+-':>8}{'CPU s':>8}{'MB':>6}")
+    alone: dict[str, pd.Series] = {}
+    for name, way in asked.items():
+        scores = []
+        for vintage, end in zip(vintages, [*(v + 1 for v in vintages[1:]), resolved + 1], strict=True):
+            with tempfile.TemporaryDirectory() as place:
+                cost = in_process(fit, market, way, vintage, Path(place))
+                scores.append(judge(workspace, way, Path(place), vintage, range(vintage + 1, end)))
+        found = pd.concat(scores)
+        base = alone.setdefault(way.method, found)
+        own = estimate(found.to_numpy(float), horizon=60, eras=found.index)
+        apart = compare(found, base, horizon=60, seed=0).difference if base is not found else None
+        shown = f"{apart.mean:>+12.4f}{apart.error:>8.4f}" if apart else " " * 20
+        print(
+            f"{name:<40}{own.mean:>+9.4f}{own.error:>8.4f}{shown}{cost.cpu_seconds:>8.1f}{cost.anonymous / 1e6:>6.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
