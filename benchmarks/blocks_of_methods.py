@@ -5,7 +5,7 @@
 
 Every vintage is fitted again for each way, in a process of its own, and judged on the eras up to the next, as the weekly job
 does. Learned blocks are fitted for each vintage first, unless they are held. The difference is to the method without blocks,
-era by era, with its Newey-West error. CPU seconds and memory (anonymous, at the peak) are those of the last vintage's fit,
+era by era, with its Newey-West error; where a block has too few eras to be fitted, eras of that vintage are left out. CPU seconds and memory (anonymous, at the peak) are those of the last vintage's fit,
 reading included, columns of blocks not.
 """
 
@@ -25,6 +25,7 @@ from numerai_assets.assets.blocks import fit_block
 from numerai_assets.assets.models import feature_set
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, Wall, era_label, horizon_of, resolved_through
+from numerai_assets.errors import FeatureError
 from numerai_assets.evaluation.comparison import compare
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.uncertainty import estimate
@@ -37,7 +38,7 @@ from numerai_assets.vintage_grid import vintages_due
 
 _MIXER = ("mixing", "trajectory_mixer", "payoff_panel", "group_payoffs")
 _MOMENTUM = ("target_momentum", "network_momentum", "trajectory_changes", "group_payoffs")
-# The first vintages have too few eras for windows of a year of payoffs.
+# There are too few eras for windows of a year of payoffs.
 _PARAMETERS: dict[str, dict[str, Any]] = {"payoff_panel": {"length": 26}}
 
 
@@ -55,7 +56,8 @@ def ways() -> dict[str, Way]:
     for method, blocks in (("mixer_boosting", _MIXER), ("momentum_ensemble", _MOMENTUM)):
         found[method] = Way(method, {}, ())
         found |= {f"{method} + {block}": Way(method, {}, (block,)) for block in blocks}
-        found[f"{method} + all"] = Way(method, {}, blocks)
+        # The payoff panel cannot be fitted at the first vintage.
+        found[f"{method} + all others"] = Way(method, {}, tuple(block for block in blocks if block != "payoff_panel"))
     return found
 
 
@@ -98,6 +100,17 @@ def judge(workspace: Workspace, way: Way, folder: Path, vintage: int, eras: Sequ
     return pd.Series([float(corr(prediction[:, None], target)[0]) for prediction, target in both], index=list(eras))
 
 
+def is_held(workspace: Workspace, name: str, vintage: int) -> bool:
+    """False where a learned block has too few eras before the wall; it is fitted unless that was done before."""
+    if not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
+        try:
+            fit_block(workspace, name, vintage, silent)
+        except FeatureError as error:
+            print(f"{name}, vintage {era_label(vintage)}: {error}", flush=True)
+            return False
+    return True
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--market", type=Path, required=True)
@@ -109,26 +122,25 @@ def main() -> None:
     policy = RetrainPolicy(every_eras=RetrainPolicy().history_every_eras)
     vintages = vintages_due(policy, last_train_era=workspace.last_train_era(), newest_era=resolved)
     needed = {name for way in asked.values() for name in way.blocks if name in FITTED_BLOCKS}
-    for name in sorted(needed):
-        for vintage in vintages:
-            if not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
-                fit_block(workspace, name, vintage, silent)
+    held = {(name, vintage) for name in sorted(needed) for vintage in vintages if is_held(workspace, name, vintage)}
 
-    print(f"{'way':<40}{'CORR60':>9}{'+-':>8}{'difference':>12}{'+-':>8}{'CPU s':>8}{'MB':>6}")
+    print(f"{'way':<40}{'eras':>6}{'CORR60':>9}{'+-':>8}{'difference':>12}{'+-':>8}{'CPU s':>8}{'MB':>6}")
     alone: dict[str, pd.Series] = {}
     for name, way in asked.items():
-        scores = []
+        scores, learned = [], [block for block in way.blocks if block in FITTED_BLOCKS]
         for vintage, end in zip(vintages, [*(v + 1 for v in vintages[1:]), resolved + 1], strict=True):
+            if not all((block, vintage) in held for block in learned):
+                continue
             with tempfile.TemporaryDirectory() as place:
                 cost = in_process(fit, market, way, vintage, Path(place))
                 scores.append(judge(workspace, way, Path(place), vintage, range(vintage + 1, end)))
         found = pd.concat(scores)
         base = alone.setdefault(way.method, found)
         own = estimate(found.to_numpy(float), horizon=60, eras=found.index)
-        apart = compare(found, base, horizon=60, seed=0).difference if base is not found else None
+        apart = compare(found, base.loc[found.index], horizon=60, seed=0).difference if base is not found else None
         shown = f"{apart.mean:>+12.4f}{apart.error:>8.4f}" if apart else " " * 20
         print(
-            f"{name:<40}{own.mean:>+9.4f}{own.error:>8.4f}{shown}{cost.cpu_seconds:>8.1f}{cost.anonymous / 1e6:>6.0f}",
+            f"{name:<40}{len(found):>6}{own.mean:>+9.4f}{own.error:>8.4f}{shown}{cost.cpu_seconds:>8.1f}{cost.anonymous / 1e6:>6.0f}",
             flush=True,
         )
 
