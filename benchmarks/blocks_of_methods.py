@@ -4,9 +4,9 @@
     python -m benchmarks.blocks_of_methods --market DIR/market-0
 
 Every vintage is fitted again for each way, in a process of its own, and judged on the eras up to the next, as the weekly job
-does. Learned blocks are fitted for each vintage first, unless they are held. The difference is to the method without blocks,
-era by era, with its Newey-West error; where a block has too few eras to be fitted, eras of that vintage are left out. CPU seconds and memory (anonymous, at the peak) are those of the last vintage's fit,
-reading included, columns of blocks not.
+does. Learned blocks are fitted for each vintage first, unless they are held; where one has too few eras for it, those of the
+vintage are left out. The difference is to the method without blocks, era by era, with its Newey-West error. CPU seconds and
+memory (anonymous, at the peak) are those of the last vintage's fit, reading included, columns of blocks not.
 """
 
 import argparse
@@ -140,7 +140,8 @@ def main() -> None:
         apart = compare(found, base.loc[found.index], horizon=60, seed=0).difference if base is not found else None
         shown = f"{apart.mean:>+12.4f}{apart.error:>8.4f}" if apart else " " * 20
         print(
-            f"{name:<40}{len(found):>6}{own.mean:>+9.4f}{own.error:>8.4f}{shown}{cost.cpu_seconds:>8.1f}{cost.anonymous / 1e6:>6.0f}",
+            f"{name:<40}{len(found):>6}{own.mean:>+9.4f}{own.error:>8.4f}{shown}"
+            f"{cost.cpu_seconds:>8.1f}{cost.anonymous / 1e6:>6.0f}",
             flush=True,
         )
 
