@@ -109,6 +109,8 @@ class FeatureBlockSettings(_Section):
     target: str = PAYOUT_TARGET
     feature_set: str = "all"
     seed: int = Field(0, ge=0)
+    # Of a block that trains nets: what on. No hyperparameter: a block that is held is not fitted again for it.
+    device: Literal["cpu", "cuda"] = "cpu"
 
     _named_in_full = field_validator("target")(_in_full)
 

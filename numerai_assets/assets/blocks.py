@@ -170,6 +170,10 @@ def fit_block(workspace: Workspace, name: str, vintage: int, progress: Progress)
     """Fits a learned block on what is before the vintage's wall and keeps it."""
     settings = workspace.settings.features[name]
     block = create_fitted_block(name, settings.parameters)
+    if settings.device != "cpu":
+        if not hasattr(block, "device"):
+            raise FeatureError(f'{name}: trains no net; set features.{name}.device = "cpu"')
+        block.device = settings.device
     names = features_of(BlockWriter(workspace).feature_sets, settings.feature_set)
     wall = Wall(vintage, horizon_of(settings.target))
     panel = workspace.store.fit_panel(wall, target=settings.target, features=names)

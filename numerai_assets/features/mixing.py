@@ -55,11 +55,13 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
     by name of their group, such as some feature sets of features.json; None finds `tokens` groups of features that
     correlate. width, hidden, blocks, units, dropout: of a mixer. folds: runs of eras to cross-fit, 1 for none, which is
     only good for measuring what cross-fitting is good for. epochs: times each era is seen. rows: sampled of an era each
-    time. learning_rate, weight_decay: AdamW's; the rate falls to 0 along a cosine. device: "cpu" or "cuda".
+    time. learning_rate, weight_decay: AdamW's; the rate falls to 0 along a cosine.
     """
 
     name: ClassVar[str] = "mixing"
     version: ClassVar[int] = 1
+    device: str = "cpu"
+    """What its nets are fitted on: "cpu" or "cuda". No hyperparameter: what is learned differs by rounding."""
 
     def __init__(
         self,
@@ -78,7 +80,6 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         rows: int = 2048,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
-        device: str = "cpu",
     ) -> None:
         self.mixers = mixers
         self.tokens = tokens
@@ -94,7 +95,6 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
         self.rows = rows
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.device = device
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits `folds` banks; features (d, n) int8 an era, rows without the target left out. Same seed, same columns

@@ -73,12 +73,13 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
     lags: those of the look-alikes. groups: sets of features.json, whose exposures are mixed. targets: those of earlier
     eras that are read, named in full. mixers: how many nets, and so how many columns. steps: that the past is projected
     to. width, hidden, blocks, dropout: of a net. folds: runs of eras to cross-fit. epochs: times each era is seen. rows:
-    sampled of an era each time. learning_rate, weight_decay: AdamW's; the rate falls to 0 along a cosine. device: "cpu"
-    or "cuda".
+    sampled of an era each time. learning_rate, weight_decay: AdamW's; the rate falls to 0 along a cosine.
     """
 
     name: ClassVar[str] = "trajectory_mixer"
     version: ClassVar[int] = 1
+    device: str = "cpu"
+    """What its nets are fitted on: "cpu" or "cuda". No hyperparameter: what is learned differs by rounding."""
 
     def __init__(
         self,
@@ -97,7 +98,6 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
         rows: int = 2048,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
-        device: str = "cpu",
     ) -> None:
         self.lags = lags
         self.groups = groups
@@ -113,7 +113,6 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
         self.rows = rows
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.device = device
 
     @property
     def reads(self) -> Reads:

@@ -1,9 +1,10 @@
 """A fit records what it used, and one that used what lies behind its wall is not kept."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from numerai_assets.assets.block_columns import fitted_with
 from numerai_assets.assets.blocks import fit_block
 from numerai_assets.assets.models import fit_vintage
 from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label
-from numerai_assets.errors import StoreError, WallError
+from numerai_assets.errors import FeatureError, StoreError, WallError
 from numerai_assets.evaluation.splits import ForwardChaining, PurgedKFold
+from numerai_assets.features.mixing import FeatureMixing
+from numerai_assets.features.registry import FITTED_BLOCKS
 from numerai_assets.features.selection import FeatureSelection
 from numerai_assets.progress import Progress, silent
 from numerai_assets.settings import FeatureBlockSettings, MethodSettings, load_settings
@@ -29,6 +33,7 @@ from numerai_assets.tournament.release import FEATURES
 NEWEST, ROWS = 70, 4
 NAMES = ["feature_a", "feature_b"]
 TARGET = "target_ender_20"
+DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
 
 class Selecting(BaseEstimator):  # type: ignore[misc]
@@ -170,3 +175,28 @@ def test_a_method_is_given_the_features_that_a_selection_of_its_vintage_left(
     assert facts.features == 1
     assert (chosen.vintages.place("selecting", 68) / "blocks" / "selection" / "about.json").is_file()
     assert crossings(facts) == []
+
+
+@pytest.mark.parametrize(("name", "there_is"), [("mixing", True), ("selection", False)])
+def test_the_device_is_told_to_a_block_that_trains_nets_and_is_no_reason_to_fit_it_again(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, there_is: bool
+) -> None:
+    told: list[str] = []
+
+    class Telling(FeatureMixing):
+        """Tells where it is asked to fit."""
+
+        def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+            told.append(self.device)
+            raise FeatureError("not fitted")
+
+    monkeypatch.setitem(FITTED_BLOCKS, "mixing", f"{__name__}:Telling")
+    monkeypatch.setattr(sys.modules[__name__], "Telling", Telling, raising=False)
+    on = {device: FeatureBlockSettings(on=True, target=TARGET, device=device) for device in DEVICES}
+    here, there = (Workspace(load_settings(home=tmp_path, features={name: settings})) for settings in on.values())
+
+    with pytest.raises(FeatureError, match="not fitted" if there_is else r"selection: trains no net; set .* = \"cpu\""):
+        fit_block(there, name, 68, silent)
+
+    assert told == (["cuda"] if there_is else [])
+    assert fitted_with(here, name) == fitted_with(there, name)

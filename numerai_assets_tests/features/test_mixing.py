@@ -256,7 +256,9 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason() -> None:
     with pytest.raises(FeatureError, match=r"3 groups, the smallest of 4 features; .* 5 features of each of 3"):
         small(folds=1, channels=5).fit(panel, target=TARGET, seed=1)
     with pytest.raises(FeatureError, match=r"device 'tpu': expected 'cpu' or 'cuda'"):
-        small(folds=1, device="tpu").fit(panel, target=TARGET, seed=1)
+        elsewhere = small(folds=1)
+        elsewhere.device = "tpu"
+        elsewhere.fit(panel, target=TARGET, seed=1)
     with pytest.raises(StoreError, match="no target"):
         small().fit(panel, target="target_other_20", seed=1)
     with pytest.raises(FeatureError, match="one era at a time, found 10"):

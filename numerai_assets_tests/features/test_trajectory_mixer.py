@@ -174,7 +174,9 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason(world: EraPanel) -> No
     with pytest.raises(FeatureError, match="feature set 'magic' is not in"):
         small(groups=("magic",)).fit(panel, target=TARGET, seed=1)
     with pytest.raises(FeatureError, match=r"device 'tpu': expected 'cpu' or 'cuda'"):
-        small(device="tpu").fit(panel, target=TARGET, seed=1)
+        elsewhere = small()
+        elsewhere.device = "tpu"
+        elsewhere.fit(panel, target=TARGET, seed=1)
     with pytest.raises(FeatureError, match="one era at a time, found 16"):
         fitted(world).transform(panel)
     with pytest.raises(StoreError, match="carries no history"):
