@@ -1,10 +1,9 @@
 """A fit records what it used, and one that used what lies behind its wall is not kept."""
 
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -33,7 +32,6 @@ from numerai_assets.tournament.release import FEATURES
 NEWEST, ROWS = 70, 4
 NAMES = ["feature_a", "feature_b"]
 TARGET = "target_ender_20"
-DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
 
 class Selecting(BaseEstimator):  # type: ignore[misc]
@@ -177,26 +175,30 @@ def test_a_method_is_given_the_features_that_a_selection_of_its_vintage_left(
     assert crossings(facts) == []
 
 
-@pytest.mark.parametrize(("name", "there_is"), [("mixing", True), ("selection", False)])
+class Telling(FeatureMixing):
+    """Says where it is asked to fit."""
+
+    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+        raise FeatureError(f"asked to fit on {self.device}")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mixing", "asked to fit on cuda"),
+        ("selection", r'selection: trains no net; set features.selection.device = "cpu"'),
+    ],
+)
 def test_the_device_is_told_to_a_block_that_trains_nets_and_is_no_reason_to_fit_it_again(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, there_is: bool
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
-    told: list[str] = []
-
-    class Telling(FeatureMixing):
-        """Tells where it is asked to fit."""
-
-        def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-            told.append(self.device)
-            raise FeatureError("not fitted")
-
     monkeypatch.setitem(FITTED_BLOCKS, "mixing", f"{__name__}:Telling")
-    monkeypatch.setattr(sys.modules[__name__], "Telling", Telling, raising=False)
-    on = {device: FeatureBlockSettings(on=True, target=TARGET, device=device) for device in DEVICES}
-    here, there = (Workspace(load_settings(home=tmp_path, features={name: settings})) for settings in on.values())
+    here, there = (
+        Workspace(load_settings(home=tmp_path, features={name: {"on": True, "target": TARGET, "device": device}}))
+        for device in ("cpu", "cuda")
+    )
 
-    with pytest.raises(FeatureError, match="not fitted" if there_is else r"selection: trains no net; set .* = \"cpu\""):
+    with pytest.raises(FeatureError, match=message):
         fit_block(there, name, 68, silent)
 
-    assert told == (["cuda"] if there_is else [])
     assert fitted_with(here, name) == fitted_with(there, name)
