@@ -58,7 +58,7 @@ def fit(folder: Path, way: str, vintage: int) -> None:
     """Fits one way on what is before the wall and keeps the correlation of each later era."""
     name, parameters = WAYS[way]
     # The planted market has one target.
-    alone = {"extra_targets": []} if name == "mixer_boosting" else {}
+    alone: dict[str, Any] = {"extra_targets": []} if name == "mixer_boosting" else {}
     store, method = EraStore(folder), method_class(name).of_profile("quick", num_threads=1, **alone, **parameters)
     panel = store.fit_panel(Wall(vintage, 60), target=TARGET, every=method.every_eras)
     method.fit(panel, target=TARGET, seed=0)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from numerai_assets.assets.equal_blend import EQUAL_BLEND, write_equal_blend
-from numerai_assets.assets.models import feature_set, load_vintage, made_with
+from numerai_assets.assets.models import feature_set, load_vintage, made_with, model_digest
 from numerai_assets.assets.predictions import out_of_sample_key, predicted
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import measured, picture, result, table
@@ -80,6 +80,8 @@ def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[st
 
     note_look(workspace, name, methods, "diagnostics")
     scores = era_scores(scored_rows(workspace, name))
+    models = judged_models(workspace, methods)
+    scores = scores.assign(model=[models.get(int(era), (0, ""))[1] for era in scores.index])
     neutral = neutral_scores(workspace, name, scores, known=read_scores(workspace, name))
     scores = scores.join(neutral).rename_axis("era")
     path = workspace.diagnostics_path(name)
@@ -112,6 +114,22 @@ def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: 
         made = json.dumps([name, *(made_with(workspace, method) for method in methods)], sort_keys=True)
         variant = hashlib.sha256(made.encode()).hexdigest()[:16]
         workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
+
+
+def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, tuple[int, str]]:
+    """By era that all of the methods predicted out of sample: the newest vintage of theirs, and a digest of their models.
+
+    Each method counts with its newest vintage that predicted the era.
+    """
+    found: list[dict[int, tuple[int, str]]] = []
+    for method in methods:
+        vintages = [v for v in workspace.vintages.vintages(method) if workspace.predictions.eras(method, v)]
+        models = {vintage: (vintage, model_digest(workspace, method, vintage)) for vintage in vintages}
+        found.append({era: models[v] for v in vintages for era in workspace.predictions.eras(method, v)})
+    return {
+        era: (max(of_method[era][0] for of_method in found), " ".join(of_method[era][1] for of_method in found))
+        for era in sorted(set.intersection(*(set(of_method) for of_method in found)))
+    }
 
 
 def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
@@ -153,7 +171,7 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
     )
     same = known.reindex(scores.index)
     found = same.reindex(columns=list(NEUTRAL_SCORES)).astype(float)
-    is_known = (same["vintage"] == scores["vintage"]) & found["largest_exposure"].notna()
+    is_known = (same["model"] == scores["model"]) & found["largest_exposure"].notna()
     is_known &= found["fnc60"].notna() | scores["corr60"].isna()
     asked = scores[~is_known]
     for era, vintage in zip(asked.index, asked["vintage"], strict=True):
@@ -193,7 +211,5 @@ def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
 def read_scores(workspace: Workspace, method: str) -> pd.DataFrame:
     """Per-era scores as last diagnosed; empty before the first time."""
     path = workspace.diagnostics_path(method)
-    if path.is_file():
-        return pd.read_parquet(path)
-    empty = era_scores([])
-    return empty.reindex(columns=[*empty.columns, *NEUTRAL_SCORES])
+    found = pd.read_parquet(path) if path.is_file() else era_scores([])
+    return found.reindex(columns=list(dict.fromkeys([*found.columns, "model", *NEUTRAL_SCORES])))

@@ -1,7 +1,5 @@
 """What matters to a method: gain, permutation and SHAP of its features, on eras that its vintages predicted out of sample."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.assets.diagnostics import note_look
-from numerai_assets.assets.models import load_vintage
+from numerai_assets.assets.models import load_vintage, model_digest
 from numerai_assets.assets.predictions import out_of_sample_key, vintage_panel
 from numerai_assets.assets.reporting import measured, picture, progress, result, table
 from numerai_assets.assets.workspace import Workspace
@@ -97,7 +95,9 @@ def explanations_are_stale(workspace: Workspace, method: str) -> bool:
     """True when a vintage whose eras are looked at was not there, or was another model, when the method was explained last."""
     if not any(workspace.predictions.eras(method, vintage) for vintage in workspace.vintages.vintages(method)):
         return False
-    asked = {(vintage, _model(workspace, method, vintage)) for vintage in eras_to_explain(workspace, method).values()}
+    asked = {
+        (vintage, model_digest(workspace, method, vintage)) for vintage in eras_to_explain(workspace, method).values()
+    }
     known = read_by_era(workspace, method, ["vintage", "model"])
     return not asked <= set(zip(known["vintage"], known["model"], strict=True))
 
@@ -166,7 +166,7 @@ class Explainer:
     def explained(self, era: int, vintage: int) -> pd.DataFrame:
         """The rows of one era, in the columns of what is kept."""
         is_resolved = horizon_of(PAYOUT_TARGET) in self._workspace.store.record(era_label(era)).resolved
-        model = _model(self._workspace, self._method, vintage)
+        model = model_digest(self._workspace, self._method, vintage)
         kept = self._known[(self._known["era"] == era) & (self._known["model"] == model)]
         if len(kept) and kept["permutation"].notna().any() == is_resolved:
             return kept
@@ -211,12 +211,6 @@ class Explainer:
             self._loaded = _Loaded(vintage, load_vintage(self._workspace, self._method, vintage))
             self._swarm = None
         return self._loaded
-
-
-def _model(workspace: Workspace, method: str, vintage: int) -> str:
-    """Digest of a vintage's files: one that was fitted anew with other settings is another model."""
-    files = json.dumps(workspace.vintages.facts(method, vintage).files, sort_keys=True)
-    return hashlib.sha256(files.encode()).hexdigest()[:16]
 
 
 def _pictures(method: str, whole: pd.DataFrame, by_era: pd.DataFrame, swarm: Swarm | None) -> dict[str, Any]:

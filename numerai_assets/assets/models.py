@@ -1,5 +1,7 @@
 """Vintages: each method fitted on what was known at one past moment, the live model being simply the newest."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -198,6 +200,12 @@ def load_vintage(workspace: Workspace, method: str, vintage: int) -> Method:
         workspace.alert(f"{method} {era_label(vintage)} damaged", f"{error}. It is kept in {kept}")
         raise StoreError(f"{error}. It is kept in {kept}") from None
     return method_class(method).load(place)
+
+
+def model_digest(workspace: Workspace, method: str, vintage: int) -> str:
+    """Of a vintage's files: one that was fitted anew with other settings is another model."""
+    files = json.dumps(workspace.vintages.facts(method, vintage).files, sort_keys=True)
+    return hashlib.sha256(files.encode()).hexdigest()[:16]
 
 
 def _eras_of_blocks(workspace: Workspace, method: str, vintage: int) -> dict[str, Sequence[int]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numerai_assets.assets.block_columns import BlockWriter, fitted_with
-from numerai_assets.assets.diagnostics import read_scores
+from numerai_assets.assets.diagnostics import judged_models, read_scores
 from numerai_assets.assets.explanations import explanations_are_stale
 from numerai_assets.assets.ladder import Rung, candidates, is_fresh
 from numerai_assets.assets.models import base_of, made_with
@@ -216,16 +216,11 @@ def _unpredicted(workspace: Workspace, method: str, vintage: int) -> bool:
 
 
 def _diagnostics_are_stale(workspace: Workspace, method: str) -> bool:
-    """True when some era predicted out of sample has a target that the last diagnostics could not score."""
+    """True when the last diagnostics did not score what is predicted now, or could not for want of a target."""
     scores = read_scores(workspace, method)
     resolved = {int(k): r.resolved for k, r in workspace.store.records().items() if k.isdigit()}
-    newest = {
-        era: vintage
-        for vintage in workspace.vintages.vintages(method)
-        for era in workspace.predictions.eras(method, vintage)
-    }
-    for era, vintage in newest.items():
-        if resolved.get(era) and (era not in scores.index or scores.loc[era, "vintage"] != vintage):
+    for era, (_, model) in judged_models(workspace, [method]).items():
+        if resolved.get(era) and (era not in scores.index or scores.loc[era, "model"] != model):
             return True
         if any(bool(scores.loc[era].isna()[f"corr{h}"]) for h in resolved.get(era, ())):
             return True

@@ -307,7 +307,7 @@ def test_other_settings_make_the_vintages_anew_and_the_round_is_not_lost(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMERAI_METHODS__BENCHMARK__FEATURE_SET", "medium")
-    changed = Rehearsal.over(load_settings(), rehearsal.world)
+    changed, before = Rehearsal.over(load_settings(), rehearsal.world), read_scores(rehearsal.workspace, "benchmark")
     changed.advance()
     current, done = changed.weekly()
     assert current is not None
@@ -316,6 +316,13 @@ def test_other_settings_make_the_vintages_anew_and_the_round_is_not_lost(
     facts = changed.workspace.vintages.facts("benchmark", 638)
     assert facts.feature_set == "medium"
     assert facts.features < len(changed.workspace.store.feature_names)
+    # What was made of the old ones is made anew, though no era and no vintage is new.
+    assert [d.step.job for d in done].count("diagnostics") == 1
+    after = read_scores(changed.workspace, "benchmark")
+    both = after.index.intersection(before.index)
+    assert (after.loc[both, "model"] != before.loc[both, "model"]).all()
+    for score in ("corr60", "largest_exposure"):
+        assert (after.loc[both, score] != before.loc[both, score]).mean() > 0.9
 
 
 def test_a_live_file_of_an_earlier_round_is_refused(rehearsal: Rehearsal) -> None:
