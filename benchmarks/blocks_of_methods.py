@@ -56,8 +56,10 @@ def ways() -> dict[str, Way]:
     for method, blocks in (("mixer_boosting", _MIXER), ("momentum_ensemble", _MOMENTUM)):
         found[method] = Way(method, {}, ())
         found |= {f"{method} + {block}": Way(method, {}, (block,)) for block in blocks}
-        # The payoff panel cannot be fitted at the first vintage.
-        found[f"{method} + all others"] = Way(method, {}, tuple(block for block in blocks if block != "payoff_panel"))
+    # The payoff panel cannot be fitted at the first vintages.
+    others = tuple(block for block in _MIXER if block != "payoff_panel")
+    found["mixer_boosting + all but payoff_panel"] = Way("mixer_boosting", {}, others)
+    found["momentum_ensemble + all"] = Way("momentum_ensemble", {}, _MOMENTUM)
     return found
 
 

@@ -35,7 +35,7 @@ from numerai_assets.settings import SETTINGS_FILE_VARIABLE, load_settings
 
 BASELINE = "benchmark"
 BLOCKS = {
-    # Those of TSMixer do not pay on a market this small: benchmarks/mixer_blocks.py.
+    # Of TSMixer's, payoff_panel cannot be fitted before the first vintages; what each adds: benchmarks/blocks_of_methods.py.
     "mixer_boosting": ("group_payoffs",),
     "momentum_ensemble": ("target_momentum", "network_momentum", "trajectory_changes", "group_payoffs"),
 }

@@ -81,7 +81,7 @@ def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[st
     note_look(workspace, name, methods, "diagnostics")
     scores = era_scores(scored_rows(workspace, name))
     models = judged_models(workspace, methods)
-    scores = scores.assign(model=[models.get(int(era), (0, ""))[1] for era in scores.index])
+    scores = scores.assign(model=[models.get(int(era), "") for era in scores.index])
     neutral = neutral_scores(workspace, name, scores, known=read_scores(workspace, name))
     scores = scores.join(neutral).rename_axis("era")
     path = workspace.diagnostics_path(name)
@@ -116,20 +116,17 @@ def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: 
         workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
 
 
-def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, tuple[int, str]]:
-    """By era that all of the methods predicted out of sample: the newest vintage of theirs, and a digest of their models.
-
-    Each method counts with its newest vintage that predicted the era.
-    """
-    found: list[dict[int, tuple[int, str]]] = []
+def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, str]:
+    """By era that all of the methods predicted out of sample: the digests of their newest vintages that did."""
+    found: list[dict[int, str]] = []
     for method in methods:
-        vintages = [v for v in workspace.vintages.vintages(method) if workspace.predictions.eras(method, v)]
-        models = {vintage: (vintage, model_digest(workspace, method, vintage)) for vintage in vintages}
-        found.append({era: models[v] for v in vintages for era in workspace.predictions.eras(method, v)})
-    return {
-        era: (max(of_method[era][0] for of_method in found), " ".join(of_method[era][1] for of_method in found))
-        for era in sorted(set.intersection(*(set(of_method) for of_method in found)))
-    }
+        models: dict[int, str] = {}
+        for vintage in workspace.vintages.vintages(method):
+            models |= dict.fromkeys(
+                workspace.predictions.eras(method, vintage), model_digest(workspace, method, vintage)
+            )
+        found.append(models)
+    return {era: " ".join(models[era] for models in found) for era in set.intersection(*map(set, found))}
 
 
 def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:

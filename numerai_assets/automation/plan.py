@@ -219,7 +219,7 @@ def _diagnostics_are_stale(workspace: Workspace, method: str) -> bool:
     """True when the last diagnostics did not score what is predicted now, or could not for want of a target."""
     scores = read_scores(workspace, method)
     resolved = {int(k): r.resolved for k, r in workspace.store.records().items() if k.isdigit()}
-    for era, (_, model) in judged_models(workspace, [method]).items():
+    for era, model in judged_models(workspace, [method]).items():
         if resolved.get(era) and (era not in scores.index or scores.loc[era, "model"] != model):
             return True
         if any(bool(scores.loc[era].isna()[f"corr{h}"]) for h in resolved.get(era, ())):

@@ -36,7 +36,7 @@ from numerai_assets.methods.contract import (
 )
 from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
-from numerai_assets.methods.rank_targets import standardised_ranks
+from numerai_assets.methods.rank_targets import normal_scores
 from numerai_assets.methods.representative_eras import representative_eras
 from numerai_assets.methods.tree_parameters import DEEP, importance_table
 from numerai_assets.progress import Progress, silent
@@ -178,7 +178,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         """The three, on one set of bins: of all eras of the panel, or of those that stand for them."""
         if 0 < self.eras_sampled < len(panel.eras):
             panel = panel.with_eras(representative_eras(panel, target, self.eras_sampled))
-        aim = standardised_ranks(panel.target(target), panel.rows_of_era)
+        aim = normal_scores(panel.target(target), panel.rows_of_era)
         data = binned(panel, aim, num_threads=self.num_threads, progress=progress)
         data.set_weight(_even_weights(aim, panel.rows_of_era))
         return [

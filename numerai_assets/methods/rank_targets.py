@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from numerai_assets.features.fitting import standardised, varies
 
 
-def standardised_ranks(target: NDArray[np.floating], rows_of_era: Sequence[int]) -> NDArray[np.float32]:
+def normal_scores(target: NDArray[np.floating], rows_of_era: Sequence[int]) -> NDArray[np.float32]:
     """(n,) float32 normal scores of a target (n,) among the known rows of its era, of mean 0 and mean square 1 over these.
 
     Equal values share their mean rank (r - 1/2) / n, so only their order within the era counts. NaN where the target is

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.rank_targets import standardised_ranks
+from numerai_assets.methods.rank_targets import normal_scores
 from numerai_assets.store.panel import MISSING, EraPanel
 
 Array = NDArray[np.float64]
@@ -80,7 +80,7 @@ def distances(points: Array) -> Array:
 
 def _summary(era: EraPanel, target: str) -> Array:
     """(3 d,) of one era. A missing value stands in the middle; a feature that does not vary pays 0."""
-    aim = standardised_ranks(era.target(target), era.rows_of_era)
+    aim = normal_scores(era.target(target), era.rows_of_era)
     known = ~np.isnan(aim)
     parts = []
     for first in range(0, len(era.feature_names), _FEATURES):

@@ -15,7 +15,7 @@ from numerai_assets.features.quintiles import quintiles
 from numerai_assets.features.target_momentum import TargetMomentum
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.momentum_ensemble import PARTS, MomentumEnsemble
-from numerai_assets.methods.rank_targets import standardised_ranks
+from numerai_assets.methods.rank_targets import normal_scores
 from numerai_assets.store.panel import EraPanel
 from numerai_assets_tests.features.planted import TARGET, panel_of
 
@@ -52,7 +52,7 @@ def test_its_forests_are_as_good_as_those_of_scikit_learn(part: str, forest: typ
     ours = MomentumEnsemble(
         n_estimators=1, forest_trees=60, forest_leaves=64, forest_columns=1.0, colsample_bynode=0.6, num_threads=1
     ).fit(fitted, target=TARGET, seed=0)
-    aim = standardised_ranks(fitted.target(TARGET), fitted.rows_of_era)
+    aim = normal_scores(fitted.target(TARGET), fitted.rows_of_era)
     theirs = forest(60, max_leaf_nodes=64, min_samples_leaf=20, max_features=0.6, random_state=0).fit(
         fitted.features.astype(np.float32), aim
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numerai_assets.methods.rank_targets import standardised_ranks
+from numerai_assets.methods.rank_targets import normal_scores
 
 LAWFUL = settings(deadline=None, max_examples=60)
 LEVELS = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, np.nan]), min_size=1, max_size=30)
@@ -13,7 +13,7 @@ ERAS = st.lists(LEVELS, min_size=1, max_size=5)
 
 
 def ranks_of(eras: list[list[float]]) -> np.ndarray:
-    return standardised_ranks(np.concatenate(eras).astype(np.float32), [len(era) for era in eras])
+    return normal_scores(np.concatenate(eras).astype(np.float32), [len(era) for era in eras])
 
 
 @given(eras=ERAS, power=st.sampled_from([0.5, 2.0, 3.0]), scale=st.floats(0.1, 10), shift=st.floats(-5, 5))

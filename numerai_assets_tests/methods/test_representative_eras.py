@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.rank_targets import standardised_ranks
+from numerai_assets.methods.rank_targets import normal_scores
 from numerai_assets.methods.representative_eras import (
     distances,
     era_summaries,
@@ -91,7 +91,7 @@ def test_a_summary_is_payoff_mean_and_dispersion_of_each_feature(make_panel: Mak
 
     for era, summary in zip(panel.each_era(), found, strict=True):
         levels = era.features / 2**0.5
-        aim = standardised_ranks(era.target(TARGET), era.rows_of_era)
+        aim = normal_scores(era.target(TARGET), era.rows_of_era)
         np.testing.assert_allclose(summary[0], [np.corrcoef(column, aim)[0, 1] for column in levels.T], atol=1e-5)
         np.testing.assert_allclose(summary[1], levels.mean(axis=0), atol=1e-5)
         np.testing.assert_allclose(summary[2], levels.std(axis=0), atol=1e-5)
