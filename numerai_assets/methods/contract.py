@@ -113,12 +113,16 @@ def known_parameters(method: type[BaseEstimator], parameters: dict[str, Any]) ->
 
 
 def check_features(method: Method, panel: EraPanel) -> None:
-    """Raises MethodError unless the panel has the features that the method was fitted on, in their order."""
-    if panel.feature_names != method.feature_names_:
-        raise MethodError(
-            f"{method.name}: fitted on {len(method.feature_names_)} features, given {len(panel.feature_names)} "
-            "or the same in another order"
-        )
+    """Raises MethodError, naming what is lacking, unless the panel has the features that the method was fitted on, in order."""
+    if panel.feature_names == method.feature_names_:
+        return
+    lacking = [name for name in method.feature_names_ if name not in set(panel.feature_names)]
+    what = (
+        f"{len(lacking)} of them lacking, first {lacking[0]!r}" if lacking else "some of them others or in another order"
+    )
+    raise MethodError(
+        f"{method.name}: fitted on {len(method.feature_names_)} features, given {len(panel.feature_names)}, {what}"
+    )
 
 
 def rank_within_eras(raw: NDArray[np.floating], rows_of_era: list[int]) -> NDArray[np.float32]:

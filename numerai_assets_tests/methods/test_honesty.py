@@ -205,8 +205,10 @@ def test_saved_and_loaded_it_predicts_the_same_from_the_same_features(fitted: Me
     assert loaded.get_params() == fitted.get_params()
 
 
-def test_without_a_feature_it_was_fitted_on_it_does_not_predict(fitted: Method) -> None:
+def test_without_a_feature_it_was_fitted_on_or_in_another_order_it_does_not_predict(fitted: Method) -> None:
     panel = World().panel(fitted, LATER[:1])
 
-    with pytest.raises(MethodError, match="features"):
+    with pytest.raises(MethodError, match="given 7, 1 of them lacking, first 'feature_0'"):
         fitted.predict(panel.with_features(panel.feature_names[1:]))
+    with pytest.raises(MethodError, match="given 8, some of them others or in another order"):
+        fitted.predict(panel.with_features(panel.feature_names[::-1]))
