@@ -2,11 +2,15 @@
 
     python -m benchmarks.methods_on_markets --folder DIR --market-seeds 0
     python -m benchmarks.blocks_of_methods --market DIR/market-0
+    python -m benchmarks.blocks_of_methods --market DIR/prices --every-eras 156    # one vintage for all judged eras
 
 Every vintage is fitted again for each way, in a process of its own, and judged on the eras up to the next, as the weekly job
 does. Learned blocks are fitted for each vintage first, unless they are held; where one has too few eras for it, those of the
 vintage are left out. The difference is to the method without blocks, era by era, with its Newey-West error. CPU seconds and
 memory (anonymous, at the peak) are those of the last vintage's fit, reading included, columns of blocks not.
+
+"example" is Numerai's own way: the release's files read into a frame, every fourth era of it, LGBMRegressor.fit. Its trees,
+and so its CORR, are those of `benchmark`.
 """
 
 import argparse
@@ -16,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -30,10 +35,12 @@ from numerai_assets.evaluation.comparison import compare
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.uncertainty import estimate
 from numerai_assets.features.registry import FITTED_BLOCKS
+from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.registry import create_method, method_class
 from numerai_assets.progress import silent
 from numerai_assets.settings import SETTINGS_FILE_VARIABLE, MethodSettings, RetrainPolicy, load_settings
 from numerai_assets.store.panel import EraPanel
+from numerai_assets.tournament.release import TRAIN, VALIDATION
 from numerai_assets.vintage_grid import vintages_due
 
 _MIXER = ("mixing", "trajectory_mixer", "payoff_panel", "group_payoffs")
@@ -42,19 +49,26 @@ _MOMENTUM = ("target_momentum", "network_momentum", "trajectory_changes", "group
 _PARAMETERS: dict[str, dict[str, Any]] = {"payoff_panel": {"length": 26}}
 
 
+EXAMPLE = "example"
+
+
 class Way(NamedTuple):
     """A method, its parameters beside those of `quick`, the blocks that it is given."""
 
     method: str
     parameters: dict[str, Any]
-    blocks: tuple[str, ...]
+    blocks: tuple[str, ...] = ()
 
 
 def ways() -> dict[str, Way]:
     """By name; the first of each method is what the others are compared with."""
-    found = {"benchmark": Way("benchmark", {}, ()), "benchmark, every era": Way("benchmark", {"every_eras": 1}, ())}
+    found = {
+        "benchmark": Way("benchmark", {}),
+        EXAMPLE: Way("benchmark", {}),
+        "benchmark, every era": Way("benchmark", {"every_eras": 1}),
+    }
     for method, blocks in (("mixer_boosting", _MIXER), ("momentum_ensemble", _MOMENTUM)):
-        found[method] = Way(method, {}, ())
+        found[method] = Way(method, {})
         found |= {f"{method} + {block}": Way(method, {}, (block,)) for block in blocks}
     # The payoff panel cannot be fitted at the first vintages.
     others = tuple(block for block in _MIXER if block != "payoff_panel")
@@ -92,6 +106,32 @@ def fit(market: Path, way: Way, vintage: int, folder: Path) -> None:
     estimator.fit(panel, target=PAYOUT_TARGET, seed=0).save(folder)
 
 
+def fit_example(market: Path, way: Way, vintage: int, folder: Path) -> None:
+    """Numerai's example of hello_numerai on the eras that `benchmark` is fitted on, kept as one in `folder`."""
+    workspace, method = open_market(market), Benchmark(**way.parameters)
+    names, wall = feature_set(workspace, "all"), Wall(vintage, horizon_of(PAYOUT_TARGET))
+    files = [workspace.release.path(name) for name in (TRAIN, VALIDATION)]
+    frame = pd.concat([pd.read_parquet(file, columns=["era", PAYOUT_TARGET, *names]) for file in files])
+    eras = range(wall.last_fit_era, 0, -method.every_eras)
+    frame = frame[frame["era"].isin(list(map(era_label, eras)))]
+    model = lgb.LGBMRegressor(
+        n_estimators=method.n_estimators,
+        learning_rate=method.learning_rate,
+        max_depth=method.max_depth,
+        num_leaves=method.num_leaves,
+        colsample_bytree=method.colsample_bytree,
+        random_state=0,
+        n_jobs=method.num_threads,
+        verbosity=-1,
+        deterministic=True,
+        force_col_wise=True,
+    )
+    method.booster_ = model.fit(frame[names], frame[PAYOUT_TARGET]).booster_
+    method.feature_names_ = tuple(names)
+    folder.mkdir(parents=True, exist_ok=True)
+    method.save(folder)
+
+
 def judge(workspace: Workspace, way: Way, folder: Path, vintage: int, eras: Sequence[int]) -> pd.Series:
     """CORR of each era."""
     estimator, keys = method_class(way.method).load(folder), list(map(era_label, eras))
@@ -116,12 +156,13 @@ def is_held(workspace: Workspace, name: str, vintage: int) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--market", type=Path, required=True)
+    parser.add_argument("--every-eras", type=int, default=RetrainPolicy().history_every_eras, help="between vintages")
     parser.add_argument("--only", choices=list(ways()), nargs="*", default=list(ways()))
     options = parser.parse_args()
     market: Path = options.market.resolve()
     workspace, asked = open_market(market), {name: way for name, way in ways().items() if name in options.only}
     resolved = resolved_through(workspace.store.newest_era(), horizon_of(PAYOUT_TARGET))
-    policy = RetrainPolicy(every_eras=RetrainPolicy().history_every_eras)
+    policy = RetrainPolicy(every_eras=options.every_eras, history_every_eras=options.every_eras)
     vintages = vintages_due(policy, last_train_era=workspace.last_train_era(), newest_era=resolved)
     needed = {name for way in asked.values() for name in way.blocks if name in FITTED_BLOCKS}
     held = {(name, vintage) for name in sorted(needed) for vintage in vintages if is_held(workspace, name, vintage)}
@@ -134,7 +175,8 @@ def main() -> None:
             if not all((block, vintage) in held for block in learned):
                 continue
             with tempfile.TemporaryDirectory() as place:
-                cost = in_process(fit, market, way, vintage, Path(place))
+                fitting = fit_example if name == EXAMPLE else fit
+                cost = in_process(fitting, market, way, vintage, Path(place))
                 scores.append(judge(workspace, way, Path(place), vintage, range(vintage + 1, end)))
         found = pd.concat(scores)
         base = alone.setdefault(way.method, found)

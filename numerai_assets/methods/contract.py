@@ -118,7 +118,9 @@ def check_features(method: Method, panel: EraPanel) -> None:
         return
     lacking = [name for name in method.feature_names_ if name not in set(panel.feature_names)]
     what = (
-        f"{len(lacking)} of them lacking, first {lacking[0]!r}" if lacking else "some of them others or in another order"
+        f"{len(lacking)} of them lacking, first {lacking[0]!r}"
+        if lacking
+        else "some of them others or in another order"
     )
     raise MethodError(
         f"{method.name}: fitted on {len(method.feature_names_)} features, given {len(panel.feature_names)}, {what}"

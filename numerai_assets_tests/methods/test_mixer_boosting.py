@@ -165,6 +165,24 @@ def test_batches_of_eras_make_an_ensemble_as_good_as_all_at_once(make_panel: Mak
     assert corrs[1] > 0.15
 
 
+@pytest.mark.parametrize("booster", ["gbdt", "xgboost"])
+def test_grown_on_with_new_eras_it_is_as_good_as_fitted_on_all(make_panel: MakePanel, booster: str) -> None:
+    early, all_eras, unseen = (
+        make_panel(eras, signal=0.3) for eras in (list(range(10, 14)), list(range(10, 18)), list(range(60, 90)))
+    )
+    choices = {"boosters": [booster], "phases": 1}
+
+    whole = small(**choices, n_estimators=12).fit(all_eras, target=TARGET, seed=0)
+    grown = small(**choices, n_estimators=6, extend_share=1.0).fit(early, target=TARGET, seed=0)
+    before = mean_corr(grown.predict(unseen), unseen)
+    grown.extend(all_eras, target=TARGET, seed=0)
+
+    found, expected = (mean_corr(fitted.predict(unseen), unseen) for fitted in (grown, whole))
+    # The standard error of a mean correlation of 30 eras of 50 rows.
+    assert abs(found - expected) < 2 / np.sqrt(30 * 50)
+    assert found > before
+
+
 @pytest.mark.parametrize("objective", ["mse", "era_corr"])
 @pytest.mark.parametrize("booster", ["gbdt", "dart", "xgboost"])
 def test_extended_on_what_it_was_fitted_on_it_fits_that_better(
