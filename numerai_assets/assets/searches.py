@@ -2,10 +2,11 @@
 
 A search sees the eras before the wall of the first vintage of the grid, and no other. Every vintage is judged on eras after
 that one, so what is found here has seen nothing of what judges it: the holdout ledger, which counts looks at judged eras,
-has nothing to write down.
+has nothing to write down. A learned block is fitted once for each fold, as of a vintage between what the fold is fitted on
+and what it judges.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.assets.block_columns import blocks_with, with_blocks, with_history
+from numerai_assets.assets.block_columns import fitted_blocks, fitted_with, with_blocks, with_history
+from numerai_assets.assets.blocks import fit_block
 from numerai_assets.assets.models import feature_set, made_with
 from numerai_assets.assets.workspace import Workspace
-from numerai_assets.eras import Wall, era_label, horizon_of
-from numerai_assets.errors import MethodError
+from numerai_assets.eras import Wall, era_label, horizon_of, purge
+from numerai_assets.errors import FeatureError, MethodError, WallError
+from numerai_assets.evaluation.splits import Fold
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.registry import create_method, method_class
@@ -54,7 +57,8 @@ def search_method(
 ) -> Searched:
     """Searches the hyperparameters of a method of the settings, or goes on where it was; keeps the study and its plots.
 
-    Raises MethodError for a method that declares no space, that is given learned blocks, or whose metric cannot be had.
+    Raises MethodError for a method that declares no space, for a learned block that a fold has too few eras for, and for a
+    metric that cannot be had.
     """
     settings = workspace.settings.methods[method]
     horizon, space = horizon_of(settings.target), space_of(method)
@@ -69,14 +73,16 @@ def search_method(
     def create(**parameters: Any) -> Method:
         return create_method(method, settings.model_copy(update={"parameters": settings.parameters | parameters}))
 
+    covered = covered_folds(panel, horizon=longest, count=folds, meta_model=meta_model)
     objective = Objective(
         create=create,
         panel=panel,
         target=settings.target,
         seed=settings.seed,
         metric=metric,
-        folds=covered_folds(panel, horizon=longest, count=folds, meta_model=meta_model),
+        folds=covered,
         meta_model=meta_model,
+        panels=fold_panels(workspace, method, panel, covered, longest, progress),
     )
     # Trials are comparable while all this is the same; else the search is another one.
     key = content_key(
@@ -109,14 +115,8 @@ def space_of(method: str) -> Space:
 
 
 def search_panel(workspace: Workspace, method: str) -> EraPanel:
-    """What a search may see: as a fit of the first vintage of the grid does."""
+    """The eras a search may see: those that a fit of the first vintage of the grid does. Without the columns of blocks."""
     settings = workspace.settings.methods[method]
-    learned = [name for name in settings.blocks if name not in BLOCKS]
-    if learned:
-        raise MethodError(
-            f"search: {method} is given {learned[0]}, which is learned from all eras before a wall, also those that a fold "
-            f"judges; search without it: blocks = {[name for name in settings.blocks if name in BLOCKS]}"
-        )
     wall = Wall(min(_first_vintage(workspace), workspace.store.newest_era()), horizon_of(settings.target))
     estimator = create_method(method, settings)
     panel = workspace.store.fit_panel(
@@ -127,9 +127,39 @@ def search_panel(workspace: Workspace, method: str) -> EraPanel:
         features=feature_set(workspace, settings.feature_set),
     )
     wall.check_fit(panel.eras)
-    keys, asked = list(map(era_label, panel.eras)), made_with(workspace, method)
-    panel = with_blocks(workspace, panel, keys, blocks_with(workspace, settings.blocks), {})
-    return with_history(workspace, panel, keys, reads_of(estimator), asked["reads"])
+    return panel
+
+
+def fold_panels(
+    workspace: Workspace, method: str, panel: EraPanel, folds: Sequence[Fold], horizon: int, progress: Progress
+) -> tuple[EraPanel, ...]:
+    """Of each fold its eras with the columns of the method's blocks and what it reads.
+
+    A learned block is as of the vintage that lies the purge of `horizon` after the fold's last fitted era, and before all
+    that the fold judges; it is fitted unless it is held. Raises MethodError where a fold has too few eras for it.
+    """
+    settings, asked = workspace.settings.methods[method], made_with(workspace, method)
+    reads, found = reads_of(create_method(method, settings)), []
+    for fold in folds:
+        vintage = fold.fit[-1] + purge(horizon)
+        for name in settings.blocks:
+            if name not in BLOCKS and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
+                _fit_for_fold(workspace, name, vintage, fold, progress)
+        eras = panel.with_eras([*fold.fit, *fold.judged])
+        keys, learned = list(map(era_label, eras.eras)), fitted_blocks(workspace, settings.blocks, vintage)
+        columns = with_blocks(workspace, eras, keys, asked["blocks"], learned)
+        found.append(with_history(workspace, columns, keys, reads, asked["reads"]))
+    return tuple(found)
+
+
+def _fit_for_fold(workspace: Workspace, name: str, vintage: int, fold: Fold, progress: Progress) -> None:
+    try:
+        fit_block(workspace, name, vintage, progress)
+    except (FeatureError, WallError) as error:
+        raise MethodError(
+            f"search: {name} cannot be fitted for the fold that judges eras {era_label(fold.judged[0])}-"
+            f"{era_label(fold.judged[-1])}: {error}. Search with fewer --folds, or without {name}"
+        ) from None
 
 
 def _first_vintage(workspace: Workspace) -> int:

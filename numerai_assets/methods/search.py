@@ -47,6 +47,7 @@ class Objective:
 
     create: an unfitted estimator with the given hyperparameters. meta_model: (n,) of the panel's rows, NaN where it is not
     held; wanted by every metric but "corr". folds: eras of the panel, of which the meta model covers the judged ones.
+    panels: of each fold, its eras with columns that are its own; empty where all folds have those of the panel.
     """
 
     create: Callable[..., Method]
@@ -56,13 +57,14 @@ class Objective:
     metric: Metric
     folds: tuple[Fold, ...]
     meta_model: NDArray[np.floating] | None = None
+    panels: tuple[EraPanel, ...] = ()
 
     def scores(self, parameters: Mapping[str, Any], progress: Progress = silent) -> Iterator[dict[int, float]]:
         """Of each fold in turn: the score, or return of a stake, of each era it judges; 0 for a constant prediction."""
-        for fold in self.folds:
+        for fold, panel in zip(self.folds, self.panels or [self.panel] * len(self.folds), strict=True):
             estimator = self.create(**parameters)
-            estimator.fit(self.panel.with_eras(fold.fit), target=self.target, seed=self.seed, progress=progress)
-            judged = self.panel.with_eras(fold.judged)
+            estimator.fit(panel.with_eras(fold.fit), target=self.target, seed=self.seed, progress=progress)
+            judged = panel.with_eras(fold.judged)
             found = self._series(estimator.predict(judged), judged)
             yield dict(zip(judged.eras, np.nan_to_num(found).tolist(), strict=True))
 

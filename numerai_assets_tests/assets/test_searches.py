@@ -164,12 +164,73 @@ def test_a_method_that_declares_no_space_is_told(workspace: Workspace, monkeypat
         search_method(workspace, "dial", trials=1)
 
 
-def test_a_learned_block_would_have_seen_what_is_judged(workspace: Workspace, tmp_path: Path) -> None:
-    blocks = '[features.mixing]\non = true\n[methods.dial]\nblocks = ["mixing"]\n'
-    (tmp_path / "numerai.toml").write_text(SETTINGS.replace("[methods.dial]\n", blocks))
+def with_mixing(workspace: Workspace, tmp_path: Path, **parameters: int) -> Workspace:
+    """The workspace with a small bank of mixers on, whose columns the dial is given."""
+    shape = {"tokens": 1, "channels": 2, "mixers": 2, "epochs": 1, "folds": 1} | parameters
+    (tmp_path / "numerai.toml").write_text(
+        SETTINGS + f'blocks = ["mixing"]\n[features.mixing]\non = true\nparameters = {toml_table(shape)}\n'
+    )
+    return Workspace(load_settings())
 
-    with pytest.raises(MethodError, match=r"dial is given mixing, which is learned .* blocks = \[\]"):
-        search_panel(Workspace(load_settings()), "dial")
+
+def toml_table(values: dict[str, int]) -> str:
+    return "{ " + ", ".join(f"{name} = {value}" for name, value in values.items()) + " }"
+
+
+def test_a_learned_block_is_fitted_for_each_fold_on_what_lies_before_all_that_it_judges(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watched(Dial):
+        seen: ClassVar[list[tuple[int, int]]] = []
+
+        def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+            assert panel.feature_names == (*NAMES, "mixing.mixer_00", "mixing.mixer_01")
+            self.last_ = panel.eras[-1]
+            return super().fit(panel, target=target, seed=seed)
+
+        def predict(self, panel: EraPanel) -> NDArray[np.float32]:
+            assert panel.feature_names == self.feature_names_
+            self.seen.append((self.last_, panel.eras[0]))
+            return super().predict(panel)
+
+    for place in ("methods.registry", "assets.searches"):
+        monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
+    mixed = with_mixing(workspace, tmp_path)
+
+    search_method(mixed, "dial", trials=2, folds=2)
+
+    vintages = mixed.fitted_blocks.vintages("mixing")
+    assert len(vintages) == 2
+    for vintage, (last, judged) in zip(vintages, Watched.seen[:2], strict=True):
+        facts = mixed.fitted_blocks.facts("mixing", vintage)
+        assert facts.last_fit_era == last
+        assert vintage < judged
+        assert last < judged - purge(60)
+
+
+def test_a_learned_block_that_is_held_is_not_fitted_for_another_search(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = with_mixing(workspace, tmp_path)
+    first = search_method(mixed, "dial", trials=1, folds=2)
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr("numerai_assets.assets.searches.fit_block", refused)
+
+    assert search_method(mixed, "dial", trials=2, folds=2).found.complete == first.found.complete + 1
+
+
+def test_a_learned_block_that_a_fold_has_too_few_eras_for_is_named_with_the_eras(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    mixed = with_mixing(workspace, tmp_path, folds=2)
+
+    with pytest.raises(
+        MethodError, match=r"mixing cannot be fitted for the fold that judges eras \d{4}-\d{4}: .*fewer"
+    ):
+        search_method(mixed, "dial", trials=1, folds=2)
 
 
 def test_a_method_that_is_not_in_the_settings_is_told(workspace: Workspace) -> None:
