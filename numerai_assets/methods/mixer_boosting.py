@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from numerai_assets.eras import horizon_of, purge
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.cluster import LOCAL
-from numerai_assets.methods.contract import check_features, rank_within_eras
+from numerai_assets.methods.contract import Suggests, check_features, rank_within_eras
 from numerai_assets.methods.era_objectives import OBJECTIVES, EraObjective, EraTargets, Objective
 from numerai_assets.methods.grown_trees import GrownTrees, Growth, LightgbmTrees, XgboostTrees
 from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
@@ -138,6 +138,14 @@ class MixerBoosting(BoostedTrees):
         self.ranks = ranks
         self.blending_eras = blending_eras
         self.extend_share = extend_share
+
+    @classmethod
+    def search_space(cls, trial: Suggests) -> dict[str, Any]:
+        """That of boosted trees, what they are grown for and what of them is averaged."""
+        return super().search_space(trial) | {
+            "objective": trial.suggest_categorical("objective", OBJECTIVES),
+            "ranks": trial.suggest_categorical("ranks", RANKS),
+        }
 
     @property
     def auxiliary_targets(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from numerai_assets.errors import MethodError
 from numerai_assets.features.fitting import varies
 from numerai_assets.methods.contract import (
     Profile,
+    Suggests,
     check_features,
     known_parameters,
     rank_within_eras,
@@ -38,7 +39,7 @@ from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
 from numerai_assets.methods.rank_targets import normal_scores
 from numerai_assets.methods.representative_eras import representative_eras
-from numerai_assets.methods.tree_parameters import DEEP, importance_table
+from numerai_assets.methods.tree_parameters import DEEP, BoostedTrees, importance_table
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.panel import EraPanel
 
@@ -104,6 +105,15 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
     def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
         """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
         return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
+
+    @classmethod
+    def search_space(cls, trial: Suggests) -> dict[str, Any]:
+        """That of boosted trees, and of the forests what a tree and its nodes look at."""
+        return BoostedTrees.search_space(trial) | {
+            "forest_leaves": trial.suggest_int("forest_leaves", 16, 512, log=True),
+            "forest_columns": trial.suggest_float("forest_columns", 0.05, 1.0, log=True),
+            "colsample_bynode": trial.suggest_float("colsample_bynode", 0.05, 1.0, log=True),
+        }
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the eras of the panel in which `target` is known and varies; features (n, d) int8, target (n,) float32.

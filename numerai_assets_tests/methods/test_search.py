@@ -18,8 +18,7 @@ from numerai_assets.errors import MethodError
 from numerai_assets.evaluation.metrics import contribution, corr
 from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import deflated_sharpe_of
-from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.methods.external_boosting import ExternalBoosting
+from numerai_assets.methods.registry import METHODS, method_class
 from numerai_assets.methods.search import Found, Metric, Objective, covered_folds, kept_study, search, study_page
 from numerai_assets.store.panel import EraPanel
 from numerai_assets_tests.methods.dial import Dial
@@ -147,14 +146,18 @@ def test_two_searches_do_not_share_a_study(panel: EraPanel, tmp_path: Path) -> N
         searched(tmp_path / "a.db", objective_on(panel))
 
 
-@pytest.mark.parametrize("method", [Benchmark, ExternalBoosting])
-def test_what_a_method_suggests_are_hyperparameters_of_its_own(
-    method: type[Benchmark] | type[ExternalBoosting], tmp_path: Path
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_suggests_are_hyperparameters_of_its_own_that_it_can_be_fitted_with(
+    name: str, panel: EraPanel, tmp_path: Path
 ) -> None:
+    method: Any = method_class(name)
     with kept_study(tmp_path / "a.db") as study:
         suggested = method.search_space(study.ask())
 
     assert method.of_profile("quick", **suggested).get_params().items() >= suggested.items()
+    few = {key: 2 for key in ("n_estimators", "forest_trees") if key in method().get_params()}
+    alone = {"extra_targets": []} if name == "mixer_boosting" else {}
+    method.of_profile("quick", **suggested | few | alone).fit(panel, target=TARGET, seed=0)
     assert 4 <= suggested["n_estimators"] * suggested["learning_rate"] <= 61
 
 
