@@ -7,7 +7,7 @@
 Every vintage is fitted again for each way, in a process of its own, and judged on the eras up to the next, as the weekly job
 does. Learned blocks are fitted for each vintage first, unless they are held; where one has too few eras for it, those of the
 vintage are left out. The difference is to the method without blocks, era by era, with its Newey-West error. CPU seconds and
-memory (anonymous, at the peak) are those of the last vintage's fit, reading included, columns of blocks not.
+memory (anonymous, at the peak) are those of the last vintage's fit, reading included, columns of blocks not; trees do not depend on --threads.
 
 "example" is Numerai's own way: the release's files read into a frame, every fourth era of it, LGBMRegressor.fit. Its trees,
 and so its CORR, are those of `benchmark`.
@@ -90,10 +90,10 @@ def with_columns(workspace: Workspace, panel: EraPanel, blocks: Sequence[str], v
     return with_blocks(workspace, panel, list(map(era_label, panel.eras)), blocks_with(workspace, blocks), learned)
 
 
-def fit(market: Path, way: Way, vintage: int, folder: Path) -> None:
+def fit(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> None:
     """Fits one way for one vintage and keeps it in `folder`."""
     workspace = open_market(market)
-    estimator = create_method(way.method, MethodSettings(parameters=way.parameters))
+    estimator = create_method(way.method, MethodSettings(parameters=way.parameters | {"num_threads": threads}))
     panel = workspace.store.fit_panel(
         Wall(vintage, horizon_of(PAYOUT_TARGET)),
         target=PAYOUT_TARGET,
@@ -106,9 +106,9 @@ def fit(market: Path, way: Way, vintage: int, folder: Path) -> None:
     estimator.fit(panel, target=PAYOUT_TARGET, seed=0).save(folder)
 
 
-def fit_example(market: Path, way: Way, vintage: int, folder: Path) -> None:
+def fit_example(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> None:
     """Numerai's example of hello_numerai on the eras that `benchmark` is fitted on, kept as one in `folder`."""
-    workspace, method = open_market(market), Benchmark(**way.parameters)
+    workspace, method = open_market(market), Benchmark(**way.parameters, num_threads=threads)
     names, wall = feature_set(workspace, "all"), Wall(vintage, horizon_of(PAYOUT_TARGET))
     files = [workspace.release.path(name) for name in (TRAIN, VALIDATION)]
     frame = pd.concat([pd.read_parquet(file, columns=["era", PAYOUT_TARGET, *names]) for file in files])
@@ -157,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--market", type=Path, required=True)
     parser.add_argument("--every-eras", type=int, default=RetrainPolicy().history_every_eras, help="between vintages")
+    parser.add_argument("--threads", type=int, default=2, help="of a fit")
     parser.add_argument("--only", choices=list(ways()), nargs="*", default=list(ways()))
     options = parser.parse_args()
     market: Path = options.market.resolve()
@@ -176,7 +177,7 @@ def main() -> None:
                 continue
             with tempfile.TemporaryDirectory() as place:
                 fitting = fit_example if name == EXAMPLE else fit
-                cost = in_process(fitting, market, way, vintage, Path(place))
+                cost = in_process(fitting, market, way, vintage, options.threads, Path(place))
                 scores.append(judge(workspace, way, Path(place), vintage, range(vintage + 1, end)))
         found = pd.concat(scores)
         base = alone.setdefault(way.method, found)

@@ -27,6 +27,7 @@ from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.lightgbm_bins import lightgbm_parameters
+from numerai_assets.methods.mixer_boosting import MixerBoosting
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.panel import EraPanel
 
@@ -48,8 +49,8 @@ Work = Callable[[EraPanel], Callable[[EraPanel], NDArray[np.float32]]]
 """Fits on a panel and returns what predicts another."""
 
 
-def ours(method: type[Benchmark] | type[ExternalBoosting], trees: int, compute: str) -> Work:
-    """The method, trained here or on a cluster."""
+def ours(method: type[Benchmark] | type[ExternalBoosting] | type[MixerBoosting], trees: int, compute: str) -> Work:
+    """The method, trained here or on a cluster; an ensemble's members have that many trees each."""
 
     def work(seen: EraPanel) -> Callable[[EraPanel], NDArray[np.float32]]:
         estimator = method(n_estimators=trees, every_eras=1, num_threads=1)
@@ -167,6 +168,8 @@ def main() -> None:
             ("lightgbm.dask, 2 workers", lightgbm_dask(options.trees, cluster.scheduler_address)),
             ("external_boosting, here", ours(ExternalBoosting, options.trees, LOCAL)),
             ("external_boosting, 2 workers", ours(ExternalBoosting, options.trees, compute)),
+            ("mixer_boosting, here", ours(MixerBoosting, options.trees, LOCAL)),
+            ("mixer_boosting, 2 workers", ours(MixerBoosting, options.trees, compute)),
         ]
         for what, work in ways:
             found = fit(work, seen, unseen)
