@@ -7,7 +7,8 @@
 Every vintage is fitted again for each way, in a process of its own, and judged on the eras up to the next, as the weekly job
 does. Learned blocks are fitted for each vintage first, unless they are held; where one has too few eras for it, those of the
 vintage are left out. The difference is to the method without blocks, era by era, with its Newey-West error. CPU seconds and
-memory (anonymous, at the peak) are those of the last vintage's fit, reading included, columns of blocks not; trees do not depend on --threads.
+memory (anonymous, at the peak) are those of the last vintage's fit, reading included, columns of blocks not. Trees do not
+depend on --threads.
 
 "example" is Numerai's own way: the release's files read into a frame, every fourth era of it, LGBMRegressor.fit. Its trees,
 and so its CORR, are those of `benchmark`.
