@@ -135,7 +135,7 @@ def main() -> None:
             shown = f"{against.mean:>+16.4f}{against.error:>8.4f}" if against else ""
             print(f"{name:<12}{method:<20}{own.eras:>6}{own.mean:>+10.4f}{own.error:>8.4f}{shown}")
     for method in options.methods:
-        for score in ("corr60", "spearman60", "mmc60"):
+        for score in ("corr60", "spearman60", "mmc60", "bmc60"):
             pooled = over_markets([difference(scores, method, score) for _, scores in markets])
             print(
                 f"{method}: {score} less the benchmark's, {len(markets)} markets, {pooled.eras} eras: {pooled.mean:+.4f} "
