@@ -19,7 +19,7 @@ ifdef SIZE
 export NUMERAI_SANDBOX__SIZE := $(SIZE)
 endif
 
-.PHONY: weekly ui test chaos benchmarks browser clean
+.PHONY: weekly ui test checks tests chaos benchmarks browser clean
 
 weekly: .venv/installed
 	$(BIN)/numerai weekly --with-sandbox
@@ -27,11 +27,15 @@ weekly: .venv/installed
 ui: .venv/installed
 	$(BIN)/numerai ui
 
-test: .venv/installed-test browser
+test: checks tests
+
+checks: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dagster definitions validate
+
+tests: .venv/installed-test browser
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 WEEKS ?= 52
