@@ -32,7 +32,7 @@ _FORKS.set_forkserver_preload(
     ]
 )
 
-RENAMES, EFFECTS, ALL = "renames", "effects", "all"
+RENAMES, ALL = "renames", "all"
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def weekly(
 ) -> Outcome:
     """`numerai weekly` with the settings of a file, killed right after boundary number `die_after`, if that comes.
 
-    which: ALL boundaries count, or only EFFECTS, which leave out answers to what was only asked, for a kill after one of these
-    is a kill before it; or only RENAMES. keeps_history: Dagster's history is kept beside the data.
+    which: ALL boundaries count, or only RENAMES. keeps_history: Dagster's history is kept beside the data.
     Raises TimeoutError for a run that goes on longer than `limit_seconds`.
     """
     ours, theirs = _FORKS.Pipe(duplex=False)
@@ -124,14 +123,12 @@ class _Boundaries:
         import requests
 
         os.replace = self._counted(os.replace)
-        if self._which != RENAMES:
+        if self._which == ALL:
             requests.Session.send = self._counted(requests.Session.send)  # type: ignore[method-assign]
 
     def _counted(self, effect: Any) -> Any:
         def counted(*args: Any, **kwargs: Any) -> Any:
             answer = effect(*args, **kwargs)
-            if self._which == EFFECTS and _only_asks(args[1]):
-                return answer
             self.passed += 1
             if self.passed == self._die_after:
                 self._told.send({"boundaries": self.passed, "was_killed": True, "died_after": str(args[1])})
@@ -139,9 +136,3 @@ class _Boundaries:
             return answer
 
         return counted
-
-
-def _only_asks(sent: Any) -> bool:
-    """True of a request that leaves the server as it was: a download or a GraphQL query; False of a file's name."""
-    method, body = getattr(sent, "method", None), getattr(sent, "body", None) or b""
-    return method == "GET" or (method == "POST" and b"mutation" not in body)

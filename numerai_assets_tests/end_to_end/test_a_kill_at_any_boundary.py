@@ -1,4 +1,4 @@
-"""SIGKILL after every effect of a weekday round, on the disk or on the server: the next run ends in one proven submission.
+"""SIGKILL at every boundary of a weekday round: the next run ends in one proven submission.
 
 Named so that it is begun early: it is the longest of all tests.
 """
@@ -10,7 +10,7 @@ from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 from rehearsals import mortal_run
 
 
-@pytest.mark.slow(reason="a weekday round for each of some fifty effects, each killed and finished")
+@pytest.mark.slow(reason="a weekday round for each of some sixty boundaries, each killed and finished")
 def test_a_weekday_round_survives_a_kill_at_every_boundary(rehearsal: Rehearsal) -> None:
     file = settings_of(rehearsal)
     boundary, died = 0, 0
@@ -21,7 +21,7 @@ def test_a_weekday_round_survives_a_kill_at_every_boundary(rehearsal: Rehearsal)
             mortal_run.weekly(file)
             continue
         boundary += 1
-        killed = mortal_run.weekly(file, die_after=boundary, which=mortal_run.EFFECTS)
+        killed = mortal_run.weekly(file, die_after=boundary)
         if not killed.was_killed:
             break
         died += 1
