@@ -26,10 +26,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.table import in_process
-from numerai_assets.assets.block_columns import blocks_with, fitted_blocks, fitted_with, with_blocks
 from numerai_assets.assets.blocks import fit_block
 from numerai_assets.assets.models import feature_set
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, Wall, era_label, horizon_of, resolved_through
 from numerai_assets.errors import FeatureError
 from numerai_assets.evaluation.comparison import compare
@@ -38,11 +36,13 @@ from numerai_assets.evaluation.uncertainty import estimate
 from numerai_assets.features.registry import FITTED_BLOCKS
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.registry import create_method, method_class
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.block_columns import blocks_with, fitted_blocks, fitted_with, with_blocks
+from numerai_assets.pipeline.vintage_grid import vintages_due
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import silent
 from numerai_assets.settings import SETTINGS_FILE_VARIABLE, MethodSettings, RetrainPolicy, load_settings
-from numerai_assets.store.panel import EraPanel
 from numerai_assets.tournament.release import TRAIN, VALIDATION
-from numerai_assets.vintage_grid import vintages_due
 
 _MIXER = ("mixing", "trajectory_mixer", "payoff_panel", "group_payoffs")
 _MOMENTUM = ("target_momentum", "network_momentum", "trajectory_changes", "group_payoffs")

@@ -35,12 +35,12 @@ import xgboost as xgb
 from benchmarks.table import Cost, Killed, Row, in_process, package, print_rows
 from numerai_assets.eras import Wall, era_label, live_key
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.features.cleaning import clean, leaves_as_released
+from numerai_assets.features.cleaning.fill import clean, leaves_as_released
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.external_boosting import ExternalBoosting
-from numerai_assets.sandbox.full_release import write_full_release
-from numerai_assets.sandbox.full_shape import FullShape
+from numerai_assets.sandbox.full_release.shape import FullShape
+from numerai_assets.sandbox.full_release.write import write_full_release
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import LIVE, TRAIN, VALIDATION, Release, read_eras
 

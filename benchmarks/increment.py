@@ -29,9 +29,9 @@ import pandas as pd
 
 from benchmarks.table import Row, package, print_rows, timed
 from numerai_assets.eras import era_label, resolved_through
-from numerai_assets.sandbox.encoder import TARGETS
-from numerai_assets.sandbox.row_groups import Columns, RowGroups
-from numerai_assets.sandbox.sizes import FIRST_VALIDATION_ERA
+from numerai_assets.sandbox.published.encoder import TARGETS
+from numerai_assets.sandbox.published.row_groups import Columns, RowGroups
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.increment import update

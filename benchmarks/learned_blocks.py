@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from benchmarks.table import Cost, Row, in_process, package, print_rows, timed
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.features.correlations import alike, mean_correlations
-from numerai_assets.features.mixing import FeatureMixing
-from numerai_assets.features.selection import FeatureSelection
-from numerai_assets.methods.lightgbm_bins import BIN_PARAMETERS
-from numerai_assets.methods.nn.mixers import MixerBank, MixerShape, era_correlations
-from numerai_assets.methods.permuted_trees import permuted_predictions, trees_of
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.features.fitting.correlations import alike, mean_correlations
+from numerai_assets.features.learned.selection import FeatureSelection
+from numerai_assets.methods.mixer_boosting.feature_mixing import FeatureMixing
+from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerShape, era_correlations
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
+from numerai_assets.trees.permuted_trees import permuted_predictions, trees_of
 
 _TARGET = "target_ender_20"
 _PERMUTED = 20

@@ -19,21 +19,21 @@ from scipy.signal import lfilter
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from numerai_assets.features.price_indicators import momentum_features
-from numerai_assets.methods.nn.graph_learning import (
-    UnrolledGraph,
-    density,
-    pairwise_distances,
-    primal_dual,
-    scaled,
-)
-from numerai_assets.methods.nn.network_momentum import (
+from numerai_assets.features.prices.indicators import momentum_features
+from numerai_assets.methods.momentum_transformer.graph_momentum import (
     GivenGraph,
     NetworkMomentum,
     distances_before,
     earned,
     sharpe,
     train,
+)
+from numerai_assets.nn.graph_learning import (
+    UnrolledGraph,
+    density,
+    pairwise_distances,
+    primal_dual,
+    scaled,
 )
 
 Array = NDArray[np.float64]

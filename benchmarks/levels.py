@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from benchmarks.table import Row, package, print_rows, timed
-from numerai_assets.features.levels import looked_up, mean_table, scaled, scaled_eras
+from numerai_assets.features.fitting.levels import looked_up, mean_table, scaled, scaled_eras
 
 Blocks = list[NDArray[np.int8]]
 Matrix = NDArray[np.floating]

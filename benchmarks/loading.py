@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.table import Row, package, print_rows, timed
-from numerai_assets.methods.nn.loading import EraTensors, load
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.nn.loading import EraTensors, load
+from numerai_assets.panel.panel import EraPanel
 
 TARGET = "target_ender_60"
 BATCH_ROWS = 1024

@@ -25,17 +25,17 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from benchmarks.table import Cost, Row, in_process, package, print_rows
 from numerai_assets.eras import friday_of
-from numerai_assets.features.component_space import ComponentSpace
 from numerai_assets.features.contract import History
-from numerai_assets.features.look_alike_quality import mutual_rows
-from numerai_assets.features.look_alikes import LookAlikes
-from numerai_assets.features.nearest import nearest
-from numerai_assets.sandbox import encoder, names
-from numerai_assets.sandbox.market import Market
-from numerai_assets.sandbox.prices import PriceMarket
-from numerai_assets.sandbox.sizes import SIZES
-from numerai_assets.sandbox.synthetic import SyntheticMarket
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.features.per_era.look_alike_quality import mutual_rows
+from numerai_assets.features.per_era.look_alikes import LookAlikes
+from numerai_assets.features.trajectories.component_space import ComponentSpace
+from numerai_assets.features.trajectories.nearest import nearest
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.sandbox.market.prices.price_market import PriceMarket
+from numerai_assets.sandbox.market.protocol import Market
+from numerai_assets.sandbox.market.synthetic import SyntheticMarket
+from numerai_assets.sandbox.published import encoder, names
+from numerai_assets.sandbox.published.sizes import SIZES
 
 Block = NDArray[np.int8]
 

@@ -28,9 +28,9 @@ import numpy as np
 import pandas as pd
 
 from numerai_assets.assets.diagnostics import read_scores
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.evaluation.comparison import compare
 from numerai_assets.evaluation.uncertainty import estimate
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import SETTINGS_FILE_VARIABLE, load_settings
 
 BASELINE = "benchmark"
@@ -77,7 +77,7 @@ def run_market(folder: Path, methods: Sequence[str], market_seed: int, prices: P
     (folder / "dagster.yaml").write_text((_ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     with (folder / "weekly.log").open("w", encoding="utf-8") as log:
         subprocess.run(
-            [sys.executable, "-m", "numerai_assets.cli", "weekly", "--with-sandbox"],
+            [sys.executable, "-m", "numerai_assets.cli.main", "weekly", "--with-sandbox"],
             cwd=folder,
             env=os.environ | {SETTINGS_FILE_VARIABLE: str(folder / "numerai.toml"), "PYTHONPATH": str(_ROOT)},
             stdout=log,

@@ -21,12 +21,12 @@ from statsmodels.tsa.seasonal import STL
 from benchmarks.table import Cost, Row, package, print_rows, timed
 from numerai_assets.eras import resolve_lag
 from numerai_assets.features.contract import Columns, FeatureBlock, History
-from numerai_assets.features.group_exposures import OLDEST_GROUPS
-from numerai_assets.features.group_payoffs import GroupPayoffs
-from numerai_assets.features.target_momentum import TargetMomentum
-from numerai_assets.features.trajectories import LAGS, Trajectories
-from numerai_assets.features.trajectory_changes import LEVEL, TrajectoryChanges
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.features.groups.group_exposures import OLDEST_GROUPS
+from numerai_assets.features.per_era.group_payoffs import GroupPayoffs
+from numerai_assets.features.per_era.target_momentum import TargetMomentum
+from numerai_assets.features.per_era.trajectory_changes import LEVEL, TrajectoryChanges
+from numerai_assets.features.trajectories.neighbours import LAGS, Trajectories
+from numerai_assets.panel.panel import EraPanel
 
 ERAS = 100
 _TARGETS = {20: "target_ender_20", 60: "target_ender_60"}

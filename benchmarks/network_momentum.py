@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from numerai_assets.eras import friday_of, horizon_of, purge, resolve_lag
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.uncertainty import standard_error
-from numerai_assets.features.network_momentum import MEASURES, NetworkMomentum
-from numerai_assets.sandbox.economy import Dials, draw_economy
-from numerai_assets.sandbox.encoder import bin_features, encode_ids, encode_target
-from numerai_assets.sandbox.sizes import SIZES
-from numerai_assets.sandbox.synthetic import SyntheticMarket
-from numerai_assets.store.history import History
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.features.learned.network_momentum import MEASURES, NetworkMomentum
+from numerai_assets.panel.history import History
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.sandbox.market.economy import Dials, draw_economy
+from numerai_assets.sandbox.market.synthetic import SyntheticMarket
+from numerai_assets.sandbox.published.encoder import bin_features, encode_ids, encode_target
+from numerai_assets.sandbox.published.sizes import SIZES
 
 Array = NDArray[np.float64]
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
 from numerai_assets.eras import purge, resolve_lag
-from numerai_assets.features.feature_payoffs import feature_payoffs
-from numerai_assets.features.payoff_panel import SCORES, PayoffPanel
-from numerai_assets.store.history import Columns, History
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
+from numerai_assets.methods.mixer_boosting.payoff_panel import SCORES, PayoffPanel
+from numerai_assets.panel.history import Columns, History
+from numerai_assets.panel.panel import EraPanel
 
 TARGET, LAG = "target_ender_20", resolve_lag(20)
 TRAILING = 26

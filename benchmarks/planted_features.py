@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 from numerai_assets.eras import PAYOUT_TARGET, friday_of, horizon_of, purge
 from numerai_assets.evaluation.importance import importances
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.evaluation.permutation import corr_lost
+from numerai_assets.evaluation.permutation_importance import corr_lost
 from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.methods.permutation import permuting
-from numerai_assets.sandbox.economy import Dials, draw_economy
-from numerai_assets.sandbox.encoder import bin_features, encode_ids, encode_target
-from numerai_assets.sandbox.sizes import SIZES, Size
-from numerai_assets.sandbox.synthetic import SyntheticMarket
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.methods.permuted_predictions import permuting
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.sandbox.market.economy import Dials, draw_economy
+from numerai_assets.sandbox.market.synthetic import SyntheticMarket
+from numerai_assets.sandbox.published.encoder import bin_features, encode_ids, encode_target
+from numerai_assets.sandbox.published.sizes import SIZES, Size
 
 MEASURES = ("gain", "permutation", "shap")
 _HORIZON = horizon_of(PAYOUT_TARGET)

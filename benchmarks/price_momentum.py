@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.table import Row, package, print_rows, timed
-from numerai_assets.features.price_indicators import RETURN_DAYS, TRENDS
-from numerai_assets.features.price_momentum import price_features
+from numerai_assets.features.prices.indicators import RETURN_DAYS, TRENDS
+from numerai_assets.features.prices.momentum import price_features
 
 
 def panel(stocks: int, days: int, seed: int = 0) -> pd.DataFrame:

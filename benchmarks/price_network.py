@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from numerai_assets.eras import friday_of
-from numerai_assets.features.price_momentum import COLUMNS, values_at
-from numerai_assets.features.price_network import (
+from numerai_assets.features.prices.momentum import COLUMNS, values_at
+from numerai_assets.features.prices.network import (
     Momentum,
     NetworkRules,
     StockGraph,

@@ -19,13 +19,13 @@ import pandas as pd
 from numerai_assets.eras import Wall, friday_of, horizon_of
 from numerai_assets.evaluation.comparison import compare
 from numerai_assets.evaluation.metrics import Score, score_era
-from numerai_assets.methods.momentum_ensemble import MomentumEnsemble
-from numerai_assets.methods.representative_eras import representative_eras
-from numerai_assets.sandbox import encoder
-from numerai_assets.sandbox.economy import Dials
-from numerai_assets.sandbox.sizes import SIZES
-from numerai_assets.sandbox.synthetic import SyntheticMarket
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.methods.momentum_ensemble.estimator import MomentumEnsemble
+from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.sandbox.market.economy import Dials
+from numerai_assets.sandbox.market.synthetic import SyntheticMarket
+from numerai_assets.sandbox.published import encoder
+from numerai_assets.sandbox.published.sizes import SIZES
 
 TARGET = "target_ender_20"
 FIRST, FITTED, JUDGED = 300, 180, 120

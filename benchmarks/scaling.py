@@ -19,11 +19,11 @@ from benchmarks.full_v53 import convert_file
 from benchmarks.table import Cost, in_process
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.evaluation.metrics import corr
-from numerai_assets.features.levels import scaled
+from numerai_assets.features.fitting.levels import scaled
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.external_boosting import ExternalBoosting
-from numerai_assets.sandbox.full_release import write_full_release
-from numerai_assets.sandbox.full_shape import FullShape
+from numerai_assets.sandbox.full_release.shape import FullShape
+from numerai_assets.sandbox.full_release.write import write_full_release
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import TRAIN, Release
 

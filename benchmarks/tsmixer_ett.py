@@ -21,8 +21,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from numerai_assets.methods.nn.tsmixer import TSMixer
-from numerai_assets.methods.nn.windows import Errors, Training, Windows, errors, fit_windows
+from numerai_assets.methods.mixer_boosting.tsmixer import TSMixer
+from numerai_assets.methods.mixer_boosting.windows import Errors, Training, Windows, errors, fit_windows
 
 _MONTHS = (12, 4, 4)
 _ROWS_OF_MONTH = {"ETTh": 30 * 24, "ETTm": 30 * 24 * 4}

@@ -14,12 +14,12 @@ from numerai_assets.assets.predictions import live_predictions_asset, out_of_sam
 from numerai_assets.assets.prices import price_assets
 from numerai_assets.assets.release import round_files, weekly_files
 from numerai_assets.assets.submissions import submission_asset
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.jobs import build_jobs
 from numerai_assets.automation.triggers import build_schedule, build_sensor
 from numerai_assets.checks.data_checks import CHECKS
 from numerai_assets.checks.model_checks import block_wall_held, checks_of
 from numerai_assets.features.registry import BLOCKS
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Settings, load_settings
 
 

@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel
 
 # What a build says follows from its commit alone; `HYPOTHESIS_PROFILE=default pytest` looks for new examples.
 hypothesis.settings.register_profile("same", derandomize=True)

@@ -22,10 +22,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_assets.sandbox import process
 from numerai_assets.sandbox.faults.catalogue import FAULTS, Scope
 from numerai_assets.sandbox.faults.plan import Plan, parse
-from numerai_assets.sandbox.state import State
+from numerai_assets.sandbox.server import process
+from numerai_assets.sandbox.tournament.state import State
 from rehearsals import mortal_run
 
 SLOT = "sandbox_one"

@@ -27,7 +27,7 @@ _FORKS.set_forkserver_preload(
         "numerai_assets.evaluation.importance_plots",
         "numerai_assets.evaluation.plots",
         "numerai_assets.methods.benchmark",
-        "numerai_assets.methods.permutation",
+        "numerai_assets.methods.permuted_predictions",
         "requests",
     ]
 )
@@ -94,9 +94,9 @@ def _run(told: Connection, settings_file: str, die_after: int | None, which: str
 def _weekly(keeps_history: bool) -> tuple[str, ...]:
     import dagster as dg
 
-    from numerai_assets.assets.workspace import Workspace
     from numerai_assets.automation.conductor import conduct
     from numerai_assets.definitions import build_definitions
+    from numerai_assets.pipeline.workspace import Workspace
     from numerai_assets.settings import load_settings
 
     settings = load_settings()

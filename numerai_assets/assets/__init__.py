@@ -1,5 +1,5 @@
-"""WHAT exists: one thin module a stage, each asset a paragraph over the rooms below.
+"""WHAT exists, in Dagster: one thin module per stage.
 
-Bodies say what is made from what and put what a person wants to see into metadata; the how lives below. Heavy
-libraries are imported inside functions, so that the definitions load fast.
+Asset bodies say what is made from what and attach the metadata a person wants to see; `pipeline` does the work. Heavy
+libraries are imported inside functions so that the definitions load fast.
 """

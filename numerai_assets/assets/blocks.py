@@ -6,20 +6,20 @@ from typing import Any
 
 import dagster as dg
 
-from numerai_assets.assets.block_columns import BlockWriter, fitted_with, with_history
 from numerai_assets.assets.features import cleaned_features, era_store, live_features
 from numerai_assets.assets.partitions import era_of_partition, eras, rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import StageProgress, measured, picture, progress, result
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of, live_key
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FeatureBlock, FittedBlock, features_of
 from numerai_assets.features.registry import BLOCKS, create_block, create_fitted_block, fitted_block_class
+from numerai_assets.panel.history import reads_of
+from numerai_assets.pipeline.block_columns import BlockWriter, fitted_with, with_history
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress
 from numerai_assets.settings import Settings
-from numerai_assets.store.history import reads_of
-from numerai_assets.store.uses import recorded
-from numerai_assets.store.vintages import Vintage, seal
+from numerai_assets.store.eras_used import recorded
+from numerai_assets.store.vintage_store import Vintage, seal
 
 
 def block_key(name: str) -> dg.AssetKey:

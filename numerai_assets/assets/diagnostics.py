@@ -10,14 +10,14 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from numerai_assets.assets.equal_blend import EQUAL_BLEND, write_equal_blend
 from numerai_assets.assets.models import feature_set, load_vintage, made_with, model_digest
 from numerai_assets.assets.predictions import out_of_sample_key, predicted
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import measured, picture, result, table
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.evaluation.diagnostics import ScoredRows, era_scores, validation_table
+from numerai_assets.pipeline.equal_blend import EQUAL_BLEND, write_equal_blend
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.holdout_ledger import Look
 from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS
@@ -187,7 +187,7 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
 
 def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
     """Rows of each era that the method predicted out of sample, with targets and references beside them."""
-    from numerai_assets.store.tables import out_of_sample
+    from numerai_assets.store.out_of_sample import out_of_sample
 
     release = workspace.release
     benchmarks = [release.path(TRAIN_BENCHMARKS), release.path(VALIDATION_BENCHMARKS)]

@@ -14,7 +14,6 @@ from numerai_assets.assets.diagnostics import note_look
 from numerai_assets.assets.models import load_vintage, model_digest
 from numerai_assets.assets.predictions import out_of_sample_key, vintage_panel
 from numerai_assets.assets.reporting import measured, picture, progress, result, table
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of
 from numerai_assets.errors import StoreError
 from numerai_assets.evaluation.importance import (
@@ -25,13 +24,14 @@ from numerai_assets.evaluation.importance import (
     importances,
     over_time,
 )
-from numerai_assets.evaluation.permutation import corr_lost
+from numerai_assets.evaluation.permutation_importance import corr_lost
 from numerai_assets.methods.contract import Additive, Method, OfTrees
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file
-from numerai_assets.store.panel import EraPanel
 
 if TYPE_CHECKING:
-    from numerai_assets.methods.permutation import Permuting
+    from numerai_assets.methods.permuted_predictions import Permuting
 
 _COLUMNS = ("era", "vintage", "model", "feature", "gain", "permutation", "shap")
 _KINDS = {"era": np.int16, "vintage": np.int16, "gain": float, "permutation": float, "shap": float}
@@ -149,7 +149,7 @@ class _Loaded:
     @cached_property
     def permute(self) -> "Permuting":
         # Not with the definitions: it brings LightGBM.
-        from numerai_assets.methods.permutation import permuting
+        from numerai_assets.methods.permuted_predictions import permuting
 
         return permuting(self.estimator)
 

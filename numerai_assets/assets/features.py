@@ -7,10 +7,10 @@ import dagster as dg
 from numerai_assets.assets.partitions import era_of_partition, eras, rounds
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import measured, progress, result
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, live_key
 from numerai_assets.errors import ReleaseError
-from numerai_assets.features.cleaning import clean, leaves_as_released
+from numerai_assets.features.cleaning.fill import clean, leaves_as_released
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.era_records import EraRecord
 from numerai_assets.tournament.release import (
     LIVE,

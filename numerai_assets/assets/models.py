@@ -12,7 +12,18 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from numerai_assets.assets.block_columns import (
+from numerai_assets.assets.blocks import block_key
+from numerai_assets.assets.features import cleaned_features
+from numerai_assets.assets.partitions import vintage_of_partition, vintages
+from numerai_assets.assets.release import asset_key
+from numerai_assets.assets.reporting import StageProgress, measured, progress, result, table
+from numerai_assets.eras import Wall, era_label, horizon_of
+from numerai_assets.errors import MethodError, StoreError, WallError
+from numerai_assets.features.registry import BLOCKS
+from numerai_assets.methods.contract import Extensible, Method
+from numerai_assets.panel.history import reads_of
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.block_columns import (
     BLOCKS_FOLDER,
     blocks_with,
     eras_learned_from,
@@ -21,25 +32,14 @@ from numerai_assets.assets.block_columns import (
     with_blocks,
     with_history,
 )
-from numerai_assets.assets.blocks import block_key
-from numerai_assets.assets.features import cleaned_features
-from numerai_assets.assets.partitions import vintage_of_partition, vintages
-from numerai_assets.assets.release import asset_key
-from numerai_assets.assets.reporting import StageProgress, measured, progress, result, table
-from numerai_assets.assets.workspace import Workspace
-from numerai_assets.eras import Wall, era_label, horizon_of
-from numerai_assets.errors import MethodError, StoreError, WallError
-from numerai_assets.features.registry import BLOCKS
-from numerai_assets.methods.cluster import LOCAL
-from numerai_assets.methods.contract import Extensible, Method
+from numerai_assets.pipeline.vintage_grid import history_vintage
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress
-from numerai_assets.store.crossings import crossings
-from numerai_assets.store.history import reads_of
-from numerai_assets.store.panel import EraPanel
-from numerai_assets.store.uses import eras_of, recorded
-from numerai_assets.store.vintages import Vintage, seal
+from numerai_assets.store.eras_used import eras_of, recorded
+from numerai_assets.store.vintage_store import Vintage, seal
+from numerai_assets.store.wall_crossings import crossings
 from numerai_assets.tournament.release import FEATURES
-from numerai_assets.vintage_grid import history_vintage
+from numerai_assets.trees.cluster import LOCAL
 
 
 def model_key(method: str) -> dg.AssetKey:

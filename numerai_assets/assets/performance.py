@@ -9,8 +9,8 @@ import pandas as pd
 
 from numerai_assets.assets.reporting import picture, result, table
 from numerai_assets.assets.submissions import submission_key
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.tournament.scores import COLUMNS, fetch_scores, latest_scores
 
@@ -63,7 +63,7 @@ def weekly_report(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResul
     plots: dict[str, Any] = {}
     if not path.is_file():
         # Drawing takes more than all else that a weekday round asks for.
-        from numerai_assets.assets.summary import Judged, inline_plots, write_report
+        from numerai_assets.pipeline.report import Judged, inline_plots, write_report
 
         judged = Judged.of(workspace)
         write_report(workspace, path, judged)

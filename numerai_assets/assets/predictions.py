@@ -7,18 +7,18 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.assets.block_columns import with_blocks, with_history
 from numerai_assets.assets.blocks import live_block_key
 from numerai_assets.assets.features import cleaned_features, live_features
 from numerai_assets.assets.models import learned_blocks_of, load_vintage, model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import measured, progress, result
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import Wall, era_label, horizon_of, live_key
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
-from numerai_assets.store.history import reads_of
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.panel.history import reads_of
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.block_columns import with_blocks, with_history
+from numerai_assets.pipeline.workspace import Workspace
 
 
 def out_of_sample_key(method: str) -> dg.AssetKey:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from numerai_assets.assets.partitions import era_of_partition, eras
 from numerai_assets.assets.reporting import StageProgress, measured, picture, result
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label, friday_of
 from numerai_assets.errors import FeatureError
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import replacing_file
 
@@ -38,8 +38,8 @@ def price_momentum(context: dg.AssetExecutionContext, workspace: dg.ResourcePara
     """
     import pyarrow.parquet as pq
 
-    from numerai_assets.features.price_momentum import COLUMNS, price_features, price_picture
-    from numerai_assets.features.price_network import NetworkRules, price_network
+    from numerai_assets.features.prices.momentum import COLUMNS, price_features, price_picture
+    from numerai_assets.features.prices.network import NetworkRules, price_network
 
     path = workspace.settings.price_panel
     if path is None or not path.is_file():

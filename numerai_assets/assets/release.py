@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 
 from numerai_assets.assets.partitions import rounds
 from numerai_assets.assets.reporting import BarProgress, column_schema, measured, result
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.errors import ReleaseError
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.increment import update
 from numerai_assets.tournament.release import (
     FEATURES,

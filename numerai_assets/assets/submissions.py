@@ -5,14 +5,14 @@ from collections.abc import Callable
 import dagster as dg
 import pandas as pd
 
-from numerai_assets.assets.ladder import Ladder, Rung
 from numerai_assets.assets.partitions import rounds
 from numerai_assets.assets.predictions import live_panel, live_predictions_key
 from numerai_assets.assets.reporting import measured, result, table
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import era_label
 from numerai_assets.errors import StaleLiveError
 from numerai_assets.evaluation.gate import Finding
+from numerai_assets.pipeline.ladder import Ladder, Rung
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.submission import Entry, Receipt
 
 Log = Callable[[str], None]

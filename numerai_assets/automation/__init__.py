@@ -1,5 +1,5 @@
-"""WHEN: the plan of what is stale, the jobs that mend it, the weekly schedule and the round sensor.
+"""WHEN, in Dagster: jobs, the weekly schedule, the round sensor, and the conductor that runs due steps one by one.
 
-The plan is a pure function of what is on disk and what the tournament says; schedule, sensor and command line all
-follow it one step at a time, so that a chain broken anywhere is simply taken up again.
+`pipeline.plan` decides which steps are due. Schedule, sensor and command line all follow it one run at a time, so a
+chain that broke anywhere is resumed where it broke.
 """

@@ -8,16 +8,16 @@ import dagster as dg
 
 from numerai_assets.assets.blocks import block_key, live_block_key
 from numerai_assets.assets.diagnostics import diagnostics_key
-from numerai_assets.assets.equal_blend import judged_names
 from numerai_assets.assets.explanations import explanations_key
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import era_partition
 from numerai_assets.assets.predictions import live_predictions_key, out_of_sample_key
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.submissions import submission_key
-from numerai_assets.automation.plan import Step
 from numerai_assets.eras import parse_era
 from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
+from numerai_assets.pipeline.equal_blend import judged_names
+from numerai_assets.pipeline.plan import Step
 from numerai_assets.settings import Settings
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.release import ROUND_FILES, WEEKLY_FILES, YARDSTICK_FILES

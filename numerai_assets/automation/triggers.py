@@ -9,11 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from numerai_assets.assets.workspace import Workspace
-from numerai_assets.automation.deadline import is_near, tell_blocked, watch
 from numerai_assets.automation.jobs import PLANNED_TAG, ROUND_TAG, STEP_TAG, run_of
-from numerai_assets.automation.plan import Step, next_steps
 from numerai_assets.errors import NumeraiAssetsError
+from numerai_assets.pipeline.deadline import is_near, tell_blocked, watch
+from numerai_assets.pipeline.plan import Step, next_steps
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.client import Round
 
 _MAX_FAILURES = 3

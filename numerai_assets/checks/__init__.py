@@ -1,4 +1,4 @@
-"""WHAT must hold: asset checks, blocking where a wrong submission could follow.
+"""WHAT must hold, in Dagster: asset checks, blocking where a wrong submission could follow.
 
-Reads manifests, records and facts through `assets.workspace`; computes nothing that an asset should have kept.
+Checks read manifests, records and metadata through `pipeline`; they compute nothing that an asset should have stored.
 """

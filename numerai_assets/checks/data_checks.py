@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 
 from numerai_assets.assets.features import cleaned_features, era_store
 from numerai_assets.assets.release import asset_key
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import PAYOUT_TARGET, era_label, friday_of, live_key
 from numerai_assets.errors import ReleaseError
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.release import FEATURES, LIVE, VALIDATION, check_calendar
 
 

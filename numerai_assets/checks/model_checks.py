@@ -7,8 +7,8 @@ import dagster as dg
 from numerai_assets.assets.blocks import block_key
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.predictions import out_of_sample_key
-from numerai_assets.assets.workspace import Workspace
-from numerai_assets.store.crossings import Crossing, crossings
+from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.wall_crossings import Crossing, crossings
 
 
 def wall_held(method: str) -> dg.AssetChecksDefinition:

@@ -1,5 +1,5 @@
-"""Metrics, payouts, series of scores, exposures, neutralisation, uncertainty, diagnostics and plots: what judges predictions.
+"""Metrics, payouts, score series, exposures, neutralisation, uncertainty, splits, plots and pieces of the report.
 
-May import `store`, `eras` and `errors`. Arrays and small frames in and out; nothing here reads or writes a file but
-`neutralisation`, which keeps the factor of an era where it is told to.
+May import `panel`, `eras`, `errors`. Arrays and small frames in and out; only `neutralisation` writes a file, the cached
+factor of an era, where it is told to.
 """

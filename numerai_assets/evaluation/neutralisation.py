@@ -24,9 +24,9 @@ from torch.utils.dlpack import from_dlpack
 from numerai_assets.errors import ScoringError, StoreError
 from numerai_assets.evaluation.era_series import mean
 from numerai_assets.evaluation.metrics import Kind, Score, score_era
+from numerai_assets.panel.panel import MISSING
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.cache import content_key
-from numerai_assets.store.panel import MISSING
 
 Array = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
-"""Pure transforms of an era (or a run of eras) into new columns.
+"""Feature blocks: new columns from an era, or from a run of eras.
 
-May import `store.panel`, `progress`, `eras` and `errors`, and of `evaluation.neutralisation` the exact Gram matrix. Arrays
-in, arrays out: no files, no networks, no clocks, no Dagster. What is learned (`mixing`, `selection`, ...) may also import
-`methods.nn`, `methods.lightgbm_bins`, `methods.permuted_trees` and the scores of `evaluation`, none of which imports
-features, and writes and reads the folder that `save` and `load` are given.
+`contract` says what a block is, `registry` lists them. `per_era` blocks are computed once per era, `learned` blocks are
+fitted per vintage, `cleaning` fills missing values, `prices` works on your own price panel. `trajectories`, `groups` and
+`fitting` hold what blocks are made of. May import `trees`, `nn`, `evaluation`, `panel`, `eras`, `errors`. Arrays in,
+arrays out: no stores, networks, clocks or Dagster.
 """

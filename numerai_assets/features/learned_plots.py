@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from numerai_assets.features.pictures import png
+from numerai_assets.features.plots import png
 
 _FITTED, _UNSEEN, _OTHER = "#7fb2e5", "#c8553d", "#1f5fa8"
 

@@ -10,25 +10,25 @@ from numerai_assets.features.contract import FeatureBlock, FittedBlock
 
 # Named, not imported: the definitions of the assets load without PyTorch or LightGBM.
 BLOCKS: dict[str, str] = {
-    "aggregates": "numerai_assets.features.aggregates:Aggregates",
-    "market_state": "numerai_assets.features.market_state:MarketState",
-    "look_alikes": "numerai_assets.features.look_alikes:LookAlikes",
-    "look_alike_ranks": "numerai_assets.features.look_alike_ranks:LookAlikeRanks",
-    "trajectory_changes": "numerai_assets.features.trajectory_changes:TrajectoryChanges",
-    "group_payoffs": "numerai_assets.features.group_payoffs:GroupPayoffs",
-    "target_momentum": "numerai_assets.features.target_momentum:TargetMomentum",
+    "aggregates": "numerai_assets.features.per_era.aggregates:Aggregates",
+    "market_state": "numerai_assets.features.per_era.market_state:MarketState",
+    "look_alikes": "numerai_assets.features.per_era.look_alikes:LookAlikes",
+    "look_alike_ranks": "numerai_assets.features.per_era.look_alike_ranks:LookAlikeRanks",
+    "trajectory_changes": "numerai_assets.features.per_era.trajectory_changes:TrajectoryChanges",
+    "group_payoffs": "numerai_assets.features.per_era.group_payoffs:GroupPayoffs",
+    "target_momentum": "numerai_assets.features.per_era.target_momentum:TargetMomentum",
 }
 """Computed once an era."""
 
 FITTED_BLOCKS: dict[str, str] = {
-    "interactions": "numerai_assets.features.interactions:Interactions",
-    "embeddings": "numerai_assets.features.factorisation:Embeddings",
-    "mixing": "numerai_assets.features.mixing:FeatureMixing",
-    "trajectory_mixer": "numerai_assets.features.trajectory_mixer:TrajectoryMixer",
-    "network_momentum": "numerai_assets.features.network_momentum:NetworkMomentum",
-    "payoff_panel": "numerai_assets.features.payoff_panel:PayoffPanel",
+    "interactions": "numerai_assets.features.learned.interactions:Interactions",
+    "embeddings": "numerai_assets.features.learned.embeddings:Embeddings",
+    "mixing": "numerai_assets.methods.mixer_boosting.feature_mixing:FeatureMixing",
+    "trajectory_mixer": "numerai_assets.methods.mixer_boosting.trajectory_mixer:TrajectoryMixer",
+    "network_momentum": "numerai_assets.features.learned.network_momentum:NetworkMomentum",
+    "payoff_panel": "numerai_assets.methods.mixer_boosting.payoff_panel:PayoffPanel",
     # Gives no columns: it leaves a method those of its features that it selected.
-    "selection": "numerai_assets.features.selection:FeatureSelection",
+    "selection": "numerai_assets.features.learned.selection:FeatureSelection",
 }
 """Learned, one for each vintage."""
 

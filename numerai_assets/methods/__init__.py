@@ -1,7 +1,6 @@
-"""The estimators, one module a method; `registry` is the list of them.
+"""The estimators: one module or package per method; `registry` lists them, `contract` says what a method is.
 
-May import `features`, `store.panel`, `store.cache`, `eras` and `errors`; `registry` also `settings`, `search` the scores of
-`evaluation`. Methods know arrays and eras, not files of the store, networks or Dagster; they write and read only the folder
-that `save` and `load` are given, and the cache that a panel brings along. `cluster` is the one that talks to other machines,
-`search` the one that keeps a study.
+May import `features`, `trees`, `nn`, `evaluation`, `panel`, `eras`, `errors`; `registry` also `settings`. Methods never
+import each other. They know arrays and eras, not stores, networks or Dagster; they write and read only the folder that
+`save` and `load` are given.
 """

@@ -12,11 +12,11 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import MethodError
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.panel import EraPanel
 
 if TYPE_CHECKING:
-    from numerai_assets.methods.permuted_trees import Tree
+    from numerai_assets.trees.permuted_trees import Tree
 
 Profile = Literal["quick", "full"]
 

@@ -3,16 +3,16 @@
 import importlib
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.cluster import LOCAL
 from numerai_assets.methods.contract import Method
 from numerai_assets.settings import MethodSettings
+from numerai_assets.trees.cluster import LOCAL
 
 # Named, not imported: the definitions of the assets load without LightGBM or PyTorch.
 METHODS: dict[str, str] = {
     "benchmark": "numerai_assets.methods.benchmark:Benchmark",
     "external_boosting": "numerai_assets.methods.external_boosting:ExternalBoosting",
-    "mixer_boosting": "numerai_assets.methods.mixer_boosting:MixerBoosting",
-    "momentum_ensemble": "numerai_assets.methods.momentum_ensemble:MomentumEnsemble",
+    "mixer_boosting": "numerai_assets.methods.mixer_boosting.estimator:MixerBoosting",
+    "momentum_ensemble": "numerai_assets.methods.momentum_ensemble.estimator:MomentumEnsemble",
 }
 
 

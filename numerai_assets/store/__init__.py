@@ -1,5 +1,5 @@
-"""The disk: era store, prediction store, vintages.
+"""The disk: era store, column store, prediction store, vintage store, ledger.
 
-May import `eras`, `errors` and `settings`. Everything is written aside, verified, then renamed: what lies under its
+May import `panel`, `eras`, `errors`, `settings`. Every file is written aside, verified, then renamed: a file under its
 final name is whole. Knows arrays and files, not networks and not Dagster.
 """

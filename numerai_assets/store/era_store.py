@@ -42,11 +42,11 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import StoreError
+from numerai_assets.panel.panel import MISSING, EraPanel
 from numerai_assets.store import feature_files, target_files
 from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.store.cache import ContentCache
 from numerai_assets.store.era_records import EraRecord, Stage, read_record, resolved_horizons, write_record
-from numerai_assets.store.panel import MISSING, EraPanel
 
 FORMAT = 2
 """Version of the layout; a store of another one is refused."""

@@ -9,9 +9,9 @@ import pytest
 
 from numerai_assets.assets.partitions import era_partition
 from numerai_assets.assets.prices import price_assets, price_momentum, price_momentum_path
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.eras import friday_of
 from numerai_assets.errors import FeatureError
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Settings
 
 pytest.importorskip("talib", reason="needs the extra `prices`")

@@ -10,11 +10,11 @@ import pytest
 
 from numerai_assets.assets.models import model_key
 from numerai_assets.assets.predictions import out_of_sample_key
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.checks.model_checks import judged_after_vintage, wall_held
+from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import load_settings
-from numerai_assets.store.uses import recorded
-from numerai_assets.store.vintages import seal
+from numerai_assets.store.eras_used import recorded
+from numerai_assets.store.vintage_store import seal
 
 METHOD = "benchmark"
 

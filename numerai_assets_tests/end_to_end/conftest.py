@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from numerai_assets.sandbox import process
-from numerai_assets.sandbox.world import World
+from numerai_assets.sandbox.server import process
+from numerai_assets.sandbox.world.history import World
 from numerai_assets.settings import load_settings
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
 

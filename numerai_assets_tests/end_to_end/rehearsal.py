@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import dagster as dg
 
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.conductor import Done, conduct
 from numerai_assets.definitions import build_definitions
 from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.sandbox import process
+from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.sandbox.server import process
 from numerai_assets.settings import Settings
 from numerai_assets.tournament.client import Round
 

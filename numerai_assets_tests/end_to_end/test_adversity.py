@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 from time_machine import TimeMachineFixture
 
-from numerai_assets.assets.workspace import Workspace
 from numerai_assets.automation.conductor import RunFailed, conduct
 from numerai_assets.definitions import build_definitions
-from numerai_assets.sandbox import state as sandbox_state
-from numerai_assets.sandbox.state import State
+from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.sandbox.tournament import state as sandbox_state
+from numerai_assets.sandbox.tournament.state import State
 from numerai_assets.settings import load_settings
 from numerai_assets.tournament.submission import Entry, Receipt
 from numerai_assets_tests.end_to_end.conftest import open_rehearsal

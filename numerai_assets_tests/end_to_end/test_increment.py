@@ -6,10 +6,10 @@ import pytest
 
 from numerai_assets.assets.release import asset_key
 from numerai_assets.automation.conductor import RunFailed, execute
-from numerai_assets.automation.plan import Step
-from numerai_assets.cli import _backfill_of_eras
-from numerai_assets.doctor import examine
+from numerai_assets.cli.doctor import examine
+from numerai_assets.cli.main import _backfill_of_eras
 from numerai_assets.eras import era_label
+from numerai_assets.pipeline.plan import Step
 from numerai_assets.settings import load_settings
 from numerai_assets.tournament.release import VALIDATION
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal

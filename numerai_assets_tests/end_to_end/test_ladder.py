@@ -11,22 +11,22 @@ import pytest
 from click.testing import CliRunner, Result
 
 from numerai_assets.assets.diagnostics import read_scores
-from numerai_assets.assets.ladder import Rung, candidates
 from numerai_assets.assets.performance import scores_as_of
 from numerai_assets.assets.predictions import live_prediction
 from numerai_assets.automation.conductor import RunFailed
-from numerai_assets.automation.deadline import is_near
-from numerai_assets.automation.plan import next_steps
 from numerai_assets.cli import main
 from numerai_assets.eras import live_key
 from numerai_assets.errors import MethodError, TournamentError
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.registry import METHODS
-from numerai_assets.sandbox import process
-from numerai_assets.sandbox.state import State, Submission
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.deadline import is_near
+from numerai_assets.pipeline.ladder import Rung, candidates
+from numerai_assets.pipeline.plan import next_steps
+from numerai_assets.sandbox.server import process
+from numerai_assets.sandbox.tournament.state import State, Submission
 from numerai_assets.settings import load_settings
 from numerai_assets.store.atomic import sha256_of
-from numerai_assets.store.panel import EraPanel
 from numerai_assets.tournament import release
 from numerai_assets.tournament.client import Round, Tournament
 from numerai_assets.tournament.download import Fetched

@@ -8,9 +8,9 @@ from time_machine import TimeMachineFixture
 
 from numerai_assets.automation.conductor import execute
 from numerai_assets.automation.jobs import PLANNED_TAG, STEP_TAG
-from numerai_assets.automation.plan import Step
 from numerai_assets.automation.triggers import next_run
-from numerai_assets.sandbox import process
+from numerai_assets.pipeline.plan import Step
+from numerai_assets.sandbox.server import process
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import requests
 
-from numerai_assets.sandbox import process
+from numerai_assets.sandbox.server import process
 from numerai_assets_tests.end_to_end.conftest import SETTINGS, free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ def ui(first_weekend: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     settings.write_text(SETTINGS.format(home=folder / "home", port=sandbox_port, tournament="sandbox", network=""))
     (folder / "world").rename(folder / "home" / "sandbox-synthetic-tiny" / "world")
     log = folder / "ui.log"
-    command = [sys.executable, "-m", "numerai_assets.cli", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "numerai_assets.cli.main", "ui", "--port", str(port)]
     environment = os.environ | {"NUMERAI_SETTINGS": str(settings)}
     with log.open("wb") as output:
         server = subprocess.Popen(

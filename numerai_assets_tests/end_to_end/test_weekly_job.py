@@ -12,10 +12,10 @@ import requests
 from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.performance import read_live_scores
 from numerai_assets.automation.conductor import RunFailed, execute
-from numerai_assets.automation.plan import Step
 from numerai_assets.eras import Wall, era_label, live_key
 from numerai_assets.evaluation.diagnostics import validation_table
-from numerai_assets.sandbox.state import State
+from numerai_assets.pipeline.plan import Step
+from numerai_assets.sandbox.tournament.state import State
 from numerai_assets.settings import load_settings
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.release import VALIDATION

@@ -16,9 +16,9 @@ from numerai_assets.evaluation.payout import (
     crowding_factor,
     rule_of_round,
 )
-from numerai_assets.sandbox.rounds import round_by_number
-from numerai_assets.sandbox.scoring import SCORES
-from numerai_assets.sandbox.shapes import score_config_json
+from numerai_assets.sandbox.calendar.rounds import round_by_number
+from numerai_assets.sandbox.scoring.daily import SCORES
+from numerai_assets.sandbox.server.shapes import score_config_json
 
 
 def config(name: str, multiplier: Any, *, pays: bool = True, **fields: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import pytest
 from benchmarks.planted_features import MEASURES, importances_of, share_in_top_decile, world
 from numerai_assets.eras import PAYOUT_TARGET, horizon_of, purge
 from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.sandbox.economy import Dials
-from numerai_assets.sandbox.sizes import SIZES
+from numerai_assets.sandbox.market.economy import Dials
+from numerai_assets.sandbox.published.sizes import SIZES
 
 SIZE = replace(SIZES["tiny"].with_stocks(400), characteristics=100)
 # From when all characteristics are there.

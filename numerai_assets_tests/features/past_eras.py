@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.features.contract import Columns, FeatureBlock, History
-from numerai_assets.features.trajectories import LAGS, Trajectories
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.features.trajectories.neighbours import LAGS, Trajectories
+from numerai_assets.panel.panel import EraPanel
 
 SETS = {
     "charisma": ("f00", "f01", "f02", "f03"),

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel
 
 TARGET = "target_ender_20"
 

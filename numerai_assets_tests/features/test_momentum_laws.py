@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from numerai_assets.eras import horizon_of, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FeatureBlock
-from numerai_assets.features.group_payoffs import GroupPayoffs
-from numerai_assets.features.target_momentum import TargetMomentum
-from numerai_assets.features.trajectory_changes import TrajectoryChanges
+from numerai_assets.features.per_era.group_payoffs import GroupPayoffs
+from numerai_assets.features.per_era.target_momentum import TargetMomentum
+from numerai_assets.features.per_era.trajectory_changes import TrajectoryChanges
 from numerai_assets_tests.features.past_eras import GROUPS, SETS, Past, era_panel, made_past, shuffled
 
 BLOCKS: tuple[FeatureBlock, ...] = (

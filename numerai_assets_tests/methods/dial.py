@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from numerai_assets.methods.contract import Suggests, rank_within_eras
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.panel import EraPanel
 
 
 class Dial(BaseEstimator):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.contract import rank_within_eras
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel
 
 MakePanel = Callable[..., EraPanel]
 TARGET = "target_ender_60"

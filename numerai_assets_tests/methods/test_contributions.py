@@ -8,14 +8,14 @@ import xgboost as xgb
 from scipy.stats import spearmanr
 
 from numerai_assets.errors import MethodError
-from numerai_assets.evaluation.permutation import corr_lost
+from numerai_assets.evaluation.permutation_importance import corr_lost
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.contract import Additive, Method, OfTrees
 from numerai_assets.methods.external_boosting import ExternalBoosting
-from numerai_assets.methods.mixer_boosting import MixerBoosting
-from numerai_assets.methods.momentum_ensemble import MomentumEnsemble
-from numerai_assets.methods.permutation import permuting
-from numerai_assets.store.panel import EraPanel
+from numerai_assets.methods.mixer_boosting.estimator import MixerBoosting
+from numerai_assets.methods.momentum_ensemble.estimator import MomentumEnsemble
+from numerai_assets.methods.permuted_predictions import permuting
+from numerai_assets.panel.panel import EraPanel
 
 MakePanel = Callable[..., EraPanel]
 TARGET = "target_ender_60"

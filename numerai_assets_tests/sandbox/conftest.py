@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from numerai_assets.sandbox.app import SERVER_FOLDER
-from numerai_assets.sandbox.tournament import Tournament
-from numerai_assets.sandbox.world import World
+from numerai_assets.sandbox.server.app import SERVER_FOLDER
+from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.world.history import World
 from numerai_assets_tests.sandbox.serving import Served, free_port, served
 
 

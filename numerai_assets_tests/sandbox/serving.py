@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import uvicorn
 
-from numerai_assets.sandbox import server
-from numerai_assets.sandbox.app import create_app
-from numerai_assets.sandbox.state import PUBLIC_ID, SECRET_KEY
-from numerai_assets.sandbox.tournament import Tournament
+from numerai_assets.sandbox.server import serve as server
+from numerai_assets.sandbox.server.app import create_app
+from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.state import PUBLIC_ID, SECRET_KEY
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
 from numerai_assets.eras import purge
-from numerai_assets.sandbox.economy import Dials
-from numerai_assets.sandbox.enlarged import Enlarged
-from numerai_assets.sandbox.measures import corr, standard_error
-from numerai_assets.sandbox.sizes import SIZES
+from numerai_assets.sandbox.calibration.enlarged import Enlarged
+from numerai_assets.sandbox.calibration.measures import corr, standard_error
+from numerai_assets.sandbox.market.economy import Dials
+from numerai_assets.sandbox.published.sizes import SIZES
 
 FIRST = SIZES["tiny"].first_era
 JUDGED = range(FIRST + 24, FIRST + 60, 3)

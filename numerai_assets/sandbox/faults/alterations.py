@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.encoder import ALIAS
 from numerai_assets.sandbox.faults import catalogue as faults
-from numerai_assets.sandbox.files import whole_folder, write_text
-from numerai_assets.sandbox.names import ALL
-from numerai_assets.sandbox.release_writer import (
+from numerai_assets.sandbox.published.encoder import ALIAS
+from numerai_assets.sandbox.published.files import whole_folder, write_text
+from numerai_assets.sandbox.published.names import ALL
+from numerai_assets.sandbox.published.release_writer import (
     FEATURES_JSON,
     LIVE,
     LIVE_BENCHMARK,

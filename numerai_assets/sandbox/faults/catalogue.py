@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.encoder import ALIAS, ALIAS_OF, TARGETS
+from numerai_assets.sandbox.published.encoder import ALIAS, ALIAS_OF, TARGETS
 
 
 class Kind(StrEnum):

@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar.hours import Hours
+from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
 from numerai_assets.sandbox.faults import catalogue
 from numerai_assets.sandbox.faults.alterations import Altered, Step, is_kept, touches
 from numerai_assets.sandbox.faults.catalogue import FAULTS, Fault, Parameters, Request, Scope
 from numerai_assets.sandbox.faults.memory import Burst, Fired, Lasting, Memory, Streak, remembered
 from numerai_assets.sandbox.faults.plan import Plan, die, parameters_of
-from numerai_assets.sandbox.files import write_text
-from numerai_assets.sandbox.hours import Hours
-from numerai_assets.sandbox.rounds import Round, round_by_number
+from numerai_assets.sandbox.published.files import write_text
 
 _Rows = TypeVar("_Rows", pd.DataFrame, "pd.Series[Any]")
 

@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults.catalogue import Fault, Kind, Parameters, Scope, fault_named
 
-_SCHEMA_FILE = Path(__file__).parents[1] / "schema.graphql"
+_SCHEMA_FILE = Path(__file__).parents[1] / "server" / "schema.graphql"
 
 
 class _Part(BaseModel):

@@ -1,0 +1,1 @@
+"""What learned blocks share: training eras, cross-fitting, levels and correlations."""

@@ -1,0 +1,1 @@
+"""Exposures to feature groups, peer groups of rows, and momentum between groups."""

@@ -1,0 +1,139 @@
+"""Peer groups: parts of the space of features that persist, and how far each row of an era belongs to them.
+
+Ids do not persist, by Numerai's intent, and groups do not undo that: a group is a place, the centre that k-means found on
+rows of the fitted eras, and a row belongs to the few nearest, in shares. So a group has a past of many eras where a row
+has none. Rows are compared as look-alikes are (`component_space`), but in one space for all eras, for a place to stay.
+
+Everything after the fit is arithmetic of whole numbers and halves of them: the order of rows changes no bit.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from numerai_assets.features.fitting.correlations import spread_evenly
+from numerai_assets.features.trajectories.component_space import ComponentSpace
+from numerai_assets.panel.panel import EraPanel
+
+Array = NDArray[np.float64]
+
+_WHITENING = 0.75
+# Eras that groups are found on, and rows of each.
+_ERAS, _ROWS = 64, 512
+# Of an era, on average: below, what a group earned is what a row or two did.
+_LEAST_ROWS = 4
+# Centres are kept to a sixteenth of a step of the lattice, shares to 1/1024: sums of products of either are exact.
+_CENTRE, _SHARE = 16, 1024
+_ABOUT, _ARRAYS = "peer_groups.json", "peer_groups.npz"
+
+
+@dataclass(frozen=True)
+class PeerGroups:
+    """g groups in a space of some features.
+
+    feature_names: those the space is of. centres: (g, dims) float64 on its lattice. nearest: groups that a row belongs to.
+    width: squared distance beyond that to the nearest centre at which a row belongs to a group by 1/e as much.
+    """
+
+    feature_names: tuple[str, ...]
+    space: ComponentSpace
+    centres: Array
+    nearest: int
+    width: float
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    @classmethod
+    def of(cls, panel: EraPanel, feature_names: Sequence[str], *, groups: int, nearest: int, seed: int) -> Self:
+        """At most `groups` groups of the rows of a panel; fewer where an era has fewer than four rows for each.
+
+        The same seed gives the same groups, whatever the order of rows. Raises FeatureError where no feature varies.
+        """
+        seen = panel.with_features(feature_names)
+        positions = spread_evenly(len(seen.eras), _ERAS)
+        rng = np.random.default_rng(seed)
+        rows = [_sampled(np.asarray(seen.ids_of_block[position], object), rng) for position in positions]
+        blocks = [seen.blocks[position] for position in positions]
+        space = ComponentSpace.of(
+            np.hstack([block[:, some] for block, some in zip(blocks, rows, strict=True)]),
+            len(feature_names),
+            _WHITENING,
+        )
+        points = np.hstack([space.place(block)[:, some] for block, some in zip(blocks, rows, strict=True)]).T
+        count = min(groups, len(np.unique(points, axis=0)), max(1, min(seen.rows_of_era) // _LEAST_ROWS))
+        found = KMeans(count, n_init=1, random_state=seed).fit(points.astype(np.float64))
+        centres = np.rint(found.cluster_centers_ * _CENTRE) / _CENTRE
+        squares = np.sort(_squares(points, centres), axis=1)[:, : min(nearest, count)]
+        width = float((squares[:, -1] - squares[:, 0]).mean())
+        return cls(tuple(feature_names), space, centres, min(nearest, count), max(width, 1.0))
+
+    def loadings(self, panel: EraPanel) -> Array:
+        """(n, g) float64 share of each row of a panel of one era in each group; 0 but for the nearest, of sum 1."""
+        points = self.space.place(panel.with_features(self.feature_names).blocks[0]).T
+        squares = _squares(points, self.centres)
+        near = np.argsort(squares, axis=1, kind="stable")[:, : self.nearest]
+        beyond = np.take_along_axis(squares, near, axis=1)
+        weight = np.exp((beyond[:, :1] - beyond) / self.width)
+        shares = np.rint(weight / weight.sum(axis=1, keepdims=True) * _SHARE) / _SHARE
+        shares[:, 0] = 1 - shares[:, 1:].sum(axis=1)
+        found = np.zeros(squares.shape)
+        np.put_along_axis(found, near, shares, axis=1)
+        return found
+
+    @property
+    def digest(self) -> str:
+        """Of everything that loadings follow from."""
+        arrays = (self.space.varying, self.space.loadings, self.centres)
+        named = json.dumps([self.feature_names, self.space.step, self.nearest, self.width]).encode()
+        return hashlib.sha256(named + b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Writes arrays and what they are of."""
+        arrays = {"varying": self.space.varying, "loadings": self.space.loadings, "centres": self.centres}
+        np.savez(folder / _ARRAYS, allow_pickle=False, **arrays)
+        about = {
+            "feature_names": self.feature_names,
+            "step": self.space.step,
+            "nearest": self.nearest,
+            "width": self.width,
+        }
+        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The groups that `save` wrote."""
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
+            space = ComponentSpace(arrays["varying"], arrays["loadings"], about["step"])
+            return cls(tuple(about["feature_names"]), space, arrays["centres"], about["nearest"], about["width"])
+
+
+def group_returns(loadings: Array, centred: NDArray[np.float32]) -> Array:
+    """(g,) mean of the centred target (n,) of each group's rows, by loadings (n, g); rows without a target left out.
+
+    0 for a group without rows in the era: nothing was earned there, and its price stands still.
+    """
+    known = ~np.isnan(centred)
+    # To a millionth: sums of such are exact, so that the order of rows changes none.
+    earned = np.rint(centred[known].astype(np.float64) * 2**20) / 2**20
+    weight = loadings[known].sum(axis=0)
+    return np.asarray(np.divide(earned @ loadings[known], weight, out=np.zeros(len(weight)), where=weight > 0))
+
+
+def _squares(points: NDArray[np.int8], centres: Array) -> Array:
+    """(n, g) squared distances of points (n, dims) from centres (g, dims)."""
+    here = points.astype(np.float64)
+    return np.asarray((here**2).sum(axis=1)[:, None] - 2 * here @ centres.T + (centres**2).sum(axis=1))
+
+
+def _sampled(ids: NDArray[np.object_], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Positions of up to so many rows, drawn by their ids and not by where they stand."""
+    return np.asarray(np.argsort(ids)[rng.permutation(len(ids))[:_ROWS]], np.intp)

@@ -1,0 +1,1 @@
+"""Blocks that are fitted once per vintage on what lies before its wall."""

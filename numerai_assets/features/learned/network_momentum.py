@@ -1,0 +1,294 @@
+"""Momentum of peer groups, and of the groups they are joined to in a learned graph.
+
+Papers: Pu et al. 2023, L2GMOM (arXiv 2308.12212), network momentum: the features of an asset's neighbours in a learned
+graph, normalised, predict it as its own do, y = A~ (U theta) + b; Kalofolias 2016 for the graph (`graph_learning`).
+
+Changed for Numerai. Nodes are peer groups of rows (`peer_groups`), as rows have no past. A group's return in an era is the
+mean centred target of its rows, by their loadings; returns summed are its price, and U its momentum. Targets of neighbouring
+eras share days, for which `momentum_indicators` and `target_momentum` say what is done. The 20-day target is the one to
+read: it resolves five eras later, the 60-day one thirteen, and followers take over what leaders earned lately.
+
+Groups are found where returns spill over: in the space of the features that `spillover` finds, for what leads a row is like
+it in something, not in everything. The graph joins groups whose momentum went together and that stand near each other. It
+is learned once a vintage, of all eras fitted on, since those of shorter windows are noise. Columns are not cross-fitted: of
+the targets of fitted eras they know which features these are, the graph and the nine numbers of theta.
+
+A row gets its groups' own momentum, that of their neighbours, and the score, all by its loadings.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+from sklearn.base import BaseEstimator
+
+from numerai_assets.eras import era_label, horizon_of, resolve_lag
+from numerai_assets.errors import FeatureError
+from numerai_assets.features.fitting.correlations import leaders, mean_correlations
+from numerai_assets.features.fitting.memo import Kept
+from numerai_assets.features.fitting.training_eras import eras_to_fit
+from numerai_assets.features.groups.momentum_indicators import macd, prices, scaled_return
+from numerai_assets.features.groups.peer_groups import PeerGroups, group_returns
+from numerai_assets.features.groups.spillover import FEWEST_PAIRS, level_means, strengths
+from numerai_assets.features.plots import COLOURS, empty_axes, png
+from numerai_assets.nn.graph_learning import learn_graph, normalised
+from numerai_assets.panel.history import History, Reads
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.progress import Progress, silent
+
+Array = NDArray[np.float64]
+
+RETURNS = (1, 4, 13, 26, 52)
+TRENDS = ((2, 6), (4, 12), (8, 24))
+_VOLATILITY = 13
+MEASURES = (*(f"return_{eras}" for eras in RETURNS), *(f"macd_{short}_{long}" for short, long in TRENDS))
+"""Of a group's momentum, as in the paper: five scaled returns, of which the first is the newest one, and three trends."""
+
+_CENTRE = np.float32(0.5)
+_WEEKDAYS_IN_ERA = 5
+# Features that may be among those that groups are found on, and the correlation from which two are one.
+_CANDIDATES, _ALIKE = 256, 0.5
+_GROUPING_ERAS = 8
+# An edge is a weight of at least this share of the largest: iterations end near 0, not at it.
+_EDGE = 1e-3
+_ABOUT, _GRAPH = "about.json", "graph.npy"
+# Eras whose group returns are kept: many, as each is a few numbers.
+_KEPT: Kept[Array] = Kept(8192)
+
+
+class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
+    """Own and network momentum of the peer groups of each row.
+
+    groups: peer groups; fewer on small markets. nearest: of them that a row belongs to. found_on: features that groups are
+    found on, those along which returns spill over most, no two of them alike; 0 for all. position: share that where groups
+    stand has in the distance the graph is learned from; the rest is of their momentum. momentum_target: whose past is read,
+    named in full. look_back: eras before the one at hand; the last of them have not resolved and are not read.
+    """
+
+    name: ClassVar[str] = "network_momentum"
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        *,
+        groups: int = 64,
+        nearest: int = 3,
+        found_on: int = 4,
+        position: float = 0.5,
+        momentum_target: str = "target_ender_20",
+        look_back: int = 104,
+    ) -> None:
+        self.groups = groups
+        self.nearest = nearest
+        self.found_on = found_on
+        self.position = position
+        self.momentum_target = momentum_target
+        self.look_back = look_back
+
+    @property
+    def reads(self) -> Reads:
+        """Earlier eras and their resolved targets."""
+        return Reads(self.look_back, (self.momentum_target,))
+
+    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+        """Finds groups, their graph and theta on the panel's eras whose `target` is known.
+
+        Raises FeatureError for a look-back shorter than the longest measure, and for too few eras, saying how many it takes.
+        """
+        self._check_look_back()
+        fitted = panel.with_eras(eras_to_fit(panel, target, 1, block=self.name))
+        self.feature_names_ = self._found_on(fitted, progress)
+        self.names_ = (*(f"own_{what}" for what in MEASURES), *(f"network_{what}" for what in MEASURES), "score")
+        self.groups_ = PeerGroups.of(fitted, self.feature_names_, groups=self.groups, nearest=self.nearest, seed=seed)
+        self.digest_ = self.groups_.digest
+        momentum, earned, rows = self._past(fitted, target, progress)
+        self.graph_ = learn_graph(self._signals(momentum))
+        self.theta_ = fitted_theta(momentum @ self._joined, earned, rows)
+        return self
+
+    def transform(self, panel: EraPanel) -> NDArray[np.float16]:
+        """(17, n) float16 of one era. A measure that asks for more resolved eras than there are is NaN, and so is the score.
+
+        Raises FeatureError for a panel of several eras, and for a target that is wholly unknown in an era by which it should
+        have resolved; StoreError for a panel that lacks a feature or carries no history.
+        """
+        if len(panel.eras) != 1:
+            raise FeatureError(f"{self.name}: one era at a time, found {len(panel.eras)}")
+        own = momentum_of(self._returns(panel.history(panel.eras[0])), horizon_of(self.momentum_target))
+        network = own @ self._joined
+        score = self.theta_[:-1] @ network + self.theta_[-1]
+        of_groups = np.vstack([own, network, score[None]])
+        return np.asarray((self.groups_.loadings(panel) @ of_groups.T).T, np.float16)
+
+    def save(self, folder: Path) -> None:
+        """Writes the groups, the graph as .npy, and theta as JSON."""
+        self.groups_.save(folder)
+        np.save(folder / _GRAPH, self.graph_, allow_pickle=False)
+        about = {"parameters": self.get_params(), "names": self.names_, "theta": self.theta_.tolist()}
+        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The block that `save` wrote."""
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        block = cls(**about["parameters"])
+        block.names_, block.theta_ = tuple(about["names"]), np.array(about["theta"])
+        block.groups_ = PeerGroups.load(folder)
+        block.digest_ = block.groups_.digest
+        block.feature_names_ = block.groups_.feature_names
+        block.graph_ = np.load(folder / _GRAPH, allow_pickle=False)
+        return block
+
+    @property
+    def density(self) -> float:
+        """Share of pairs of groups that are joined: 1 for a graph that has collapsed to the complete one."""
+        pairs = squareform(self.graph_, checks=False)
+        return float((pairs > _EDGE * pairs.max()).mean())
+
+    def picture(self) -> bytes:
+        """A PNG: the graph as a matrix, joined groups beside each other, with its density; what the score is made of."""
+        order = _by_cluster(self.graph_)
+        figure, (left, right) = empty_axes(1, 2, height=3.8)
+        image = left.imshow(self.graph_[np.ix_(order, order)], cmap="Blues", interpolation="nearest")
+        figure.colorbar(image, ax=left, shrink=0.85)
+        left.set_title(f"graph of {len(order)} groups, density {self.density:.2f}", loc="left", fontsize=10)
+        right.barh(MEASURES[::-1], self.theta_[-2::-1], color=COLOURS[0])
+        right.axvline(0, color="0.7", linewidth=0.8)
+        right.set_title("theta of the neighbours' momentum", loc="left", fontsize=10)
+        return png(figure)
+
+    @property
+    def _joined(self) -> Array:
+        """(g, g) A~."""
+        return np.asarray(normalised(torch.from_numpy(self.graph_)).numpy())
+
+    @property
+    def _lag(self) -> int:
+        return resolve_lag(horizon_of(self.momentum_target))
+
+    def _check_look_back(self) -> None:
+        least = max(RETURNS) + self._lag - 1
+        if self.look_back < least:
+            raise FeatureError(
+                f"{self.name}: look_back {self.look_back}: a return over {max(RETURNS)} eras of {self.momentum_target}, "
+                f"which resolves after {self._lag}, takes at least {least}"
+            )
+
+    def _found_on(self, panel: EraPanel, progress: Progress) -> tuple[str, ...]:
+        """The features that groups are found on."""
+        if not self.found_on:
+            return panel.feature_names
+        means, eras = [], []
+        for era in panel.eras:
+            history = panel.history(era)
+            newest = history.resolved_through(self.momentum_target)
+            if history.holds(newest) and newest not in eras:
+                block = history.panel(newest).with_features(panel.feature_names).blocks[0]
+                means.append(level_means(block, self._centred(newest, history)))
+                eras.append(newest)
+            progress("eras searched for spillover", len(eras), len(panel.eras))
+        if len(eras) < FEWEST_PAIRS + self._lag:
+            raise self._too_few(len(eras), FEWEST_PAIRS + self._lag)
+        strength = strengths(np.stack(means), eras, self._lag)
+        best = np.argsort(-strength, kind="stable")[:_CANDIDATES]
+        candidates = panel.with_features([panel.feature_names[place] for place in best])
+        leader = leaders(mean_correlations(candidates, _GROUPING_ERAS), range(len(best)), _ALIKE)
+        chosen = np.flatnonzero(leader == np.arange(len(leader)))[: self.found_on]
+        return tuple(candidates.feature_names[place] for place in chosen)
+
+    def _past(self, panel: EraPanel, target: str, progress: Progress) -> tuple[Array, Array, Array]:
+        """Of eras with enough behind them: momentum (e, measures, g), mean target (e, g) and rows (e, g) of the groups."""
+        momentum, earned, rows = [], [], []
+        for place, of_era in enumerate(panel.each_era()):
+            returns = self._returns(panel.history(of_era.eras[0]))
+            if len(returns) >= max(RETURNS):
+                loadings = self.groups_.loadings(of_era)
+                momentum.append(momentum_of(returns, horizon_of(self.momentum_target)))
+                earned.append(group_returns(loadings, of_era.target(target) - _CENTRE))
+                rows.append(loadings.sum(axis=0))
+            progress("momentum of eras", place + 1, len(panel.eras))
+        if not momentum:
+            raise self._too_few(len(panel.eras), max(RETURNS) + self._lag)
+        return np.stack(momentum), np.stack(earned), np.stack(rows)
+
+    def _too_few(self, found: int, needed: int) -> FeatureError:
+        return FeatureError(
+            f"{self.name}: {found} eras with a known past of {self.momentum_target} are too few to fit on; it takes "
+            f"{needed} eras in a row before the wall, and more for a fit worth having"
+        )
+
+    def _signals(self, momentum: Array) -> Array:
+        """(g, samples) momentum (e, measures, g), each measure of one scale, and where groups stand, in their shares."""
+        past = momentum - momentum.mean(axis=2, keepdims=True)
+        past /= np.maximum(past.std(axis=(0, 2), keepdims=True), 1e-12)
+        shares = ((past.reshape(-1, past.shape[2]).T, 1 - self.position), (self.groups_.centres, self.position))
+        # A mean squared distance is twice the variances' sum.
+        return np.hstack([part * np.sqrt(share / part.var(axis=0).sum()) for part, share in shares])
+
+    def _returns(self, history: History) -> Array:
+        """(eras, g) returns of the resolved eras in a row within the look-back, oldest first."""
+        last = history.resolved_through(self.momentum_target)
+        eras = [era for era in range(history.era - self.look_back, last + 1) if history.holds(era)]
+        return np.array([self._returns_in(era, history) for era in eras]).reshape(-1, len(self.groups_))
+
+    def _returns_in(self, era: int, history: History) -> Array:
+        panel, centred = history.panel(era), self._centred(era, history)
+
+        def made() -> Array:
+            return group_returns(self.groups_.loadings(panel), centred)
+
+        if not panel.digests:
+            return made()
+        # The digests are of features alone: a target may have been published anew.
+        paid_by = hashlib.blake2b(centred.tobytes(), digest_size=16).digest()
+        return _KEPT.of((panel.digests, panel.feature_names, self.digest_, paid_by), made)
+
+    def _centred(self, era: int, history: History) -> NDArray[np.float32]:
+        target = history.target(era, self.momentum_target)
+        if np.isnan(target).all():
+            raise FeatureError(
+                f"{self.name}: {self.momentum_target} of era {era_label(era)} has no value, though it had resolved by era "
+                f"{era_label(history.era)}; bring the store's targets up to date"
+            )
+        return target - _CENTRE
+
+
+def momentum_of(returns: Array, horizon: int) -> Array:
+    """(measures, g) of returns (eras, g) that targets of `horizon` weekdays make; NaN for a measure of more eras.
+
+    0 for a group whose price stood still: it has no momentum, and its neighbours take none from it.
+    """
+    price, overlap = prices(returns), horizon // _WEEKDAYS_IN_ERA
+    found = np.array(
+        [
+            *(scaled_return(returns, eras, overlap) for eras in RETURNS),
+            *(macd(price, short, long, _VOLATILITY) for short, long in TRENDS),
+        ]
+    )
+    lacking = np.isnan(found).all(axis=1, keepdims=True)
+    return np.asarray(np.where(np.isnan(found) & ~lacking, 0, found))
+
+
+def fitted_theta(network: Array, earned: Array, rows: Array) -> Array:
+    """(measures + 1,) theta and, last, b of earned (e, g) = theta network (e, measures, g) + b, by least squares.
+
+    Each group of each era weighs as many rows (e, g) as it has.
+    """
+    flat = network.transpose(0, 2, 1).reshape(-1, network.shape[1])
+    root = np.sqrt(rows.ravel())
+    design = np.column_stack([flat, np.ones(len(flat))]) * root[:, None]
+    return np.asarray(np.linalg.lstsq(design, earned.ravel() * root, rcond=None)[0])
+
+
+def _by_cluster(graph: Array) -> Sequence[int]:
+    """Order of the groups in which those that are joined stand beside each other."""
+    apart = 1 - graph / graph.max()
+    np.fill_diagonal(apart, 0)
+    return [int(place) for place in leaves_list(linkage(squareform(apart, checks=False), method="average"))]

@@ -1,0 +1,1 @@
+"""Look-alike trajectories: the rows of earlier eras most like a row, and inputs built along them."""

@@ -1,0 +1,124 @@
+"""Network momentum: a node's trend is also that of its neighbours, on a graph learned by what the trend earns.
+
+Paper: Pu et al. 2023, L2GMOM (arXiv 2308.12212). The signal of all nodes is y = D^-1/2 A D^-1/2 U theta + b of their
+momentum features U; the weights A are those of `graph_learning.UnrolledGraph` for the distances between the nodes'
+past features; theta, b and the layers' parameters are trained together, by squared error or by the Sharpe ratio.
+
+Changed: distances are those over all of the past, not over one window of it. Of a few hundred days that overlap, a graph
+is mostly noise, and such a network earns little more than one without a graph.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from numerai_assets.errors import MethodError
+from numerai_assets.nn.graph_learning import as_matrix, normalised, pairwise_distances, scaled
+
+Loss = Literal["sharpe", "squared error"]
+
+
+class NetworkMomentum(nn.Module):
+    """y = D^-1/2 A D^-1/2 U theta + b of `features` momentum features. graph: from scaled distances (..., e) to weights
+    (..., e), such as `UnrolledGraph` or `GivenGraph`; None for each node alone, y = U theta + b.
+
+    theta begins as the plain mean of the features, which is to go with the trend.
+    """
+
+    def __init__(self, features: int, graph: nn.Module | None) -> None:
+        super().__init__()
+        self.graph = graph
+        self.theta = nn.Parameter(torch.full((features,), 1 / features))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def weights(self, distances: Tensor) -> Tensor:
+        """(..., e) weights of the graph. Raises MethodError without one."""
+        if self.graph is None:
+            raise MethodError("this network has no graph: expected one that was made with it")
+        found: Tensor = self.graph(scaled(distances))
+        return found
+
+    def forward(self, features: Tensor, distances: Tensor) -> Tensor:
+        """(..., days, n) signals of features (..., days, n, k); distances (..., e) of the past of the first day."""
+        own = features @ self.theta
+        if self.graph is not None:
+            # One product for all days: they share a graph, which is symmetric.
+            own = own @ normalised(as_matrix(self.weights(distances)))
+        return own + self.bias
+
+
+class GivenGraph(nn.Module):
+    """A graph that is known and not learned: weights (e,), whatever the distances."""
+
+    known: Tensor
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("known", weights)
+
+    def forward(self, distances: Tensor) -> Tensor:
+        return self.known.expand(distances.shape)
+
+
+def network_features(features: Tensor, weights: Tensor) -> Tensor:
+    """(..., n, k) network momentum: of features (..., n, k) each node's neighbours', on a graph (..., n, n)."""
+    return normalised(weights) @ features
+
+
+def distances_before(features: Tensor, days: Sequence[int], window: int | None = None) -> Tensor:
+    """(len(days), e) squared distances between nodes over what precedes each of the days, ascending, not counting it.
+
+    features: (T, n, k), finite. window: days counted; None for all. Raises MethodError for a day with less before it.
+    """
+    least = window or 1
+    if not days or days[0] < least or days[-1] > len(features) or any(a >= b for a, b in itertools.pairwise(days)):
+        raise MethodError(f"days {list(days)[:3]}...: expected ascending ones in {least}..{len(features)}")
+
+    def between(first: int, last: int) -> Tensor:
+        return pairwise_distances(features[first:last].transpose(0, 1).flatten(1))
+
+    if window is not None:
+        return torch.stack([between(day - window, day) for day in days])
+    parts = [between(first, last) for first, last in itertools.pairwise([0, *days])]
+    return torch.stack(parts).cumsum(dim=0)
+
+
+def train(
+    network: NetworkMomentum,
+    features: Tensor,
+    distances: Tensor,
+    returns: Tensor,
+    *,
+    loss: Loss = "sharpe",
+    steps: int = 100,
+    learning_rate: float = 0.01,
+) -> NetworkMomentum:
+    """The network after so many steps of Adam over all blocks at once: nothing is drawn, so there is no seed.
+
+    features: (blocks, days, n, k). distances: (blocks, e). returns: (blocks, days, n) that follow each day, in units
+    of their volatility. Raises MethodError where the loss is not finite.
+    """
+    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    for step in range(steps):
+        optimiser.zero_grad()
+        signals = network(features, distances)
+        value = ((signals - returns) ** 2).mean() if loss == "squared error" else -sharpe(earned(signals, returns))
+        if not bool(value.isfinite()):
+            raise MethodError(f"{loss} of step {step} is {value.item()}: expected a finite number")
+        torch.autograd.backward(value)
+        optimiser.step()
+    return network
+
+
+def earned(signals: Tensor, returns: Tensor) -> Tensor:
+    """(days,) what positions of the size of the signals (..., n) earn, the mean over nodes; returns (..., n)."""
+    return (signals * returns).mean(dim=-1).flatten()
+
+
+def sharpe(daily: Tensor) -> Tensor:
+    """() annualised Sharpe ratio of daily returns (days,)."""
+    ratio: Tensor = 252**0.5 * daily.mean() / daily.std(unbiased=False)
+    return ratio

@@ -1,0 +1,177 @@
+"""Searches of hyperparameters over a workspace: which eras they may see, and where their studies lie.
+
+A search sees the eras before the wall of the first vintage of the grid, and no other. Every vintage is judged on eras after
+that one, so what is found here has seen nothing of what judges it: the holdout ledger, which counts looks at judged eras,
+has nothing to write down. A learned block is fitted once for each fold, as of a vintage between what the fold is fitted on
+and what it judges.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from numerai_assets.assets.blocks import fit_block
+from numerai_assets.assets.models import feature_set, made_with
+from numerai_assets.eras import Wall, era_label, horizon_of, purge
+from numerai_assets.errors import FeatureError, MethodError, WallError
+from numerai_assets.evaluation.splits import Fold
+from numerai_assets.features.registry import BLOCKS
+from numerai_assets.methods.contract import Method
+from numerai_assets.methods.registry import create_method, method_class
+from numerai_assets.panel.history import reads_of
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.block_columns import fitted_blocks, fitted_with, with_blocks, with_history
+from numerai_assets.pipeline.study import Found, Metric, Objective, Space, covered_folds, kept_study, search, study_page
+from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.progress import Progress, silent
+from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.cache import content_key
+from numerai_assets.tournament.release import META_MODEL
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search found. page: its plots as HTML. parameters: all that stand beside the profile, the found ones last."""
+
+    found: Found
+    page: Path
+    first_judged: int
+    last_judged: int
+    parameters: dict[str, Any]
+
+
+def search_method(
+    workspace: Workspace,
+    method: str,
+    *,
+    metric: Metric = "corr",
+    trials: int,
+    folds: int = 4,
+    seconds: float = float("inf"),
+    progress: Progress = silent,
+) -> Searched:
+    """Searches the hyperparameters of a method of the settings, or goes on where it was; keeps the study and its plots.
+
+    Raises MethodError for a method that declares no space, for a learned block that a fold has too few eras for, and for a
+    metric that cannot be had.
+    """
+    settings = workspace.settings.methods[method]
+    horizon, space = horizon_of(settings.target), space_of(method)
+    auxiliary = getattr(create_method(method, settings), "auxiliary_targets", ())
+    # A fold is fitted on these too: what it judges lies behind the wall of the longest.
+    longest = max(map(horizon_of, (settings.target, *auxiliary)))
+    panel = search_panel(workspace, method)
+    meta_model = None if metric == "corr" else meta_model_of(workspace, panel)
+    if metric == "payout-sharpe" and horizon != 60:
+        raise MethodError(f"search: {metric} is of 60-day scores, {method} is fitted on {settings.target}")
+
+    def create(**parameters: Any) -> Method:
+        return create_method(method, settings.model_copy(update={"parameters": settings.parameters | parameters}))
+
+    covered = covered_folds(panel, horizon=longest, count=folds, meta_model=meta_model)
+    objective = Objective(
+        create=create,
+        panel=panel,
+        target=settings.target,
+        seed=settings.seed,
+        metric=metric,
+        folds=covered,
+        meta_model=meta_model,
+        panels=fold_panels(workspace, method, panel, covered, longest, progress),
+    )
+    # Trials are comparable while all this is the same; else the search is another one.
+    key = content_key(
+        metric=metric,
+        folds=objective.folds,
+        digests=panel.digests,
+        profile=settings.profile,
+        **made_with(workspace, method),
+    )
+    path = workspace.folder / "searches" / f"{method}-{metric}-{key[:12]}.db"
+    with kept_study(path) as study:
+        found = search(study, objective, space, trials=trials, horizon=horizon, seconds=seconds, progress=progress)
+        with replacing_file(path.with_suffix(".html")) as aside:
+            aside.write_text(study_page(study, f"{method}, {metric}"), encoding="utf-8")
+    return Searched(
+        found=found,
+        page=path.with_suffix(".html"),
+        first_judged=min(found.scores),
+        last_judged=max(found.scores),
+        parameters=settings.parameters | found.parameters,
+    )
+
+
+def space_of(method: str) -> Space:
+    """The hyperparameters that a method says are worth searching. Raises MethodError when it says nothing."""
+    space: Callable[..., dict[str, Any]] | None = getattr(method_class(method), "search_space", None)
+    if space is None:
+        raise MethodError(f"{method}: declares no search_space(trial), so there is nothing to search")
+    return space
+
+
+def search_panel(workspace: Workspace, method: str) -> EraPanel:
+    """The eras a search may see: those that a fit of the first vintage of the grid does. Without the columns of blocks."""
+    settings = workspace.settings.methods[method]
+    wall = Wall(min(_first_vintage(workspace), workspace.store.newest_era()), horizon_of(settings.target))
+    estimator = create_method(method, settings)
+    panel = workspace.store.fit_panel(
+        wall,
+        target=settings.target,
+        auxiliary=getattr(estimator, "auxiliary_targets", ()),
+        every=estimator.every_eras,
+        features=feature_set(workspace, settings.feature_set),
+    )
+    wall.check_fit(panel.eras)
+    return panel
+
+
+def fold_panels(
+    workspace: Workspace, method: str, panel: EraPanel, folds: Sequence[Fold], horizon: int, progress: Progress
+) -> tuple[EraPanel, ...]:
+    """Of each fold its eras with the columns of the method's blocks and what it reads.
+
+    A learned block is as of the vintage that lies the purge of `horizon` after the fold's last fitted era, and before all
+    that the fold judges; it is fitted unless it is held. Raises MethodError where a fold has too few eras for it.
+    """
+    settings, asked = workspace.settings.methods[method], made_with(workspace, method)
+    reads, found = reads_of(create_method(method, settings)), []
+    for fold in folds:
+        vintage = fold.fit[-1] + purge(horizon)
+        for name in settings.blocks:
+            if name not in BLOCKS and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
+                _fit_for_fold(workspace, name, vintage, fold, progress)
+        eras = panel.with_eras([*fold.fit, *fold.judged])
+        keys, learned = list(map(era_label, eras.eras)), fitted_blocks(workspace, settings.blocks, vintage)
+        columns = with_blocks(workspace, eras, keys, asked["blocks"], learned)
+        found.append(with_history(workspace, columns, keys, reads, asked["reads"]))
+    return tuple(found)
+
+
+def _fit_for_fold(workspace: Workspace, name: str, vintage: int, fold: Fold, progress: Progress) -> None:
+    try:
+        fit_block(workspace, name, vintage, progress)
+    except (FeatureError, WallError) as error:
+        raise MethodError(
+            f"search: {name} cannot be fitted for the fold that judges eras {era_label(fold.judged[0])}-"
+            f"{era_label(fold.judged[-1])}: {error}. Search with fewer --folds, or without {name}"
+        ) from None
+
+
+def _first_vintage(workspace: Workspace) -> int:
+    first = workspace.settings.retrain.first_vintage
+    return workspace.last_train_era() if first is None else first
+
+
+def meta_model_of(workspace: Workspace, panel: EraPanel) -> NDArray[np.float64]:
+    """(n,) the meta model's predictions of the panel's rows, NaN where it has none. Raises MethodError without its file."""
+    path = workspace.release.path(META_MODEL)
+    if not path.is_file():
+        raise MethodError(f"search: {path} is not there; run `numerai weekly`, or search by --metric corr")
+    frame = pq.read_table(path, columns=["id", "numerai_meta_model"]).to_pandas()
+    frame = frame.set_index("id") if "id" in frame else frame
+    return np.asarray(frame["numerai_meta_model"].reindex(panel.ids), np.float64)

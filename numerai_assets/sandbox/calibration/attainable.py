@@ -1,0 +1,52 @@
+"""How much of a world's target could be found at best, so that a method's score can be read as a share of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from numerai_assets.eras import HORIZONS, resolve_lag, resolved_through
+from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calibration import measures as m
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
+from numerai_assets.sandbox.world.history import World
+from numerai_assets.sandbox.world.rivals import EXAMPLE
+
+
+@dataclass(frozen=True)
+class Attainable:
+    """Mean CORR, with its Newey-West standard error, of the best prediction from one component, or of all."""
+
+    component: str
+    horizon: int
+    mean: float
+    error: float
+
+
+def attainable(world: World) -> list[Attainable]:
+    """What there is to find in a world, by component and horizon, over its validation eras; and the example model's.
+
+    Components are those of module `oracle`; "all" is their sum. SandboxError for a world of real prices.
+    """
+    found = []
+    for horizon in HORIZONS:
+        eras = range(FIRST_VALIDATION_ERA, resolved_through(world.newest_era, horizon) + 1)
+        names: list[str] = []
+        scores = []
+        for era in eras:
+            parts = world.oracle_components(era, horizon)
+            if parts is None:
+                raise SandboxError(f"{world.directory}: nobody knows what is attainable in a world of real prices")
+            columns = {
+                **parts,
+                "all": np.sum(list(parts.values()), axis=0),
+                EXAMPLE: world.predictions(era)[EXAMPLE].to_numpy(),
+            }
+            names = list(columns)
+            target = world.target(era, f"target_ender_{horizon}")
+            scores.append(m.corr(np.column_stack(list(columns.values())).astype(np.float64), target))
+        overlap = resolve_lag(horizon) - 1
+        found += [
+            Attainable(name, horizon, float(values.mean()), m.standard_error(values, overlap))
+            for name, values in zip(names, np.array(scores).T, strict=True)
+        ]
+    return found

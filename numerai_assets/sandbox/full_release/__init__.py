@@ -1,0 +1,1 @@
+"""A release in the full shape of v5.3, for tests and benchmarks of scale."""

@@ -1,0 +1,1 @@
+"""Daily scores, diagnostics and standings, as Numerai publishes them."""

@@ -1,0 +1,1 @@
+"""The HTTP face: GraphQL, files, connection faults, and the server process."""

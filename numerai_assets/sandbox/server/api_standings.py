@@ -1,0 +1,181 @@
+"""Resolvers of leaderboards, profiles, payouts and stakes.
+
+Nothing is staked in the sandbox, so stakes and returns on them are null and payouts are zero. The rivals shown are the
+benchmark models; they are scored in the rounds that the account's models submitted to.
+"""
+
+import datetime as dt
+import functools
+import uuid
+from typing import Any
+
+from ariadne import ObjectType
+from graphql import GraphQLResolveInfo
+
+from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar import rounds
+from numerai_assets.sandbox.calendar.rounds import RoundStatus
+from numerai_assets.sandbox.scoring import standings
+from numerai_assets.sandbox.scoring.standings import DailyStanding, Participant, Score, Standing
+from numerai_assets.sandbox.server.resolving import Request, check_tournament, mutation, query, with_keys
+from numerai_assets.sandbox.server.shapes import Json, model_json, payout_json, stored_utc, utc
+from numerai_assets.sandbox.tournament import state
+from numerai_assets.sandbox.world.rivals import BENCHMARK_NAMES
+
+profile_type = ObjectType("UserProfile")
+TYPES = (profile_type,)
+
+_STAKING_V2 = "Legacy staking is disabled for this tournament: stakes are Atomic (v3) since round 1343"
+_STAKING_V3 = "Atomic staking (v3) is not part of the sandbox: it needs Numerai's signer and a chain"
+
+
+@query.field("v2Leaderboard")
+def resolve_leaderboard(_: Any, info: GraphQLResolveInfo, limit: int = 50, offset: int = 0) -> list[Json]:
+    """Models, best first; the account's and the benchmarks."""
+    request: Request = info.context
+    found = standings.leaderboard(_participants(request), request.view.now)
+    return [_entry_json(standing) for standing in _page(found, limit, offset)]
+
+
+@query.field("accountLeaderboard")
+def resolve_account_leaderboard(
+    _: Any, info: GraphQLResolveInfo, limit: int = 50, offset: int = 0, tournament: int | None = None
+) -> list[Json]:
+    """Accounts, best first: the sandbox's, whose scores are all its models' together, and one a benchmark."""
+    check_tournament(tournament)
+    request: Request = info.context
+    own = {model.name for model in request.tournament.state.models()}
+    models = _participants(request)
+    account = Participant(state.USERNAME, tuple(s for each in models if each.name in own for s in each.scores))
+    rivals = [each for each in models if each.name not in own]
+    found = standings.leaderboard([account, *rivals], request.view.now)
+    return [_account_entry_json(standing) for standing in _page(found, limit, offset)]
+
+
+@query.field("v3UserProfile")
+def resolve_user_profile(
+    _: Any,
+    info: GraphQLResolveInfo,
+    model_name: str | None = None,
+    modelName: str | None = None,
+    tournament: int | None = None,
+) -> Json:
+    """A model's public face; the benchmarks have one too."""
+    check_tournament(tournament)
+    request: Request = info.context
+    name = model_name or modelName
+    if name in BENCHMARK_NAMES:
+        started = request.tournament.state.models()[0].inserted_at
+        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/rivals/{name}"))
+        return {"id": identity, "username": name, "startDate": stored_utc(started)}
+    model = request.tournament.model_named(name)
+    return {**model_json(model), "startDate": stored_utc(model.inserted_at)}
+
+
+@profile_type.field("dailyModelPerformances")
+def resolve_daily_performances(profile: Json, info: GraphQLResolveInfo) -> list[Json]:
+    request: Request = info.context
+    return [_daily_json(day) for day in standings.history(profile["username"], _participants(request))]
+
+
+@query.field("pendingModelPayouts")
+@with_keys
+def resolve_payouts(_: Any, info: GraphQLResolveInfo, tournament: int) -> Json:
+    """What each round of the account's models has paid, and what the unresolved ones stand at."""
+    check_tournament(tournament)
+    request: Request = info.context
+    found: dict[str, list[Json]] = {"actual": [], "pending": []}
+    for model in request.tournament.state.models():
+        for submission in request.tournament.state.submissions(model_id=model.id, selected=1):
+            scored = rounds.round_by_number(submission.round_number)
+            is_resolved = scored.status(request.view.now) is RoundStatus.RESOLVED
+            found["actual" if is_resolved else "pending"].append(payout_json(model, scored))
+    return found
+
+
+@mutation.field("v2ChangeStake")
+@with_keys
+def resolve_change_stake(_: Any, info: GraphQLResolveInfo, **__: Any) -> None:
+    raise SandboxError(_STAKING_V2)
+
+
+@mutation.field("releaseStake")
+@with_keys
+def resolve_release_stake(_: Any, info: GraphQLResolveInfo, **__: Any) -> None:
+    raise SandboxError(_STAKING_V2)
+
+
+@query.field("v3StakeAuth")
+@query.field("v3StakeConfig")
+@query.field("v3StakeRound")
+@query.field("v3StakeClaim")
+@with_keys
+def resolve_staking(_: Any, info: GraphQLResolveInfo, **__: Any) -> None:
+    raise SandboxError(_STAKING_V3)
+
+
+def _participants(request: Request) -> list[Participant]:
+    """The account's models, then the benchmarks, with the scores that have been given by now."""
+    kept, now = request.tournament.state, request.view.now
+
+    @functools.cache
+    def given(round_number: int, day: int) -> dt.datetime:
+        return rounds.round_by_number(round_number).scored_at(day)
+
+    own = {
+        model.name: [
+            Score(submission.round_number, score.display_name, given(submission.round_number, score.day), score.value)
+            for submission, scores in kept.scores(model.id)
+            for score in scores
+        ]
+        for model in kept.models()
+    }
+    rivals: dict[str, list[Score]] = {name: [] for name in BENCHMARK_NAMES}
+    for rival in kept.rival_scores():
+        moment = given(rival.round_number, rival.day)
+        rivals[rival.rival].append(Score(rival.round_number, rival.display_name, moment, rival.value))
+    return [
+        Participant(name, tuple(score for score in scores if score.given_at <= now))
+        for name, scores in (own | rivals).items()
+    ]
+
+
+def _page(found: list[Standing], limit: int, offset: int) -> list[Standing]:
+    return found[max(offset, 0) :][: max(limit, 0)]
+
+
+def _entry_json(standing: Standing) -> Json:
+    return {
+        "username": standing.name,
+        "rank": standing.rank,
+        "team": False,
+        "corr20V2Rep": standing.reputation("v2_corr20"),
+        "corr60Rep": standing.reputation("corr60"),
+        "mmcRep": standing.reputation("mmc"),
+        "mmc60Rep": standing.reputation("mmc60"),
+        "bmcRep": standing.reputation("bmc"),
+    }
+
+
+def _account_entry_json(standing: Standing) -> Json:
+    return {
+        "username": standing.name,
+        "displayName": standing.name,
+        "rank": standing.rank,
+        "v2Corr20": standing.reputation("v2_corr20"),
+        "corr60": standing.reputation("corr60"),
+        "mmc": standing.reputation("mmc"),
+        "mmc60": standing.reputation("mmc60"),
+        "bmc": standing.reputation("bmc"),
+    }
+
+
+_DAILY = {"corr": "v2_corr20", "corr60": "corr60", "mmc": "mmc"}
+
+
+def _daily_json(day: DailyStanding) -> Json:
+    return {
+        "date": utc(dt.datetime.combine(day.at.date(), dt.time(), dt.UTC)),
+        **{f"{field}Rep": day.reputations.get(name) for field, name in _DAILY.items()},
+        **{f"{field}Rank": day.ranks.get(name) for field, name in _DAILY.items()},
+    }

@@ -1,0 +1,284 @@
+"""The sandbox as a background process: what `numerai sandbox start | stop | status | advance` do.
+
+The server belongs to its World's folder: a pid file there says which process serves it and on which port. A pid counts
+only while the process of that pid is the one that was started, so a stale file can neither block a start nor get
+somebody else's process stopped.
+"""
+
+import contextlib
+import datetime as dt
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+from filelock import FileLock
+
+from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.faults.engine import Faults
+from numerai_assets.sandbox.faults.plan import Plan
+from numerai_assets.sandbox.server.app import SERVER_FOLDER
+from numerai_assets.sandbox.server.serve import HOST
+from numerai_assets.sandbox.tournament.state import State
+from numerai_assets.sandbox.world.history import World
+
+Progress = Callable[[str, int, int], None]
+
+START_SECONDS = 600.0
+STOP_SECONDS = 15.0
+LOG_TAIL_LINES = 15
+
+_POLL_SECONDS = 0.1
+_ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """A sandbox at one moment. Of a sandbox that was never started, all but `running` is None."""
+
+    running: bool
+    url: str | None = None
+    now: dt.datetime | None = None
+    open_round: int | None = None
+    newest_era: int | None = None
+    next_opening: dt.datetime | None = None
+    submissions: int | None = None
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A server process. `born` tells it from a later process of the same pid."""
+
+    pid: int
+    born: float
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
+def start(world_dir: Path, *, port: int, progress: Progress | None = None, **create: Any) -> str:
+    """Starts the sandbox of `world_dir` in the background and returns its URL once it answers.
+
+    A World that is not there yet is made first, with the options of `World.create`. Does nothing but return the URL
+    when the sandbox runs already. Raises SandboxError when the port is taken or the server does not come up.
+    """
+    world_dir = world_dir.resolve()
+    world_dir.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(world_dir.with_name(f".{world_dir.name}.lock")):
+        if (running := _running(world_dir)) is not None:
+            return running.url
+        _check_port(port)
+        if not world_dir.is_dir() or not any(world_dir.iterdir()):
+            World.create(world_dir, progress=progress, **create)
+        return _spawn(world_dir, port).url
+
+
+def stop(world_dir: Path) -> bool:
+    """Stops the sandbox; False when it was not running. What it remembers stays."""
+    world_dir = world_dir.resolve()
+    running = _running(world_dir)
+    if running is not None:
+        _end(psutil.Process(running.pid))
+    _pid_file(world_dir).unlink(missing_ok=True)
+    return running is not None
+
+
+def status(world_dir: Path) -> Status:
+    """How the sandbox stands, running or not."""
+    world_dir = world_dir.resolve()
+    running = _running(world_dir)
+    if running is None:
+        return _remembered(world_dir)
+    return _parse(running, _ask(running, "GET", "/sandbox/status", timeout=_ANSWER_SECONDS))
+
+
+def advance(world_dir: Path, to: str) -> Status:
+    """Moves the sandbox's clock to `to` (`rounds.destination` says what that may be). Raises SandboxError when refused."""
+    running = _running_now(world_dir)
+    return _parse(running, _ask(running, "POST", "/sandbox/advance", json={"to": to}, timeout=None))
+
+
+def put_faults(world_dir: Path, plan: Plan | None) -> dict[str, Any]:
+    """Puts a plan of faults in force, None for none, and returns what `faults` does. Raises SandboxError when refused."""
+    running = _running_now(world_dir)
+    if plan is None:
+        return _ask(running, "DELETE", "/sandbox/faults", timeout=None)
+    return _ask(running, "PUT", "/sandbox/faults", json=plan.model_dump(mode="json"), timeout=None)
+
+
+def faults(world_dir: Path) -> dict[str, Any]:
+    """The plan of faults in force, running or not; see `Faults.describe`."""
+    return Faults(world_dir.resolve() / SERVER_FOLDER).describe()
+
+
+def fault_log(world_dir: Path) -> list[dict[str, Any]]:
+    """Every fault that was met, oldest first, running or not."""
+    return Faults(world_dir.resolve() / SERVER_FOLDER).log()
+
+
+# -- process -----------------------------------------------------------------------------------------------------
+
+
+def _spawn(world_dir: Path, port: int) -> _Running:
+    log = world_dir / SERVER_FOLDER / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "numerai_assets.sandbox.server.serve",
+        "--world",
+        str(world_dir),
+        "--port",
+        str(port),
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    spawned = _Running(process.pid, psutil.Process(process.pid).create_time(), port)
+    try:
+        _await_answer(world_dir, spawned, process, log)
+    except BaseException:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            _end(psutil.Process(process.pid))
+        raise
+    _note(world_dir, spawned)
+    return spawned
+
+
+def _await_answer(world_dir: Path, spawned: _Running, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(world_dir, spawned.port):
+        if (code := process.poll()) is not None:
+            raise SandboxError(f"the sandbox ended while starting (exit {code}); the end of {log}:\n{_tail(log)}")
+        if time.monotonic() > deadline:
+            raise SandboxError(
+                f"the sandbox did not answer within {START_SECONDS:.0f} s; the end of {log}:\n{_tail(log)}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _running_now(world_dir: Path) -> _Running:
+    world_dir = world_dir.resolve()
+    running = _running(world_dir)
+    if running is None:
+        raise SandboxError(f"the sandbox of {world_dir} is not running; start it with `numerai sandbox start`")
+    return running
+
+
+def _running(world_dir: Path) -> _Running | None:
+    """The process that the pid file names, if it is still that process."""
+    try:
+        noted = _Running(**json.loads(_pid_file(world_dir).read_text(encoding="utf-8")))
+        process = psutil.Process(noted.pid)
+        is_same = process.create_time() == noted.born and process.status() != psutil.STATUS_ZOMBIE
+    except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
+        return None
+    return noted if is_same else None
+
+
+def _note(world_dir: Path, running: _Running) -> None:
+    path = _pid_file(world_dir)
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps({"pid": running.pid, "born": running.born, "port": running.port}), encoding="utf-8")
+    aside.replace(path)
+
+
+def _end(process: psutil.Process) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise SandboxError(
+                f"port {port} on {HOST} cannot be used ({error.strerror}): something else listens there; "
+                "stop it or set another sandbox.port"
+            ) from None
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-LOG_TAIL_LINES:])
+
+
+def _pid_file(world_dir: Path) -> Path:
+    return world_dir / SERVER_FOLDER / "server.pid"
+
+
+# -- asking ------------------------------------------------------------------------------------------------------
+
+
+def _answers(world_dir: Path, port: int) -> bool:
+    try:
+        found = _request("GET", f"http://{HOST}:{port}/sandbox/status", timeout=_ANSWER_SECONDS)
+        return bool(found.ok and found.json()["directory"] == str(world_dir / SERVER_FOLDER))
+    except (requests.RequestException, KeyError, TypeError):
+        return False
+
+
+def _ask(running: _Running, method: str, path: str, **options: Any) -> dict[str, Any]:
+    try:
+        answer = _request(method, running.url + path, **options)
+        content: dict[str, Any] = answer.json()
+    except requests.RequestException as error:
+        raise SandboxError(f"the sandbox at {running.url} does not answer ({type(error).__name__})") from None
+    if not answer.ok:
+        raise SandboxError(content["error"])
+    return content
+
+
+def _request(method: str, url: str, **options: Any) -> requests.Response:
+    with requests.Session() as session:
+        # Loopback is never behind a proxy, whatever the environment says.
+        session.trust_env = False
+        return session.request(method, url, **options)
+
+
+def _parse(running: _Running, content: dict[str, Any]) -> Status:
+    return Status(
+        running=True,
+        url=running.url,
+        now=dt.datetime.fromisoformat(content["now"]),
+        open_round=content["open_round"],
+        newest_era=content["newest_era"],
+        next_opening=dt.datetime.fromisoformat(content["next_opening"]),
+        submissions=content["submissions"],
+    )
+
+
+def _remembered(world_dir: Path) -> Status:
+    """What the state of a stopped sandbox tells."""
+    path = world_dir / SERVER_FOLDER / "state.sqlite"
+    if not path.is_file():
+        return Status(running=False)
+    state = State(path)
+    if (now := state.now()) is None:
+        return Status(running=False)
+    hours = Faults(world_dir / SERVER_FOLDER).hours
+    current = hours.round_at(now)
+    return Status(
+        running=False,
+        now=now,
+        open_round=None if current is None else current.number,
+        newest_era=hours.latest_round(now).era,
+        next_opening=hours.next_opening(now),
+        submissions=len(state.submissions()),
+    )

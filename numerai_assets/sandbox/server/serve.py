@@ -1,0 +1,72 @@
+"""Serves one sandbox on loopback: `python -m numerai_assets.sandbox.server.serve --world DIR --port P`."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+from starlette.types import ASGIApp
+
+from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.server.app import SERVER_FOLDER, create_app
+from numerai_assets.sandbox.server.connection import SeverableProtocol
+from numerai_assets.sandbox.world.history import World
+
+HOST = "127.0.0.1"
+
+
+def serve(app: ASGIApp, port: int) -> None:
+    """Serves until told to stop (SIGTERM or SIGINT)."""
+    uvicorn.Server(config(app, port)).run()
+
+
+def config(app: ASGIApp, port: int) -> uvicorn.Config:
+    """Uvicorn on loopback without its own Date header, which would be the real time, able to break connections off."""
+    return uvicorn.Config(
+        app,
+        host=HOST,
+        port=port,
+        http=SeverableProtocol,
+        date_header=False,
+        server_header=False,
+        access_log=False,
+        log_level="info",
+        timeout_graceful_shutdown=5,
+    )
+
+
+@contextlib.contextmanager
+def _alone(world_dir: Path) -> Iterator[None]:
+    """Holds the World of `world_dir`, which one process at a time may change."""
+    World.open(world_dir)
+    folder = world_dir / SERVER_FOLDER
+    folder.mkdir(exist_ok=True)
+    try:
+        with FileLock(folder / "serving.lock", timeout=0):
+            yield
+    except Timeout:
+        raise SandboxError(f"{world_dir}: another process serves this sandbox already; stop it first") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line entry: 0 after an orderly stop, 1 with one line on stderr when the sandbox cannot run."""
+    parser = argparse.ArgumentParser(prog="python -m numerai_assets.sandbox.server.serve", description=__doc__)
+    parser.add_argument("--world", type=Path, required=True, help="folder of the World")
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args(arguments)
+    try:
+        if sys.flags.optimize:
+            raise SandboxError("Python runs optimized (-O or PYTHONOPTIMIZE): numerai-tools would check nothing")
+        with _alone(options.world):
+            serve(create_app(options.world), options.port)
+    except SandboxError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""Models that run at Numerai ("model uploads"): pickles, the slots they are assigned to, and their runs.
+
+An upload is validated by a run on the current round's live data. Once it is valid it can be assigned to a model slot;
+from then on it is run at every round that opens, and what it predicts is the slot's submission. The pickle itself is only
+ever opened by `pickle_runner`, in a process of its own.
+"""
+
+import datetime as dt
+import logging
+import sqlite3
+import tempfile
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
+from numerai_assets.sandbox.published.release_writer import LIVE, LIVE_BENCHMARK
+from numerai_assets.sandbox.tournament.background import Background
+from numerai_assets.sandbox.tournament.pickle_process import RunLimits, run_pickle
+from numerai_assets.sandbox.tournament.state import Model, State, Upload
+from numerai_assets.sandbox.tournament.submission_rules import read_submission, validated
+from numerai_assets.sandbox.world.history import World
+
+NO_OPEN_ROUND = "No currently open rounds!"
+
+_log = logging.getLogger(__name__)
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS pickles (
+    id TEXT PRIMARY KEY, model_id TEXT NOT NULL REFERENCES models, filename TEXT NOT NULL UNIQUE REFERENCES uploads,
+    data_version_id TEXT NOT NULL, docker_image_id TEXT NOT NULL, inserted_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+    status TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS pickle_assignments (
+    model_id TEXT PRIMARY KEY REFERENCES models, pickle_id TEXT NOT NULL REFERENCES pickles);
+CREATE TABLE IF NOT EXISTS pickle_runs (
+    id TEXT PRIMARY KEY, pickle_id TEXT NOT NULL REFERENCES pickles, model_id TEXT NOT NULL REFERENCES models,
+    type TEXT NOT NULL, round_number INTEGER NOT NULL, inserted_at TEXT NOT NULL, status TEXT NOT NULL, message TEXT,
+    submission_id TEXT);
+"""
+
+
+class RunStatus(StrEnum):
+    """How far a run has come. ERROR: the model answered wrongly; FAILED: the run was ended or could not be made."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    VALIDATING = "Validating"
+    SUCCESS = "Success"
+    ERROR = "Error"
+    FAILED = "Failed"
+
+
+class RunType(StrEnum):
+    """What a run is for."""
+
+    VALIDATION = "validation"
+    SUBMISSION = "submission"
+
+
+ENDED = (RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.FAILED)
+
+
+@dataclass(frozen=True)
+class Pickle:
+    """An uploaded pickle. model_id: the slot it was uploaded for. status: that of its validation."""
+
+    id: str
+    model_id: str
+    filename: str
+    data_version_id: str
+    docker_image_id: str
+    inserted_at: str
+    updated_at: str
+    status: str
+
+
+@dataclass(frozen=True)
+class PickleRun:
+    """One run of a pickle for a model, on the live data of a round."""
+
+    id: str
+    pickle_id: str
+    model_id: str
+    type: str
+    round_number: int
+    inserted_at: str
+    status: str
+    message: str | None
+    submission_id: str | None
+
+
+# Takes a model's predictions (CSV) for a round and answers the submission's id.
+Submit = Callable[[str, Round, bytes], str]
+
+
+class HostedModels:
+    """Keeps and runs pickles. uploads: the folder that files were uploaded to."""
+
+    def __init__(self, world: World, state: State, uploads: Path, limits: RunLimits) -> None:
+        self._world = world
+        self._state = state
+        self._uploads = uploads
+        self._limits = limits
+        self._background = Background("hosted models")
+        with state.connected() as db:
+            db.executescript(_TABLES)
+
+    # -- what is kept --------------------------------------------------------------------------------------------
+
+    def pickles(self, **where: str) -> list[Pickle]:
+        """Uploads that match columns id or model_id, newest first."""
+        return [Pickle(**row) for row in self._rows("pickles", where)]
+
+    def pickle(self, identity: str) -> Pickle:
+        """The upload of an id. Raises SandboxError when there is none."""
+        if not (found := self.pickles(id=identity)):
+            raise SandboxError(f"Model upload not found: {identity}")
+        return found[0]
+
+    def runs(self, **where: str) -> list[PickleRun]:
+        """Runs that match columns pickle_id, type, status or id, newest first."""
+        return [PickleRun(**row) for row in self._rows("pickle_runs", where)]
+
+    def assigned_models(self, pickle_id: str) -> list[str]:
+        """Ids of the slots that use a pickle."""
+        return [row["model_id"] for row in self._rows("pickle_assignments", {"pickle_id": pickle_id})]
+
+    def assigned_to(self, model_id: str) -> Pickle | None:
+        """The pickle that a slot uses, None where it uses none."""
+        rows = self._rows("pickle_assignments", {"model_id": model_id})
+        return self.pickle(rows[0]["pickle_id"]) if rows else None
+
+    # -- what is asked -------------------------------------------------------------------------------------------
+
+    def resume(self, submit: Submit) -> None:
+        """Takes up the runs that a stopped server left."""
+        for run in reversed(self.runs()):
+            if run.status not in ENDED:
+                self._queue(run, submit)
+
+    def create(
+        self, upload: Upload, now: dt.datetime, on: Round, data_version_id: str, docker_image_id: str, submit: Submit
+    ) -> Pickle:
+        """Keeps an uploaded pickle and begins its validation. Raises SandboxError for one that was handed in before."""
+        moment = now.isoformat()
+        made = Pickle(
+            str(uuid.uuid4()),
+            upload.model_id,
+            upload.filename,
+            data_version_id,
+            docker_image_id,
+            moment,
+            moment,
+            RunStatus.PENDING,
+        )
+        try:
+            with self._state.connected() as db:
+                _insert(db, "pickles", made)
+        except sqlite3.IntegrityError:
+            raise SandboxError(f"File already submitted: {upload.filename}") from None
+        self.trigger(made, made.model_id, RunType.VALIDATION, now, on, submit)
+        return made
+
+    def assign(self, model: Model, pickle_id: str | None) -> None:
+        """Lets a slot use a valid pickle, or none. Raises SandboxError where that may not be."""
+        if pickle_id is not None:
+            found = self.pickle(pickle_id)
+            if found.status != RunStatus.SUCCESS:
+                raise SandboxError(f"Model upload {pickle_id} is not valid (its validation: {found.status})")
+            if model.webhook is not None:
+                raise SandboxError(f"Model {model.name} has a submission webhook: remove it before assigning a pickle")
+        with self._state.connected() as db:
+            db.execute("DELETE FROM pickle_assignments WHERE model_id = ?", (model.id,))
+            if pickle_id is not None:
+                db.execute("INSERT INTO pickle_assignments VALUES (?, ?)", (model.id, pickle_id))
+
+    def trigger(
+        self, pickle: Pickle, model_id: str, kind: RunType, now: dt.datetime, on: Round, submit: Submit
+    ) -> PickleRun:
+        """Begins a run in the background."""
+        run = _begun(str(uuid.uuid4()), pickle.id, model_id, kind, on, now)
+        with self._state.connected() as db:
+            _insert(db, "pickle_runs", run)
+        self._queue(run, submit)
+        return run
+
+    def run_for(self, opened: Round, submit: Submit) -> None:
+        """Runs every assigned pickle on a round that just opened, and submits what it predicts.
+
+        The same round's runs have the same ids whenever they are made, so that doing it again replaces them.
+        """
+        for row in self._rows("pickle_assignments", {}):
+            identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{row['pickle_id']}/{row['model_id']}/{opened.number}"))
+            run = _begun(identity, row["pickle_id"], row["model_id"], RunType.SUBMISSION, opened, opened.opens)
+            with self._state.connected() as db:
+                _insert(db, "pickle_runs", run)
+            self._carry_out(run, submit)
+
+    def has_assignments(self) -> bool:
+        return bool(self._rows("pickle_assignments", {}))
+
+    def wait(self) -> None:
+        """Returns when no run is going on in the background any more."""
+        self._background.wait()
+
+    # -- a run ---------------------------------------------------------------------------------------------------
+
+    def _queue(self, run: PickleRun, submit: Submit) -> None:
+        self._background.do(lambda: self._carry_out(run, submit))
+
+    def _carry_out(self, run: PickleRun, submit: Submit) -> None:
+        try:
+            submission = self._predict(run, submit)
+        except _RunEndedError as ended:
+            self._note(run, ended.status, str(ended))
+        except SandboxError as error:
+            self._note(run, RunStatus.ERROR, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the run has ended and must say so
+            _log.exception("run %s of pickle %s failed", run.id, run.pickle_id)
+            message = f"Internal error of the sandbox: {type(error).__name__}; its log tells more"
+            self._note(run, RunStatus.FAILED, message)
+        else:
+            self._note(run, RunStatus.SUCCESS, None, submission)
+
+    def _predict(self, run: PickleRun, submit: Submit) -> str | None:
+        self._note(run, RunStatus.RUNNING, None)
+        path = self._uploads / self.pickle(run.pickle_id).filename
+        with tempfile.TemporaryDirectory(prefix="live-") as folder:
+            self._world.write_live(Path(folder), round_number=run.round_number)
+            ran = run_pickle(path, Path(folder) / LIVE, Path(folder) / LIVE_BENCHMARK, self._limits)
+        _log.info("pickle %s on round %d: network cut by %s", run.pickle_id, run.round_number, ran.network)
+        if ran.content is None:
+            raise _RunEndedError(
+                RunStatus.ERROR if ran.is_models_fault else RunStatus.FAILED, ran.message or "no message"
+            )
+        self._note(run, RunStatus.VALIDATING, None)
+        validated(read_submission(ran.content), self._world.live(run.round_number))
+        if run.type == RunType.VALIDATION:
+            return None
+        return submit(run.model_id, round_by_number(run.round_number), ran.content)
+
+    def _note(self, run: PickleRun, status: RunStatus, message: str | None, submission_id: str | None = None) -> None:
+        now = self._state.now()
+        assert now is not None
+        with self._state.connected() as db:
+            db.execute(
+                "UPDATE pickle_runs SET status = ?, message = ?, submission_id = ? WHERE id = ?",
+                (status, message, submission_id, run.id),
+            )
+            if run.type == RunType.VALIDATION:
+                db.execute("UPDATE pickles SET status = ? WHERE id = ?", (status, run.pickle_id))
+            db.execute("UPDATE pickles SET updated_at = ? WHERE id = ?", (now.isoformat(), run.pickle_id))
+
+    def _rows(self, table: str, where: dict[str, str]) -> list[dict[str, Any]]:
+        condition = " AND ".join(f"{name} = ?" for name in where) or "1"
+        with self._state.connected() as db:
+            rows = db.execute(f"SELECT * FROM {table} WHERE {condition} ORDER BY rowid DESC", tuple(where.values()))
+            return [dict(row) for row in rows]
+
+
+class _RunEndedError(Exception):
+    def __init__(self, status: RunStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _begun(identity: str, pickle_id: str, model_id: str, kind: RunType, on: Round, now: dt.datetime) -> PickleRun:
+    return PickleRun(identity, pickle_id, model_id, kind, on.number, now.isoformat(), RunStatus.PENDING, None, None)
+
+
+def _insert(db: sqlite3.Connection, table: str, row: Pickle | PickleRun) -> None:
+    values = vars(row)
+    verb = "INSERT OR REPLACE" if table == "pickle_runs" else "INSERT"
+    db.execute(f"{verb} INTO {table} VALUES ({', '.join(':' + name for name in values)})", values)

@@ -1,0 +1,393 @@
+"""The local tournament itself: a World seen through a clock that moves only when told to.
+
+Readers take `view`, one frozen picture of the time and the releases on offer, and never wait. What changes something
+(an advance, a registration) holds one lock, works aside and swaps the picture at the end, so nobody sees half a step.
+"""
+
+import datetime as dt
+import hashlib
+import hmac
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar import rounds
+from numerai_assets.sandbox.calendar.hours import Hours
+from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.faults.engine import Faults
+from numerai_assets.sandbox.faults.plan import Plan
+from numerai_assets.sandbox.published.files import write_bytes
+from numerai_assets.sandbox.scoring.daily import DayScore, RivalScore, score_round
+from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
+from numerai_assets.sandbox.tournament.hosted_models import HostedModels
+from numerai_assets.sandbox.tournament.intake import Intake, newest_selected
+from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, RunLimits
+from numerai_assets.sandbox.tournament.state import (
+    TOURNAMENT,
+    Arrival,
+    Model,
+    Purpose,
+    Release,
+    ReleaseFile,
+    State,
+    Submission,
+    Upload,
+)
+from numerai_assets.sandbox.tournament.submission_rules import read_submission, validated
+from numerai_assets.sandbox.tournament.webhooks import Webhooks
+from numerai_assets.sandbox.world.history import World
+
+URL_LIFETIME = dt.timedelta(hours=1)
+
+_Scored = tuple[list[DayScore], list[RivalScore]]
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True)
+class View:
+    """What the outside sees at one moment. `releases`: oldest first, the last one is current."""
+
+    now: dt.datetime
+    releases: tuple[Release, ...]
+    hours: Hours
+
+    @property
+    def latest_round(self) -> Round:
+        return self.hours.latest_round(self.now)
+
+    @property
+    def open_round(self) -> Round | None:
+        return self.hours.round_at(self.now)
+
+    def release(self, round_number: int | None) -> Release:
+        """The release of a round, the current one for None. Raises SandboxError when it is not on offer."""
+        if round_number is None:
+            return self.releases[-1]
+        for release in self.releases:
+            if release.round_number == round_number:
+                return release
+        offered = ", ".join(str(release.round_number) for release in self.releases)
+        raise SandboxError(f"round {round_number}: its files are not on offer; those of rounds {offered} are")
+
+
+class Tournament:
+    """Rounds, releases, submissions and scores over one World, remembered under `directory`."""
+
+    def __init__(self, world: World, directory: Path, run_limits: RunLimits = NUMERAI_LIMITS) -> None:
+        self.world = world
+        self.directory = directory
+        self.state = State(directory / "state.sqlite")
+        self.faults = Faults(directory)
+        self.diagnostics = DiagnosticsDesk(world, self.state, self._uploads)
+        self._intake = Intake(world, self.state, self._uploads, self.faults)
+        self.hosted = HostedModels(world, self.state, self._uploads, run_limits)
+        self.webhooks = Webhooks(self.state)
+        self._secret = self.state.url_secret()
+        self._lock = threading.Lock()
+        self._view: View | None = None
+
+    @property
+    def view(self) -> View:
+        """The current picture. Raises SandboxError before `start`."""
+        if self._view is None:
+            raise SandboxError(f"{self.directory}: the tournament was not started")
+        return self._view
+
+    # -- clock ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Opens the first weekend round on the first start; later, finishes an advance that was cut short."""
+        with self._lock:
+            now, pending = self.state.now(), self.state.pending()
+            if now is None:
+                first = rounds.weekend_round(self.world.newest_era)
+                now = first.opens + rounds.LANDING
+                self.state.commit_advance(now, self._publish(first), [])
+            elif pending is not None:
+                self._carry_out(now, pending)
+            self._refresh()
+        self.diagnostics.resume()
+        self.hosted.resume(self.submit_prediction)
+
+    def advance(self, to: str) -> None:
+        """Moves the clock to `to` (see `rounds.destination`) through everything that happens on the way.
+
+        Raises SandboxError for a time that cannot be meant or that lies past the end of the market.
+        """
+        with self._lock:
+            now = self.view.now
+            at = self.view.hours.destination(to, now)
+            if (era := rounds.latest_round(at).era) > self.world.last_era:
+                end = rounds.weekend_round(self.world.last_era + 1).opens
+                raise SandboxError(
+                    f"cannot advance to {at:%Y-%m-%d %H:%M}: the market ends with era {self.world.last_era:04d}, era "
+                    f"{era:04d} would be needed. Stay before {end:%Y-%m-%d %H:%M} or create a new sandbox"
+                )
+            self.state.begin_advance(at)
+            self._carry_out(now, at)
+            self._refresh()
+            self._call_webhooks(now)
+
+    def _call_webhooks(self, before: dt.datetime) -> None:
+        """Calls the models' webhooks for a round that opened since `before` and is open now.
+
+        Nobody is called for rounds that the clock jumped over: nobody could have answered in time.
+        """
+        opened = self.view.open_round
+        if opened is not None and opened.opens > before:
+            for model in self.state.models():
+                if model.webhook is not None:
+                    self.webhooks.call(model, opened, self.view.now)
+
+    def put_faults(self, plan: Plan | None) -> None:
+        """Puts a plan of faults in force, None for none; a round that was late only by the one before opens at once."""
+        with self._lock:
+            now = self.view.now
+            self.state.begin_advance(now)
+            self.faults.put(plan, now)
+            self._carry_out(now, now)
+            self._refresh()
+
+    def _carry_out(self, now: dt.datetime, to: dt.datetime) -> None:
+        self.faults.meet_round(rounds.latest_round(to), to)
+        latest = self.faults.hours.latest_round(to)
+        self.state.settle(to)
+        while self.world.newest_era < latest.era:
+            self.world.advance_era()
+        arrivals = self._arrivals(now, to)
+        scored = list(self._scored_between(now, to, arrivals))
+        scores = [score for submitted, _ in scored for score in submitted]
+        rival_scores = [score for _, of_rivals in scored for score in of_rivals]
+        releases = self.state.releases()
+        current = releases[-1] if releases[-1].round_number == latest.number else self._publish(latest)
+        self.state.commit_advance(to, current, scores, rival_scores, arrivals)
+
+    def _arrivals(self, now: dt.datetime, to: dt.datetime) -> list[Arrival]:
+        """What is submitted by itself to the rounds that open after `now` and not after `to`.
+
+        First what was queued, then what the assigned pickles predict.
+        """
+        arrivals: list[Arrival] = []
+
+        def submit(model_id: str, opened: Round, content: bytes) -> str:
+            arrivals.append(self._intake.hosted_arrival(model_id, opened, content))
+            return arrivals[-1].submission.id
+
+        hours = self.faults.hours
+        for number in range(hours.latest_round(now).number + 1, hours.latest_round(to).number + 1):
+            opened = hours.actual(number)
+            arrivals += self._intake.queued_arrivals(opened)
+            if self.hosted.has_assignments():
+                self.world.open_round(number, opened.data_day)
+                self.hosted.run_for(opened, submit)
+        return newest_selected(arrivals)
+
+    def _publish(self, released: Round) -> Release:
+        """Opens a round in the world and writes its release folder."""
+        self.world.open_round(released.number, released.data_day)
+        folder = self._release_folder(released.datestamp)
+        self.world.write_release(folder, round_number=released.number)
+        files = tuple(
+            ReleaseFile(released.datestamp, path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        )
+        return Release(released.datestamp, released.number, files)
+
+    def _scored_between(self, now: dt.datetime, to: dt.datetime, arrivals: list[Arrival]) -> Iterator[_Scored]:
+        """Scores of the selected submissions, and of their rivals, that fall due after `now` and not after `to`."""
+        by_round: dict[int, list[Submission]] = {}
+        for submission in [
+            *self.state.submissions(selected=1),
+            *(arrival.submission for arrival in arrivals if arrival.submission.selected),
+        ]:
+            by_round.setdefault(submission.round_number, []).append(submission)
+        for number, submissions in sorted(by_round.items()):
+            scored = rounds.round_by_number(number)
+            due = [day for day in range(1, rounds.SCORED_WEEKDAYS + 1) if now < scored.scored_at(day) <= to]
+            if not due:
+                continue
+            live = self._live(number)
+            predictions = pd.DataFrame({s.id: self._predictions(s, live) for s in submissions})
+            for day in due:
+                yield score_round(number, predictions, live, self._target_of(number), day)
+
+    def _live(self, round_number: int) -> pd.DataFrame:
+        """`World.live`, but for the rows that were not published."""
+        return self.faults.accepted(round_number, self.world.live(round_number))
+
+    def _target_of(self, round_number: int) -> Callable[[str, int], pd.Series]:
+        return lambda target, weekdays: self.faults.accepted(
+            round_number, self.world.live_target(round_number, target, weekdays)
+        )
+
+    def _predictions(self, submission: Submission, live: pd.DataFrame) -> pd.Series:
+        return validated(read_submission(self.upload_path(submission.filename).read_bytes()), live)
+
+    def _refresh(self) -> None:
+        now = self.state.now()
+        assert now is not None
+        self._view = View(now, tuple(self.state.releases()), self.faults.hours)
+        self.faults.keep_files(release.datestamp for release in self._view.releases)
+        kept = {str(release.datestamp) for release in self._view.releases}
+        for folder in (self.directory / "releases").iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def sign(self, path: str) -> str:
+        """The path with a signature that ends an hour (of the sandbox's time) from now."""
+        expires = int((self.view.now + URL_LIFETIME).timestamp())
+        return f"{path}?expires={expires}&signature={self._signature(path, str(expires))}"
+
+    def check_signature(self, path: str, expires: str, signature: str) -> None:
+        """Raises SandboxError for a signature that is wrong or has ended."""
+        if not hmac.compare_digest(self._signature(path, expires).encode(), signature.encode()):
+            raise SandboxError("Signature does not match")
+        if self.view.now.timestamp() >= int(expires):
+            raise SandboxError("Request has expired")
+
+    def _signature(self, path: str, expires: str) -> str:
+        return hmac.new(self._secret, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
+
+    def release_path(self, file: ReleaseFile) -> Path:
+        return self._release_folder(file.datestamp) / file.name
+
+    def _release_folder(self, datestamp: int) -> Path:
+        return self.directory / "releases" / str(datestamp)
+
+    def upload_path(self, filename: str) -> Path:
+        """Where the bytes of an upload are. `filename` must be one that was handed out."""
+        return self._uploads / filename
+
+    @property
+    def _uploads(self) -> Path:
+        return self.directory / "uploads"
+
+    # -- submissions ---------------------------------------------------------------------------------------------
+
+    def model(self, identity: str | None) -> Model:
+        """The model of an id. Raises SandboxError when it is not the account's."""
+        for model in self.state.models():
+            if model.id == identity:
+                return model
+        raise SandboxError(f"Model not found: {identity}")
+
+    def model_named(self, name: str | None) -> Model:
+        for model in self.state.models():
+            if model.name == name:
+                return model
+        raise SandboxError(f"User not found: {name}")
+
+    def hand_out_upload(self, filename: str, identity: str | None, purpose: Purpose = Purpose.SUBMISSION) -> str:
+        """A new file name for an upload, made of the client's own and something random."""
+        stem, _, suffix = _UNSAFE.sub("_", Path(filename).name)[-80:].rpartition(".")
+        name = f"{stem or 'predictions'}-{secrets.token_hex(6)}.{suffix}"
+        self.state.add_upload(name, self.model(identity).id, purpose)
+        return name
+
+    def expects_upload(self, filename: str) -> bool:
+        """True for a name that was handed out and not used yet."""
+        upload = self.state.upload(filename)
+        return upload is not None and upload.sha256 is None
+
+    def receive_upload(self, filename: str, content: bytes) -> bool:
+        """Keeps the bytes of an upload under its name; False when the name is not (or no more) expected."""
+        with self._lock:
+            if not self.expects_upload(filename):
+                return False
+            write_bytes(self.upload_path(filename), content)
+            return self.state.receive_upload(filename, hashlib.sha256(content).hexdigest())
+
+    def register(
+        self,
+        filename: str,
+        identity: str | None,
+        *,
+        trigger_id: str | None = None,
+        source: str | None = None,
+        data_datestamp: int | None = None,
+    ) -> Submission:
+        """Makes an uploaded file the model's submission to the round that it is for (see `intake`).
+
+        Raises SandboxError, with numerai-tools' own words for a file that breaks a rule, when it is not accepted.
+        """
+        with self._lock:
+            model = self.model(identity)
+            if self.hosted.assigned_to(model.id) is not None:
+                raise SandboxError(
+                    f"Model {model.name} has a model upload assigned and takes no submissions over the API; "
+                    "unassign it first"
+                )
+            upload = self.uploaded(filename, model, Purpose.SUBMISSION)
+            if self.state.submissions(filename=filename):
+                raise SandboxError(f"File already submitted: {filename}")
+            return self._intake.register(
+                upload, self.view.now, trigger_id=trigger_id, source=source, data_datestamp=data_datestamp
+            )
+
+    def uploaded(self, filename: str, model: Model, purpose: Purpose) -> Upload:
+        """A file that was uploaded for a model and a purpose. Raises SandboxError when it was not."""
+        upload = self.state.upload(filename)
+        if upload is None or (upload.model_id, upload.purpose) != (model.id, purpose) or upload.sha256 is None:
+            raise SandboxError(f"File not found: {filename} was not uploaded for model {model.name}")
+        return upload
+
+    def hold(self, filename: str, until: dt.datetime | None) -> None:
+        """Keeps the submission made of an upload in processing, unselected, until then; None: for ever."""
+        with self._lock:
+            for submission in self.state.submissions(filename=filename):
+                self.state.hold(submission, until)
+
+    def assign_pickle(self, identity: str | None, pickle_id: str | None) -> None:
+        """Lets a model use a valid pickle, or none. Raises SandboxError where that may not be."""
+        with self._lock:
+            self.hosted.assign(self.model(identity), pickle_id)
+
+    def submit_prediction(self, model_id: str, to: Round, content: bytes) -> str:
+        """Makes what a hosted model predicted its submission to the open round `to`; answers the submission's id.
+
+        Raises SandboxError when the round has closed meanwhile.
+        """
+        with self._lock:
+            return self._intake.hosted(model_id, to, self.view.now, content).id
+
+    def submission(self, identity: str | None) -> Submission:
+        """The submission of an id. Raises SandboxError when there is none."""
+        found = self.state.submissions(id=identity)
+        if not found:
+            raise SandboxError(f"Submission not found: {identity}")
+        return found[0]
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """What `numerai status` shows of the sandbox, ready for JSON."""
+        view = self.view
+        current = view.open_round
+        return {
+            "directory": str(self.directory),
+            "tournament": TOURNAMENT,
+            "now": view.now.isoformat(),
+            "open_round": None if current is None else current.number,
+            "newest_era": view.latest_round.era,
+            "last_era": self.world.last_era,
+            "next_opening": view.hours.next_opening(view.now).isoformat(),
+            "submissions": len(self.state.submissions()),
+        }
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file, read in bounded memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

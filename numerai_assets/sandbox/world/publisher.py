@@ -1,0 +1,110 @@
+"""Makes a release out of the world's folder: only what Numerai would publish, as it stood when an era was the newest."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from numerai_assets.eras import era_label, resolve_lag, resolved_through
+from numerai_assets.sandbox.published import release_writer as writer
+from numerai_assets.sandbox.published.encoder import TARGETS
+from numerai_assets.sandbox.published.files import link_or_copy, whole_folder
+from numerai_assets.sandbox.published.release_writer import Rows, Scores
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, Size
+from numerai_assets.sandbox.world.era_files import PREDICTIONS, EraFiles, era_files
+from numerai_assets.sandbox.world.rivals import EXAMPLE
+
+_TEST_ERAS = resolve_lag(60)
+
+
+class Publisher:
+    """Writes releases of the world in `directory` as of `newest_era`.
+
+    Files that several releases share are written once, under published/, and hard-linked: those of training for ever,
+    those of validation for as long as the era is the newest.
+    """
+
+    def __init__(self, directory: Path, feature_names: tuple[str, ...], size: Size, newest_era: int) -> None:
+        self._directory = directory
+        self._feature_names = feature_names
+        self._size = size
+        self._newest_era = newest_era
+
+    def write(self, directory: Path, live: EraFiles) -> None:
+        """Write the twelve files into directory/"v5.3", whole or not at all; `live` holds the rows of the round."""
+        shared = (*self._fixed_files(), *self._weekly_files())
+        with whole_folder(directory / writer.VERSION) as aside:
+            for path in shared:
+                link_or_copy(path, aside / path.name)
+            self.write_live(aside, live)
+
+    def write_live(self, folder: Path, live: EraFiles) -> None:
+        """Write the live files alone into an existing folder."""
+        rows, scores = _live_blocks(live)
+        writer.write_rows(folder / writer.LIVE, [rows], self._feature_names)
+        writer.write_benchmarks(folder / writer.LIVE_BENCHMARK, [scores])
+        writer.write_example(folder, writer.LIVE_EXAMPLE, [_as_example(scores)])
+
+    def _fixed_files(self) -> list[Path]:
+        folder = self._directory / "published" / "train"
+        if not folder.exists():
+            eras = range(self._size.first_era, FIRST_VALIDATION_ERA)
+            with whole_folder(folder) as aside:
+                writer.write_rows(
+                    aside / writer.TRAIN, self._rows(eras), self._feature_names, self._size.rows_per_group
+                )
+                writer.write_benchmarks(aside / writer.TRAIN_BENCHMARK, self._scores(eras))
+        return [self._directory / writer.FEATURES_JSON, *sorted(folder.iterdir())]
+
+    def _weekly_files(self) -> list[Path]:
+        folder = self._directory / "published" / f"week_{self._newest_era:04d}"
+        if not folder.exists():
+            eras = range(FIRST_VALIDATION_ERA, self._newest_era + 1)
+            with whole_folder(folder) as aside:
+                writer.write_rows(
+                    aside / writer.VALIDATION, self._rows(eras), self._feature_names, self._size.rows_per_group
+                )
+                scores = list(self._scores(eras))
+                writer.write_benchmarks(aside / writer.VALIDATION_BENCHMARK, scores)
+                writer.write_example(aside, writer.VALIDATION_EXAMPLE, [_as_example(block) for block in scores])
+                first = era_label(self._size.meta_model_from)
+                last = era_label(resolved_through(self._newest_era, 60))
+                writer.write_meta_model(aside / writer.META, [block for block in scores if first <= block.era <= last])
+            for old in folder.parent.glob("week_*"):
+                if old != folder:
+                    shutil.rmtree(old)
+        return sorted(folder.iterdir())
+
+    def _rows(self, eras: range) -> Iterator[Rows]:
+        for era in eras:
+            files = era_files(self._directory, era)
+            targets = files.all_targets(era, self._newest_era)
+            yield Rows(era_label(era), self._data_type(era), files.rows()["ids"], files.features(), targets)
+
+    def _scores(self, eras: range) -> Iterator[Scores]:
+        for era in eras:
+            files = era_files(self._directory, era)
+            if files.has_predictions():
+                yield _scores(files, era_label(era), self._data_type(era))
+
+    def _data_type(self, era: int) -> str:
+        if era < FIRST_VALIDATION_ERA:
+            return "train"
+        return "test" if era > self._newest_era - _TEST_ERAS else "validation"
+
+
+def _live_blocks(files: EraFiles) -> tuple[Rows, Scores]:
+    ids = files.rows()["ids"]
+    unresolved = np.full((len(ids), len(TARGETS)), np.nan, dtype=np.float32)
+    era, kind = writer.LIVE_ERA, writer.LIVE_TYPE
+    return Rows(era, kind, ids, files.features(), unresolved), _scores(files, era, kind)
+
+
+def _scores(files: EraFiles, era: str, data_type: str) -> Scores:
+    values = dict(zip(PREDICTIONS, files.predictions().T, strict=True))
+    return Scores(era, data_type, files.rows()["ids"], values)
+
+
+def _as_example(scores: Scores) -> Scores:
+    return Scores(scores.era, scores.data_type, scores.ids, {"prediction": scores.values[EXAMPLE]})

@@ -1,0 +1,23 @@
+"""The pieces of the plan that are pure."""
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numerai_assets.pipeline.plan import contiguous
+
+
+@given(eras=st.lists(st.integers(1, 200), unique=True))
+@settings(deadline=None, max_examples=100)
+def test_runs_hold_the_very_eras_and_never_touch(eras: list[int]) -> None:
+    runs = contiguous(eras)
+
+    assert [era for first, last in runs for era in range(first, last + 1)] == sorted(eras)
+    assert all(before[1] + 1 < after[0] for before, after in itertools.pairwise(runs))
+
+
+def test_runs_of_an_example() -> None:
+    assert contiguous([9, 3, 1, 2, 7, 8]) == [(1, 3), (7, 9)]
+    assert contiguous([5]) == [(5, 5)]
+    assert contiguous([]) == []
