@@ -6,7 +6,7 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
-from numerai_assets.cli import main
+from numerai_assets.cli.main import main
 from numerai_assets.sandbox.faults.catalogue import FAULTS
 from numerai_assets.sandbox.server import process
 from numerai_assets.settings import load_settings

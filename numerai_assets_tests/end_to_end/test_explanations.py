@@ -10,7 +10,7 @@ from numerai_assets.assets.explanations import (
     read_by_era,
     read_importances,
 )
-from numerai_assets.cli import main
+from numerai_assets.cli.main import main
 from numerai_assets.eras import era_label, live_key
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 

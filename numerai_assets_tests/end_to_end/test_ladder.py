@@ -14,7 +14,7 @@ from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.assets.performance import scores_as_of
 from numerai_assets.assets.predictions import live_prediction
 from numerai_assets.automation.conductor import RunFailed
-from numerai_assets.cli import main
+from numerai_assets.cli.main import main
 from numerai_assets.eras import live_key
 from numerai_assets.errors import MethodError, TournamentError
 from numerai_assets.methods.benchmark import Benchmark

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from numerai_assets.cli import main
+from numerai_assets.cli.main import main
 from numerai_assets.eras import era_label, purge
 from numerai_assets.errors import MethodError
 from numerai_assets.panel.panel import EraPanel

@@ -8,8 +8,8 @@ import pytest
 
 from numerai_assets.eras import era_label
 from numerai_assets.errors import StoreError
-from numerai_assets.store import out_of_sample
 from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.out_of_sample import out_of_sample
 from numerai_assets.store.prediction_store import PredictionStore
 
 ROWS = 4

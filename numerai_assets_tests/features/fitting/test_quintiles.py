@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from numerai_assets.features.fitting import quintiles
+from numerai_assets.features.fitting.quintiles import quintiles
 
 COLUMNS = arrays.arrays(
     np.float16,

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numerai_assets.methods.mixer_boosting import feature_payoffs
+from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 
 LAWFUL = settings(deadline=None, max_examples=60)
 

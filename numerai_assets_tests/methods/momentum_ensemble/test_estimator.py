@@ -10,8 +10,8 @@ from hypothesis import settings
 from scipy.stats import spearmanr
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.momentum_ensemble import representative_eras
 from numerai_assets.methods.momentum_ensemble.estimator import PARTS, MomentumEnsemble
+from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import learned_weights
 from numerai_assets.panel.panel import EraPanel
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from numerai_tools.scoring import numerai_corr
 
-from numerai_assets.cli import main
+from numerai_assets.cli.main import main
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.full_release import write as full_release
 from numerai_assets.sandbox.full_release.shape import FullShape
