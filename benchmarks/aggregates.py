@@ -20,9 +20,9 @@ from sklearn.preprocessing import PolynomialFeatures
 from benchmarks.table import Cost, Row, package, print_rows, timed
 from numerai_assets.features.cleaning.knn import filled_from_nearest_rows
 from numerai_assets.features.fitting.levels import row_level_counts
-from numerai_assets.features.fitting.training_eras import standardised
 from numerai_assets.features.learned.pair_search import EraCells, best_pairs
 from numerai_assets.features.per_era.aggregates import group_statistics
+from numerai_assets.panel.targets import standardised
 
 Block = NDArray[np.int8]
 

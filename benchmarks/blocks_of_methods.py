@@ -26,8 +26,6 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.table import in_process
-from numerai_assets.assets.blocks import fit_block
-from numerai_assets.assets.models import feature_set
 from numerai_assets.eras import PAYOUT_TARGET, Wall, era_label, horizon_of, resolved_through
 from numerai_assets.errors import FeatureError
 from numerai_assets.evaluation.comparison import compare
@@ -38,7 +36,9 @@ from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.registry import create_method, method_class
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.block_columns import blocks_with, fitted_blocks, fitted_with, with_blocks
+from numerai_assets.pipeline.learned_blocks import fit_block
 from numerai_assets.pipeline.vintage_grid import vintages_due
+from numerai_assets.pipeline.vintages import feature_set
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import silent
 from numerai_assets.settings import SETTINGS_FILE_VARIABLE, MethodSettings, RetrainPolicy, load_settings

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.evaluation.metrics import Score, score_eras
 from numerai_assets.methods.benchmark import Benchmark
+from numerai_assets.methods.boosted_trees import lightgbm_parameters
 from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.mixer_boosting.estimator import MixerBoosting
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.trees.cluster import LOCAL
-from numerai_assets.trees.lightgbm_bins import lightgbm_parameters
 
 TARGET = "target_ender_60"
 JUDGED = 20

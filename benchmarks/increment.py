@@ -107,7 +107,7 @@ class Week:
         write_file(self.file, extent, extent.newest)
 
     def _store(self, release: Release, url: str) -> None:
-        manifest = update(release, self.store, cast(Tournament, Line(url)), round_number=0, now=_NOW).manifest
+        manifest = update(release, self.store, cast("Tournament", Line(url)), round_number=0, now=_NOW).manifest
         due = {era_label(era) for era in self.store.to_read(map(int, manifest.eras), manifest.newest_era)}
         names, path = self.extent.names, release.path(VALIDATION)
         for item in read_eras(path, features=names, targets=TARGETS, wanted=due.__contains__):
@@ -125,7 +125,7 @@ class Week:
         """Rows of the eras with news, and how many bytes came for them. RuntimeError when the whole file came."""
         release = Release(self.folder / "after")
         shutil.copytree(self.before, release.folder, dirs_exist_ok=True)
-        updated = update(release, self.store, cast(Tournament, Line(url)), round_number=1, now=_NOW)
+        updated = update(release, self.store, cast("Tournament", Line(url)), round_number=1, now=_NOW)
         if updated.manifest.part is None:
             raise RuntimeError(f"the whole file came: {updated.why_whole}")
         return pd.read_parquet(release.path(VALIDATION)), updated.manifest.part.fetched

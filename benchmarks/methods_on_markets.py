@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.evaluation.comparison import compare
 from numerai_assets.evaluation.uncertainty import estimate
+from numerai_assets.pipeline.diagnostics import read_scores
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import SETTINGS_FILE_VARIABLE, load_settings
 

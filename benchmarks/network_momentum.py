@@ -26,8 +26,7 @@ from numerai_assets.eras import friday_of, horizon_of, purge, resolve_lag
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.uncertainty import standard_error
 from numerai_assets.features.learned.network_momentum import MEASURES, NetworkMomentum
-from numerai_assets.panel.history import History
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, History
 from numerai_assets.sandbox.market.economy import Dials, draw_economy
 from numerai_assets.sandbox.market.synthetic import SyntheticMarket
 from numerai_assets.sandbox.published.encoder import bin_features, encode_ids, encode_target

@@ -19,8 +19,7 @@ from scipy.stats import ttest_1samp
 from numerai_assets.eras import purge, resolve_lag
 from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 from numerai_assets.methods.mixer_boosting.payoff_panel import SCORES, PayoffPanel
-from numerai_assets.panel.history import Columns, History
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import Columns, EraPanel, History
 
 TARGET, LAG = "target_ender_20", resolve_lag(20)
 TRAILING = 26

@@ -1,18 +1,16 @@
 """What past submissions have scored so far, as the tournament says, and the page that tells of all."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from numerai_assets.assets.reporting import picture, result, table
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.eras import era_label
+from numerai_assets.pipeline.live_scores import _as_of_path, read_live_scores, scores_as_of
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file, write_json
-from numerai_assets.tournament.scores import COLUMNS, fetch_scores, latest_scores
+from numerai_assets.tournament.scores import fetch_scores, latest_scores
 
 
 def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
@@ -70,23 +68,3 @@ def weekly_report(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResul
         plots = {name: picture(image, what) for name, (image, what) in inline_plots(workspace, judged).items()}
     shown: dict[str, Any] = {"page": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size}
     return dg.MaterializeResult(metadata=shown | plots)
-
-
-def read_live_scores(workspace: Workspace) -> pd.DataFrame:
-    """Live scores as last fetched; empty before the first time."""
-    if not workspace.scores_path.is_file():
-        return pd.DataFrame(columns=list(COLUMNS))
-    return pd.read_parquet(workspace.scores_path)
-
-
-def scores_as_of(workspace: Workspace) -> int | None:
-    """Round that was open when the live scores were last fetched; None before the first time or between rounds."""
-    path = _as_of_path(workspace)
-    if not path.is_file():
-        return None
-    number: int | None = json.loads(path.read_text(encoding="utf-8"))["round"]
-    return number
-
-
-def _as_of_path(workspace: Workspace) -> Path:
-    return workspace.scores_path.with_suffix(".json")

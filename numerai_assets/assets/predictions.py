@@ -5,19 +5,16 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-from numpy.typing import NDArray
 
 from numerai_assets.assets.blocks import live_block_key
 from numerai_assets.assets.features import cleaned_features, live_features
-from numerai_assets.assets.models import learned_blocks_of, load_vintage, model_key
+from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import measured, progress, result
-from numerai_assets.eras import Wall, era_label, horizon_of, live_key
+from numerai_assets.eras import era_label
 from numerai_assets.features.registry import BLOCKS
-from numerai_assets.methods.contract import Method
-from numerai_assets.panel.history import reads_of
-from numerai_assets.panel.panel import EraPanel
-from numerai_assets.pipeline.block_columns import with_blocks, with_history
+from numerai_assets.pipeline.predictions import judged_eras, live_prediction, predict_era
+from numerai_assets.pipeline.vintages import load_vintage
 from numerai_assets.pipeline.workspace import Workspace
 
 
@@ -27,13 +24,6 @@ def out_of_sample_key(method: str) -> dg.AssetKey:
 
 def live_predictions_key(method: str) -> dg.AssetKey:
     return dg.AssetKey(["predictions", f"{method}_live_predictions"])
-
-
-def judged_eras(workspace: Workspace, method: str, vintage: int) -> list[int]:
-    """Stored eras that a vintage is judged on: those after it, up to the next vintage that is held."""
-    later = [v for v in workspace.vintages.vintages(method) if v > vintage]
-    wall = Wall(vintage, horizon_of(workspace.settings.methods[method].target))
-    return wall.judged_eras(workspace.store.eras(), next_vintage=min(later, default=None))
 
 
 def out_of_sample_asset(method: str) -> dg.AssetsDefinition:
@@ -124,46 +114,3 @@ def _not_predicted(context: dg.AssetExecutionContext, number: int, why: str) -> 
             )
         ],
     )
-
-
-def live_panel(workspace: Workspace, number: int) -> EraPanel:
-    """The stored live rows of a round."""
-    return workspace.store.panel([live_key(number)])
-
-
-def live_prediction(workspace: Workspace, method: str, vintage: int, number: int) -> NDArray[np.float32]:
-    """(n,) predictions of a vintage for a round's live rows, in their order; made and kept unless they are there."""
-    key, ids = live_key(number), live_panel(workspace, number).ids
-    if workspace.predictions.holds(method, vintage, key):
-        frame = workspace.predictions.read(method, vintage, key)
-        # Live rows that were fetched anew have other ids.
-        if np.array_equal(frame["id"].to_numpy(object), ids):
-            return frame["prediction"].to_numpy(np.float32)
-    predict_era(workspace, method, vintage, load_vintage(workspace, method, vintage), key)
-    return workspace.predictions.read(method, vintage, key)["prediction"].to_numpy(np.float32)
-
-
-def predict_era(workspace: Workspace, method: str, vintage: int, estimator: Method, key: str) -> int:
-    """Predicts one era or live round of the store and keeps the predictions; returns the number of rows."""
-    panel, prediction = predicted(workspace, method, vintage, estimator, key)
-    workspace.predictions.write(method, vintage, key, era=panel.eras[0], ids=list(panel.ids), prediction=prediction)
-    return panel.rows
-
-
-def predicted(
-    workspace: Workspace, method: str, vintage: int, estimator: Method, key: str
-) -> tuple[EraPanel, NDArray[np.float32]]:
-    """Rows of one era or live round as the vintage's estimator wants them, and its predictions (n,) of them."""
-    panel = vintage_panel(workspace, method, vintage, estimator, key)
-    return panel, estimator.predict(panel)
-
-
-def vintage_panel(
-    workspace: Workspace, method: str, vintage: int, estimator: Method, key: str, targets: Sequence[str] = ()
-) -> EraPanel:
-    """Rows of one era or live round as the vintage's estimator wants them; targets stand beside its features."""
-    facts = workspace.vintages.facts(method, vintage)
-    learned = learned_blocks_of(workspace, method, vintage)
-    panel = with_blocks(workspace, workspace.store.panel([key], targets=targets), [key], facts.blocks, learned)
-    panel = panel.with_features(estimator.feature_names_)
-    return with_history(workspace, panel, [key], reads_of(estimator), facts.reads)

@@ -110,6 +110,15 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
 
 
+def metadata_of(found: Mapping[str, Any], stored: Path) -> dict[str, Any]:
+    """Metadata of what a stage found: frames as tables, PNG bytes as plots; `stored` is the file that holds it."""
+    shown: dict[str, Any] = {"dagster/uri": dg.MetadataValue.path(str(stored))}
+    for name, value in found.items():
+        is_plot, is_table = isinstance(value, bytes), isinstance(value, pd.DataFrame)
+        shown[name] = picture(value, name.replace("_", " ")) if is_plot else table(value) if is_table else value
+    return shown
+
+
 def column_schema(names: Mapping[str, str]) -> dg.TableSchema:
     """Column schema of a table, name -> type."""
     return dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in names.items()])

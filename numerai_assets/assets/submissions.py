@@ -1,21 +1,15 @@
 """Submissions: one asset a model slot, each round's file proven to be on the server."""
 
-from collections.abc import Callable
-
 import dagster as dg
 import pandas as pd
 
 from numerai_assets.assets.partitions import rounds
-from numerai_assets.assets.predictions import live_panel, live_predictions_key
+from numerai_assets.assets.predictions import live_predictions_key
 from numerai_assets.assets.reporting import measured, result, table
 from numerai_assets.eras import era_label
-from numerai_assets.errors import StaleLiveError
 from numerai_assets.evaluation.gate import Finding
-from numerai_assets.pipeline.ladder import Ladder, Rung
+from numerai_assets.pipeline.submit import submit
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.tournament.submission import Entry, Receipt
-
-Log = Callable[[str], None]
 
 
 def submission_key(slot: str) -> dg.AssetKey:
@@ -59,41 +53,6 @@ def submission_asset(slot: str, method: str, methods: list[str]) -> dg.AssetsDef
         )
 
     return _submission
-
-
-def submit(workspace: Workspace, slot: str, number: int, log: Log) -> tuple[Receipt, list[Finding]]:
-    """Submits the best entry of the ladder and alerts whoever has to know: a lower rung, a late one, a stale live file.
-
-    Raises what the desk and the ladder raise, and for a slot that is not on the account. A live file that the server did
-    not take is set aside first.
-    """
-    workspace.tournament.model_id(slot)
-    entry, findings = Ladder(workspace, slot, number).climb_down()
-    _tell_of_rung(workspace, slot, number, entry)
-    try:
-        receipt = workspace.desk.submit(
-            workspace.tournament,
-            workspace.round(number),
-            slot,
-            entry,
-            live_ids=list(live_panel(workspace, number).ids),
-            log=log,
-        )
-    except StaleLiveError as error:
-        kept = workspace.set_aside_live(number)
-        raise StaleLiveError(f"{error}. The live file is kept in {kept}; run again to fetch it anew") from None
-    if receipt.is_late:
-        workspace.alert(
-            f"round {number} {slot} late", f"round {number}, {slot}: the server took it as {receipt.status}"
-        )
-    return receipt, findings
-
-
-def _tell_of_rung(workspace: Workspace, slot: str, number: int, entry: Entry) -> None:
-    if entry.rung == Rung.FRESH or (entry.rung == Rung.NEWEST and not entry.refused):
-        return
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in entry.refused)
-    workspace.alert(f"round {number} {slot} {entry.rung}", f"round {number}, {slot}: submits {entry.rung}. {reasons}")
 
 
 def _as_frame(findings: list[Finding]) -> pd.DataFrame:

@@ -69,8 +69,8 @@ def weekly(with_sandbox: bool) -> None:
 @guarded
 def status(expect_round: bool, grace_minutes: int) -> None:
     """What is open, what is on disk, what was submitted, what it scored."""
-    from numerai_assets.assets.performance import read_live_scores
     from numerai_assets.cli import terminal
+    from numerai_assets.pipeline.live_scores import read_live_scores
     from numerai_assets.tournament.scores import latest_scores
 
     settings = load_settings()
@@ -391,9 +391,9 @@ def _point_dagster(settings: Settings) -> None:
 
 
 def _show_validation(workspace: Any, method: str) -> None:
-    from numerai_assets.assets.diagnostics import read_scores
     from numerai_assets.cli import terminal
     from numerai_assets.evaluation.diagnostics import validation_table
+    from numerai_assets.pipeline.diagnostics import read_scores
 
     scores = read_scores(workspace, method)
     if len(scores):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.errors import ScoringError
-from numerai_assets.evaluation.neutralisation import Positions, checked, moments, without_gaps
+from numerai_assets.panel.gram import Positions, checked, moments, without_gaps
 
 Array = NDArray[np.float64]
 

@@ -16,33 +16,21 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
-from torch.utils.dlpack import from_dlpack
 
 from numerai_assets.errors import ScoringError, StoreError
 from numerai_assets.evaluation.era_series import mean
 from numerai_assets.evaluation.metrics import Kind, Score, score_era
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.gram import _CHUNK, Array, Positions, checked, integer_gram, moments, without_gaps
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.cache import content_key
-
-Array = NDArray[np.float64]
-
-Positions = Sequence[int] | NDArray[np.intp]
-"""Places of some features among those of a block."""
-
-MIDDLE = np.int8(2)
-"""Level of a missing cell here: what Numerai itself releases where there was no value."""
 
 # Least share of a feature's variance that the features before it must leave. Where it is a combination of them rounding
 # alone is left, some 1e-13; levels of whole numbers that are no combination leave far more.
 _COLLINEAR = 1e-9
 # Of the mean variance. Each refinement takes ridge / (variance + ridge) of what the one before left in a direction.
 _RIDGE, _REFINEMENTS = 1e-8, 2
-# Features turned to float64 at once.
-_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -217,36 +205,6 @@ def _unpacked(packed: Array, features: int) -> Array:
     return cholesky
 
 
-def without_gaps(block: NDArray[np.int8], subset: Positions | None = None) -> NDArray[np.int8]:
-    """(k, n) int8 levels of a block or of some of its features, a missing cell being the middle level.
-
-    Raises ScoringError for another dtype and for an era without rows.
-    """
-    if block.dtype != np.int8 or block.ndim != 2 or block.shape[1] == 0:
-        raise ScoringError(f"features of an era: expected (d, n) int8 with rows, found {block.shape} {block.dtype}")
-    levels = block if subset is None else block[np.asarray(subset, np.intp)]
-    return np.where(levels == MISSING, MIDDLE, levels) if levels.min(initial=0) < 0 else levels
-
-
-def checked(values: NDArray[np.floating], rows: int) -> Array:
-    """Predictions (rows, m) as float64. Raises ScoringError for another shape and for NaN."""
-    if values.ndim != 2 or len(values) != rows:
-        raise ScoringError(f"predictions: expected ({rows}, m), found {values.shape}")
-    gaps = np.flatnonzero(np.isnan(values).any(axis=0))
-    if gaps.size:
-        raise ScoringError(f"predictions: {gaps.size} of {values.shape[1]} columns hold NaN, the first is {gaps[0]}")
-    return np.asarray(values, np.float64)
-
-
-def integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
-    """(k, k) exact products of the features (k, n): at most 16 a row, so int32 holds those of any era."""
-    # The one int8 matrix product at hand that sums in int32, and four times as fast as numpy's of float32 copies, which
-    # are exact too. It has no public name in torch yet; a test holds it to the exact product.
-    rows = from_dlpack(levels)
-    gram: NDArray[np.int32] = torch._int_mm(rows, rows.T).numpy()
-    return gram
-
-
 def _centred(gram: NDArray[np.int32], sums: Array, rows: int) -> Array:
     """(k, k) float64 Gram matrix of the centred features, lower triangle, in the column-major order of LAPACK."""
     return np.asarray(blas.dsyr(-1 / rows, sums, a=gram.astype(np.float64, order="F"), lower=1, overwrite_a=True))
@@ -257,14 +215,6 @@ def _cholesky(normal: Array) -> tuple[Array, float]:
     before = normal.diagonal().copy()
     factor, failed_at = lapack.dpotrf(normal, lower=1, clean=0, overwrite_a=1)
     return factor, 0.0 if failed_at else float((factor.diagonal() ** 2 / before).min())
-
-
-def moments(levels: NDArray[np.int8], values: Array) -> Array:
-    """(k, m) sums over the rows of features (k, n) times values (n, m), in float64 and in bounded memory."""
-    total = np.empty((len(levels), values.shape[1]))
-    for i in range(0, len(levels), _CHUNK):
-        total[i : i + _CHUNK] = levels[i : i + _CHUNK].astype(np.float64) @ values
-    return total
 
 
 def _combined(levels: NDArray[np.int8], coefficients: Array) -> Array:

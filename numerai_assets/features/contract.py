@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.panel.history import Columns, FeatureSets, History
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import Columns, EraPanel, FeatureSets, History
 from numerai_assets.progress import Progress, silent
 
 __all__ = ["Columns", "FeatureBlock", "FeatureSets", "FittedBlock", "History", "features_of"]

@@ -16,11 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.boosted_trees import BoostedTrees, importance_table
+from numerai_assets.methods.boosted_trees import BoostedTrees, importance_table, lightgbm_parameters
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.trees.lightgbm_bins import lightgbm_parameters
 from numerai_assets.trees.lightgbm_trees import train
 from numerai_assets.trees.permuted_trees import Tree, trees_of
 

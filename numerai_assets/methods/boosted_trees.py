@@ -14,6 +14,8 @@ from sklearn.base import BaseEstimator
 
 from numerai_assets.methods.contract import Profile, Suggests, known_parameters
 from numerai_assets.trees.cluster import LOCAL
+from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
+from numerai_assets.trees.xgboost_bins import BINS
 
 DEEP: dict[str, Any] = {
     "n_estimators": 30_000,
@@ -81,3 +83,35 @@ def importance_table(names: tuple[str, ...], gain: NDArray[np.float64], splits: 
     """Columns feature, gain (share of the total) and splits, most gain first; gain, splits: (d,)."""
     table = pd.DataFrame({"feature": names, "gain": gain / max(gain.sum(), 1e-300), "splits": splits})
     return table.sort_values("gain", ascending=False, ignore_index=True)
+
+
+def lightgbm_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
+    """All that LightGBM is told but the objective."""
+    return BIN_PARAMETERS | {
+        "num_threads": trees.num_threads,
+        "learning_rate": trees.learning_rate,
+        "max_depth": trees.max_depth,
+        "num_leaves": trees.num_leaves,
+        "colsample_bytree": trees.colsample_bytree,
+        "min_data_in_leaf": trees.min_data_in_leaf,
+        "seed": seed,
+        # Same seed, same data, same trees, whatever the number of threads.
+        "deterministic": True,
+        "force_col_wise": True,
+    }
+
+
+def xgboost_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
+    """The same for XGBoost. A row's squared error has a second derivative of 1, so rows are what its leaves weigh."""
+    return {
+        "objective": "reg:squarederror",
+        "tree_method": "hist",
+        "max_bin": BINS,
+        "learning_rate": trees.learning_rate,
+        "max_depth": trees.max_depth,
+        "max_leaves": trees.num_leaves,
+        "colsample_bytree": trees.colsample_bytree,
+        "min_child_weight": trees.min_data_in_leaf,
+        "nthread": trees.num_threads,
+        "seed": seed,
+    }

@@ -14,11 +14,11 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.boosted_trees import BoostedTrees, importance_table
+from numerai_assets.methods.boosted_trees import BoostedTrees, importance_table, xgboost_parameters
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.trees.xgboost_bins import contributions, importances, predicted, xgboost_parameters
+from numerai_assets.trees.xgboost_bins import contributions, importances, predicted
 from numerai_assets.trees.xgboost_trees import train
 
 _MODEL = "model.ubj"

@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 from torch.utils.dlpack import from_dlpack
 
 from numerai_assets.errors import MethodError
-from numerai_assets.panel.panel import EraPanel, opened_blocks, portable_blocks
+from numerai_assets.panel.blocks import opened_blocks, portable_blocks
+from numerai_assets.panel.panel import EraPanel
 
 T = TypeVar("T")
 Layout = Literal["features", "rows"]

@@ -1,78 +1,129 @@
-"""Rows of one or more eras as arrays: what methods and features are given."""
+"""What methods and features are given: rows of one or more eras as arrays, and what may be known at an era besides.
+
+`History` is the only way in which targets are inputs: of these it returns only what had resolved.
+"""
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, overload
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from numerai_assets.errors import StoreError
-from numerai_assets.panel.history import History
-from numerai_assets.panel.mapped import opened, portable
-from numerai_assets.store.cache import ContentCache
+from numerai_assets.eras import era_label, horizon_of, resolved_through
+from numerai_assets.errors import StoreError, WallError
+from numerai_assets.panel.blocks import Blocks, Part, SelectedBlocks, _pick, _select, opened_blocks, portable_blocks
 
-MISSING = np.int8(-1)
-"""Stands in a block where there is no value."""
+Columns = NDArray[np.int8] | NDArray[np.int16] | NDArray[np.float16]
+"""(k, n): int8 levels 0..4 with -1 for missing, int16 positions of rows with -1 for none, or float16 with NaN."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some features of whole blocks. whole: (d, n_era) int8 each. rows: a slice gives views, an array copies."""
-
-    whole: tuple[NDArray[np.int8], ...]
-    rows: "slice | NDArray[np.intp]"
-
-    def __len__(self) -> int:
-        """Number of features taken."""
-        return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"whole": tuple(map(portable, self.whole))}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state | {"whole": tuple(map(opened, state["whole"]))})
+FeatureSets = Mapping[str, tuple[str, ...]]
+"""Features of each set of features.json, by its name."""
 
 
 @dataclass(frozen=True)
-class SelectedBlocks(Sequence[NDArray[np.int8]]):
-    """Features of one or more files an era, taken when an era is asked for: a selection over all eras costs nothing.
+class Reads:
+    """What is read beside the rows of an era.
 
-    parts: in the order of the features; all have the same eras.
+    look_back: earlier eras, so many before the one at hand; 0 for none. targets: of earlier eras, named in full.
+    columns: feature blocks whose columns of the era at hand are read as they are, not as levels.
     """
 
-    parts: tuple[Part, ...]
-
-    def __len__(self) -> int:
-        return len(self.parts[0].whole)
-
-    @overload
-    def __getitem__(self, position: int) -> NDArray[np.int8]: ...
-
-    @overload
-    def __getitem__(self, position: slice) -> "SelectedBlocks": ...
-
-    def __getitem__(self, position: int | slice) -> "NDArray[np.int8] | SelectedBlocks":
-        if isinstance(position, slice):
-            return SelectedBlocks(tuple(replace(part, whole=part.whole[position]) for part in self.parts))
-        taken = [part.whole[position][part.rows] for part in self.parts]
-        return taken[0] if len(taken) == 1 else np.concatenate(taken)
+    look_back: int = 0
+    targets: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
-Blocks = tuple[NDArray[np.int8], ...] | SelectedBlocks
+def reads_of(estimator: object) -> Reads:
+    """What a method or learned block says it reads in its `reads`; one that says nothing reads nothing."""
+    found: Reads = getattr(estimator, "reads", Reads())
+    return found
 
 
-def portable_blocks(blocks: Blocks) -> tuple[Any, ...] | SelectedBlocks:
-    """What to pickle in place of blocks: mapped ones would be pickled as their bytes, gigabytes for every process."""
-    return blocks if isinstance(blocks, SelectedBlocks) else tuple(map(portable, blocks))
+@dataclass(frozen=True)
+class History:
+    """What a block may know besides the era at hand: earlier eras and, of targets, only those that had resolved.
+
+    era: the era at hand. first_era: the earliest there is; before it a block has nothing to look back on. look_back:
+    eras the block said it looks back. targets: those the block said it reads. newest_release: newest era of the release
+    that targets come from; a live round is ahead of it when the vendor is late. None for an era of a release.
+    """
+
+    era: int
+    first_era: int
+    look_back: int
+    targets: tuple[str, ...]
+    feature_sets: FeatureSets
+    read_era: Callable[[int], "EraPanel"]
+    read_columns: Callable[[str], Columns]
+    newest_release: int | None = None
+
+    def resolved_through(self, target: str) -> int:
+        """Newest era whose `target` was known at the era at hand."""
+        newest = self.era if self.newest_release is None else min(self.era, self.newest_release)
+        return resolved_through(newest, horizon_of(target))
+
+    @property
+    def _earlier(self) -> range:
+        """Earlier eras within the look-back that there are."""
+        newest = self.era - 1 if self.newest_release is None else min(self.era - 1, self.newest_release)
+        return range(max(self.first_era, self.era - self.look_back), newest + 1)
+
+    def holds(self, era: int) -> bool:
+        """True for an earlier era within the look-back; False before the first era there is and after a late release."""
+        return era in self._earlier
+
+    def has_resolved(self, era: int, target: str) -> bool:
+        """True when `target` of `era` was known at the era at hand."""
+        return era <= self.resolved_through(target)
+
+    def panel(self, era: int) -> "EraPanel":
+        """An earlier era with those of its targets that had resolved by the era at hand.
+
+        Raises WallError for one that is not earlier, that the block did not say it looks back to, or that there is not.
+        """
+        if not self.holds(era):
+            earlier = self._earlier
+            raise WallError(
+                f"era {era_label(self.era)} may look back to eras {earlier.start} to {earlier.stop - 1}, not to {era}"
+            )
+        found = self.read_era(era)
+        known = {name: values for name, values in found.targets_of_block.items() if self.has_resolved(era, name)}
+        return replace(found, targets_of_block=known)
+
+    def target(self, era: int, name: str) -> NDArray[np.float32]:
+        """(n,) float32 target of the rows of an earlier era. Raises WallError unless it had resolved by the era at hand."""
+        if name not in self.targets:
+            raise WallError(f"{name}: the block does not say that it reads it; it reads {self.targets or 'none'}")
+        if not self.has_resolved(era, name):
+            raise WallError(
+                f"{name} of era {era_label(era)} was not known at era {era_label(self.era)}: resolved through "
+                f"{era_label(self.resolved_through(name))}"
+            )
+        return self.panel(era).target(name)
+
+    def columns(self, block: str) -> Columns:
+        """(k, n) columns of another block, one that this block needs, for the era at hand."""
+        return self.read_columns(block)
 
 
-def opened_blocks(blocks: tuple[Any, ...] | SelectedBlocks) -> Blocks:
-    """The blocks that `portable_blocks` was given, mapped anew. Raises StoreError when a file has changed since."""
-    return blocks if isinstance(blocks, SelectedBlocks) else tuple(map(opened, blocks))
+class Cache(Protocol):
+    """Where what is made from a panel may be kept: `store.cache.ContentCache`."""
+
+    folder: Path
+    limit_bytes: int
+
+    def find(self, key: str) -> Path | None:
+        """The folder kept under `key`; None when there is none."""
+
+    def keeping(self, key: str) -> AbstractContextManager[Path]:
+        """Yields an empty folder to write to; on leaving without an error it is kept under `key`."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +147,7 @@ class EraPanel:
     ids_of_block: tuple[NDArray[np.object_] | pa.StringArray, ...]
     targets_of_block: dict[str, tuple[NDArray[np.float32], ...]] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
-    cache: ContentCache | None = None
+    cache: Cache | None = None
     history_of: Callable[[int], History] | None = None
 
     def __post_init__(self) -> None:
@@ -230,30 +281,3 @@ class EraPanel:
             },
             digests=tuple(self.digests[p] for p in positions) if self.digests else (),
         )
-
-
-def _select(parts: tuple[Part, ...], places: Sequence[int]) -> SelectedBlocks:
-    """The features at the given places, counted through the parts; neighbours from one part are taken at once."""
-    edges = np.cumsum([0, *map(len, parts)])
-    wanted = np.asarray(places, np.intp)
-    source = np.searchsorted(edges, wanted, side="right") - 1
-    runs = np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(source)) + 1)
-    taken = [_of_part(parts[source[run[0]]], wanted[run] - edges[source[run[0]]]) for run in runs if len(run)]
-    return SelectedBlocks(tuple(taken) or (_of_part(parts[0], wanted),))
-
-
-def _of_part(part: Part, places: NDArray[np.intp]) -> Part:
-    """The features at `places` of a part."""
-    taken = places + part.rows.start if isinstance(part.rows, slice) else part.rows[places]
-    if len(taken) and np.array_equal(taken, np.arange(taken[0], taken[0] + len(taken))):
-        return Part(part.whole, slice(int(taken[0]), int(taken[-1]) + 1))
-    return Part(part.whole, taken)
-
-
-def _pick(blocks: Blocks, positions: Sequence[int]) -> Blocks:
-    """Blocks of the eras at the given positions."""
-    if isinstance(blocks, SelectedBlocks):
-        return SelectedBlocks(
-            tuple(replace(part, whole=tuple(part.whole[p] for p in positions)) for part in blocks.parts)
-        )
-    return tuple(blocks[p] for p in positions)

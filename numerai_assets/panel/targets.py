@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from numerai_assets.features.fitting.training_eras import standardised, varies
-
 
 def normal_scores(target: NDArray[np.floating], rows_of_era: Sequence[int]) -> NDArray[np.float32]:
     """(n,) float32 normal scores of a target (n,) among the known rows of its era, of mean 0 and mean square 1 over these.
@@ -30,3 +28,15 @@ def normal_scores(target: NDArray[np.floating], rows_of_era: Sequence[int]) -> N
             known = ~np.isnan(values)
             of_era[known] = standardised(ndtri((rankdata(values[known]) - 0.5) / known.sum()))
     return ranked
+
+
+def varies(target: NDArray[np.floating]) -> bool:
+    """True when the rows whose target (n,) is known, not NaN, do not all have the same."""
+    known = target[~np.isnan(target)]
+    return bool(len(known) and known.min() < known.max())
+
+
+def standardised(target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n,) float64 of mean 0 and mean square 1 over the rows it is known for, NaN elsewhere, of a target that varies."""
+    centred = np.asarray(target, np.float64) - np.nanmean(target, dtype=np.float64)
+    return np.asarray(centred / np.sqrt(np.nanmean(centred**2)))

@@ -23,8 +23,7 @@ from numerai_assets.features.registry import (
     fitted_block_class,
 )
 from numerai_assets.methods.contract import Method
-from numerai_assets.panel.history import Reads, reads_of
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, Reads, reads_of
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.column_store import ColumnsRecord
 from numerai_assets.store.eras_used import eras_of

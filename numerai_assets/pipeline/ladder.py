@@ -15,14 +15,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.assets.models import made_with
-from numerai_assets.assets.predictions import live_panel, live_prediction
 from numerai_assets.eras import era_label
 from numerai_assets.errors import NumeraiAssetsError, SubmissionError
 from numerai_assets.evaluation.gate import Finding, bin_shares, judge
 from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.predictions import live_panel, live_prediction
+from numerai_assets.pipeline.vintages import made_with
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.release import LIVE_BENCHMARKS
 from numerai_assets.tournament.submission import Entry, Step, check_predictions

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numerai_assets.assets.diagnostics import judged_models, read_scores
-from numerai_assets.assets.explanations import explanations_are_stale
-from numerai_assets.assets.models import base_of, made_with
-from numerai_assets.assets.performance import scores_as_of
-from numerai_assets.assets.predictions import judged_eras
 from numerai_assets.eras import era_label
 from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
 from numerai_assets.pipeline.block_columns import BlockWriter, fitted_with
+from numerai_assets.pipeline.diagnostics import judged_models, read_scores
+from numerai_assets.pipeline.explanations import explanations_are_stale
 from numerai_assets.pipeline.ladder import Rung, candidates, is_fresh
+from numerai_assets.pipeline.live_scores import scores_as_of
+from numerai_assets.pipeline.predictions import judged_eras
 from numerai_assets.pipeline.vintage_grid import vintages_due
+from numerai_assets.pipeline.vintages import base_of, made_with
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.increment import not_on_disk

@@ -7,15 +7,15 @@ from typing import Self
 
 import pandas as pd
 
-from numerai_assets.assets.diagnostics import read_scores
-from numerai_assets.assets.explanations import explanations_are_stale, read_by_era, read_importances
-from numerai_assets.assets.performance import read_live_scores
 from numerai_assets.eras import era_label, friday_of
 from numerai_assets.evaluation import breakdowns, figures, plots
 from numerai_assets.evaluation.diagnostics import validation_table
 from numerai_assets.evaluation.importance import by_group, over_time
 from numerai_assets.evaluation.report import Section, Shown, html_report
+from numerai_assets.pipeline.diagnostics import read_scores
 from numerai_assets.pipeline.equal_blend import judged_names
+from numerai_assets.pipeline.explanations import explanations_are_stale, read_by_era, read_importances
+from numerai_assets.pipeline.live_scores import read_live_scores
 from numerai_assets.pipeline.sampled_eras import SampledEras, drifted_shares, sampled_eras
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file

@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from numerai_assets.assets.models import load_vintage
-from numerai_assets.assets.predictions import vintage_panel
 from numerai_assets.eras import era_label
 from numerai_assets.errors import MethodError, StoreError
 from numerai_assets.evaluation.importance import gain_shares, groups_of
 from numerai_assets.evaluation.local_model import local_model
 from numerai_assets.methods.contract import Additive, Method
-from numerai_assets.panel.history import reads_of
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, reads_of
+from numerai_assets.pipeline.predictions import vintage_panel
+from numerai_assets.pipeline.vintages import load_vintage
 from numerai_assets.pipeline.workspace import Workspace
 
 _PERTURBED = 64

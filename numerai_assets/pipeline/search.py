@@ -15,18 +15,17 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.assets.blocks import fit_block
-from numerai_assets.assets.models import feature_set, made_with
 from numerai_assets.eras import Wall, era_label, horizon_of, purge
 from numerai_assets.errors import FeatureError, MethodError, WallError
 from numerai_assets.evaluation.splits import Fold
 from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.registry import create_method, method_class
-from numerai_assets.panel.history import reads_of
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, reads_of
 from numerai_assets.pipeline.block_columns import fitted_blocks, fitted_with, with_blocks, with_history
+from numerai_assets.pipeline.learned_blocks import fit_block
 from numerai_assets.pipeline.study import Found, Metric, Objective, Space, covered_folds, kept_study, search, study_page
+from numerai_assets.pipeline.vintages import feature_set, made_with
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.atomic import replacing_file

@@ -42,7 +42,8 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import StoreError
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.store import feature_files, target_files
 from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.store.cache import ContentCache

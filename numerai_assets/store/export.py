@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from numerai_assets.errors import StoreError
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.blocks import MISSING
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.era_store import EraStore
 

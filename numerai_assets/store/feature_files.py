@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.errors import StoreError
+from numerai_assets.panel.blocks import MISSING
 from numerai_assets.panel.mapped import allow_many_maps
-from numerai_assets.panel.panel import MISSING
 
 SEAL_BYTES = 128
 _READ_BYTES = 1 << 20

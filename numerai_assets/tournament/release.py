@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import parse_era
 from numerai_assets.errors import CalendarError, ReleaseError
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.blocks import MISSING
 from numerai_assets.store.atomic import write_json
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.download import Fetched, Progress, fetch

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from numerai_assets.methods.boosted_trees import BoostedTrees
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.cache import content_key
 
@@ -41,22 +41,6 @@ _SPARE = 5
 
 # Of the int8 columns that are gathered at a time; LightGBM needs about as much again meanwhile.
 _PART_BYTES = 64 << 20
-
-
-def lightgbm_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
-    """All that LightGBM is told but the objective."""
-    return BIN_PARAMETERS | {
-        "num_threads": trees.num_threads,
-        "learning_rate": trees.learning_rate,
-        "max_depth": trees.max_depth,
-        "num_leaves": trees.num_leaves,
-        "colsample_bytree": trees.colsample_bytree,
-        "min_data_in_leaf": trees.min_data_in_leaf,
-        "seed": seed,
-        # Same seed, same data, same trees, whatever the number of threads.
-        "deterministic": True,
-        "force_col_wise": True,
-    }
 
 
 def binned(

@@ -14,7 +14,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.blocks import MISSING
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint64]

@@ -17,8 +17,8 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.boosted_trees import BoostedTrees
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
 BINS = 5
@@ -26,22 +26,6 @@ BINS = 5
 
 # Of XGBoost's file, measured where no value is missing; where some are it takes up to 5.2.
 _BYTES_A_CELL = 2.18
-
-
-def xgboost_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
-    """The same for XGBoost. A row's squared error has a second derivative of 1, so rows are what its leaves weigh."""
-    return {
-        "objective": "reg:squarederror",
-        "tree_method": "hist",
-        "max_bin": BINS,
-        "learning_rate": trees.learning_rate,
-        "max_depth": trees.max_depth,
-        "max_leaves": trees.num_leaves,
-        "colsample_bytree": trees.colsample_bytree,
-        "min_child_weight": trees.min_data_in_leaf,
-        "nthread": trees.num_threads,
-        "seed": seed,
-    }
 
 
 @contextmanager

@@ -169,7 +169,7 @@ def test_only_eras_that_were_not_stored_from_this_release_are_read_again(
             read.append(era.label)
             yield era
 
-    monkeypatch.setattr("numerai_assets.assets.features.read_eras", reading)
+    monkeypatch.setattr("numerai_assets.pipeline.eras.read_eras", reading)
     for label in ("0601", "0602"):
         rehearsal.workspace.store.forget(label)
     result = run("backfill", "--eras", "0600-0604")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from numerai_assets.assets.models import load_vintage
 from numerai_assets.checks.model_checks import block_wall_held
 from numerai_assets.eras import era_label, live_key
 from numerai_assets.pipeline.ladder import Rung
+from numerai_assets.pipeline.vintages import load_vintage
 from numerai_assets.settings import load_settings
 from numerai_assets.store.wall_crossings import crossings
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal

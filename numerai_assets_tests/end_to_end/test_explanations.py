@@ -5,13 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from numerai_assets.assets.explanations import (
-    eras_to_explain,
-    read_by_era,
-    read_importances,
-)
 from numerai_assets.cli.main import main
 from numerai_assets.eras import era_label, live_key
+from numerai_assets.pipeline.explanations import eras_to_explain, read_by_era, read_importances
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 
 PROJECT = Path(__file__).resolve().parents[2]

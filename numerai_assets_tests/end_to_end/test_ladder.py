@@ -10,9 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from numerai_assets.assets.diagnostics import read_scores
-from numerai_assets.assets.performance import scores_as_of
-from numerai_assets.assets.predictions import live_prediction
 from numerai_assets.automation.conductor import RunFailed
 from numerai_assets.cli.main import main
 from numerai_assets.eras import live_key
@@ -21,8 +18,11 @@ from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.deadline import is_near
+from numerai_assets.pipeline.diagnostics import read_scores
 from numerai_assets.pipeline.ladder import Rung, candidates
+from numerai_assets.pipeline.live_scores import scores_as_of
 from numerai_assets.pipeline.plan import next_steps
+from numerai_assets.pipeline.predictions import live_prediction
 from numerai_assets.sandbox.server import process
 from numerai_assets.sandbox.tournament.state import State, Submission
 from numerai_assets.settings import load_settings
@@ -427,7 +427,7 @@ def test_failing_diagnostics_do_not_stop_the_scores(rehearsal: Rehearsal, monkey
     def broken(*arguments: Any, **options: Any) -> Any:
         raise ValueError("no diagnostics today")
 
-    monkeypatch.setattr("numerai_assets.assets.diagnostics.scored_rows", broken)
+    monkeypatch.setattr("numerai_assets.pipeline.diagnostics.scored_rows", broken)
     with pytest.raises(RunFailed, match="no diagnostics today"):
         rehearsal.weekly()
 

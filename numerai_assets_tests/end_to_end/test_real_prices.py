@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from numerai_assets.assets.diagnostics import read_scores
 from numerai_assets.evaluation.diagnostics import validation_table
+from numerai_assets.pipeline.diagnostics import read_scores
 from numerai_assets.sandbox.server import process
 from numerai_assets_tests.end_to_end.conftest import free_port, open_rehearsal
 

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import requests
 
-from numerai_assets.assets.diagnostics import read_scores
-from numerai_assets.assets.performance import read_live_scores
 from numerai_assets.automation.conductor import RunFailed, execute
 from numerai_assets.eras import Wall, era_label, live_key
 from numerai_assets.evaluation.diagnostics import validation_table
+from numerai_assets.pipeline.diagnostics import read_scores
+from numerai_assets.pipeline.live_scores import read_live_scores
 from numerai_assets.pipeline.plan import Step
 from numerai_assets.sandbox.tournament.state import State
 from numerai_assets.settings import load_settings

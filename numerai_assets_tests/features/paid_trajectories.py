@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from numerai_assets.features.trajectories.neighbours import Trajectories
-from numerai_assets.panel.history import History
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, History
 from numerai_assets_tests.features.planted import TARGET, panel_of
 
 LAGS = (1, 5, 6, 8, 10)

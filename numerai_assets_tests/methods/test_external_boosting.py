@@ -11,11 +11,11 @@ import xgboost as xgb
 from scipy.stats import spearmanr
 
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.boosted_trees import xgboost_parameters
 from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.store.cache import ContentCache
-from numerai_assets.trees.xgboost_bins import xgboost_parameters
 
 MakePanel = Callable[..., EraPanel]
 TARGET = "target_ender_60"

@@ -13,8 +13,7 @@ from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.registry import METHODS, method_class
-from numerai_assets.panel.history import History, reads_of
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, History, reads_of
 
 TARGET, OTHER = "target_ender_60", "target_ender_20"
 VINTAGE, ERAS, ROWS, FEATURES = 40, 60, 60, 8

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numerai_assets.assets.explanations import (
+from numerai_assets.eras import PAYOUT_TARGET, era_label
+from numerai_assets.errors import MethodError, StoreError
+from numerai_assets.methods.benchmark import Benchmark
+from numerai_assets.methods.contract import Method
+from numerai_assets.panel.panel import Reads
+from numerai_assets.pipeline.explanations import (
     Explainer,
     eras_to_explain,
     explanations_are_stale,
@@ -17,15 +22,10 @@ from numerai_assets.assets.explanations import (
     read_importances,
     write_explanations,
 )
-from numerai_assets.assets.models import load_vintage, made_with
-from numerai_assets.assets.predictions import predict_era, vintage_panel
-from numerai_assets.eras import PAYOUT_TARGET, era_label
-from numerai_assets.errors import MethodError, StoreError
-from numerai_assets.methods.benchmark import Benchmark
-from numerai_assets.methods.contract import Method
-from numerai_assets.panel.history import Reads
+from numerai_assets.pipeline.predictions import predict_era, vintage_panel
 from numerai_assets.pipeline.report import what_matters
 from numerai_assets.pipeline.row_explanation import explain_row, places_among
+from numerai_assets.pipeline.vintages import load_vintage, made_with
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Explanations, MethodSettings, Settings
 from numerai_assets.store.atomic import write_json
@@ -165,7 +165,7 @@ def test_fewer_features_are_permuted_of_a_method_without_trees_and_one_without_p
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for room in ("explanations", "row_explanation"):
-        monkeypatch.setattr(f"numerai_assets.assets.{room}.load_vintage", lambda *asked: Opaque(load_vintage(*asked)))
+        monkeypatch.setattr(f"numerai_assets.pipeline.{room}.load_vintage", lambda *asked: Opaque(load_vintage(*asked)))
     slower = workspace_at(workspace.settings.home, eras=1, features_without_trees=5)
 
     table = explain_all(slower)

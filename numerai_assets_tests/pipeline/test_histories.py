@@ -12,15 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from numerai_assets.assets.blocks import fit_block
-from numerai_assets.assets.models import fit_vintage, load_vintage
-from numerai_assets.assets.predictions import predict_era
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import StoreError, WallError
 from numerai_assets.methods.contract import rank_within_eras
-from numerai_assets.panel.history import Reads
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets.pipeline.block_columns import BlockWriter, with_blocks
+from numerai_assets.pipeline.learned_blocks import fit_block
+from numerai_assets.pipeline.predictions import predict_era
+from numerai_assets.pipeline.vintages import fit_vintage, load_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.settings import FeatureBlockSettings, MethodSettings, load_settings
@@ -98,9 +97,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Remembering)
-    for place in ("blocks", "block_columns"):
+    for place in ("learned_blocks", "block_columns"):
         monkeypatch.setattr(
-            f"numerai_assets.assets.{place}.create_fitted_block", lambda name, parameters: Remembering()
+            f"numerai_assets.pipeline.{place}.create_fitted_block", lambda name, parameters: Remembering()
         )
     monkeypatch.setattr("numerai_assets.pipeline.block_columns.fitted_block_class", lambda name: Remembering)
     made = workspace_at(tmp_path)

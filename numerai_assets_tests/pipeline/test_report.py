@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numerai_assets.assets.explanations import write_explanations
 from numerai_assets.eras import era_label, friday_of
 from numerai_assets.pipeline.equal_blend import EQUAL_BLEND, write_equal_blend
+from numerai_assets.pipeline.explanations import write_explanations
 from numerai_assets.pipeline.report import Judged, inline_plots, write_report
 from numerai_assets.pipeline.sampled_eras import drifted_shares, sampled_eras
 from numerai_assets.pipeline.workspace import Workspace

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numerai_assets.assets.models import fit_vintage, load_vintage
 from numerai_assets.eras import era_label
 from numerai_assets.errors import MethodError, StoreError
 from numerai_assets.methods.mixer_boosting.estimator import MixerBoosting
 from numerai_assets.methods.mixer_boosting.grown_trees import LightgbmTrees
+from numerai_assets.pipeline.vintages import fit_vintage, load_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import silent
 from numerai_assets.settings import MethodSettings, load_settings

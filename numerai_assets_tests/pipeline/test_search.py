@@ -101,7 +101,7 @@ def test_folds_are_purged_for_the_longest_target_that_is_fitted(
             self.seen.append((self.last_, panel.eras[0]))
             return super().predict(panel)
 
-    for place in ("methods.registry", "assets.searches"):
+    for place in ("methods.registry", "pipeline.search"):
         monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
     settings = {"dial": MethodSettings(target=SHORTER)}
     shorter = Workspace(workspace.settings.model_copy(update={"methods": settings}))
@@ -193,7 +193,7 @@ def test_a_learned_block_is_fitted_for_each_fold_on_what_lies_before_all_that_it
             self.seen.append((self.last_, panel.eras[0]))
             return super().predict(panel)
 
-    for place in ("methods.registry", "assets.searches"):
+    for place in ("methods.registry", "pipeline.search"):
         monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
     mixed = with_mixing(workspace, tmp_path)
 

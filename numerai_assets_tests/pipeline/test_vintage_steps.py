@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from numerai_assets.assets.models import made_with
 from numerai_assets.automation.jobs import run_of
 from numerai_assets.pipeline.block_columns import fitted_with
 from numerai_assets.pipeline.plan import Step, vintage_steps
+from numerai_assets.pipeline.vintages import made_with
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import load_settings
 from numerai_assets.store.era_store import EraStore

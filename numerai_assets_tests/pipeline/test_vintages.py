@@ -11,8 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from numerai_assets.assets.blocks import fit_block
-from numerai_assets.assets.models import fit_vintage
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import FeatureError, StoreError, WallError
 from numerai_assets.evaluation.splits import ForwardChaining, PurgedKFold
@@ -21,6 +19,8 @@ from numerai_assets.features.registry import FITTED_BLOCKS
 from numerai_assets.methods.mixer_boosting.feature_mixing import FeatureMixing
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.block_columns import fitted_with
+from numerai_assets.pipeline.learned_blocks import fit_block
+from numerai_assets.pipeline.vintages import fit_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.settings import FeatureBlockSettings, MethodSettings, load_settings
@@ -159,7 +159,7 @@ def test_a_method_is_given_the_features_that_a_selection_of_its_vintage_left(
             self._choose()
             return self
 
-    monkeypatch.setattr("numerai_assets.assets.blocks.create_fitted_block", lambda name, parameters: Chosen())
+    monkeypatch.setattr("numerai_assets.pipeline.learned_blocks.create_fitted_block", lambda name, parameters: Chosen())
     settings = MethodSettings(target=TARGET, blocks=("selection",))
     block = FeatureBlockSettings(on=True, target=TARGET)
     chosen = Workspace(load_settings(home=tmp_path, methods={"selecting": settings}, features={"selection": block}))

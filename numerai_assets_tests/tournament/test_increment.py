@@ -88,7 +88,7 @@ class Desk:
         return desk
 
     def update(self, round_number: int = 1, attempts: int = 3, **options: Callable[[int, int], None]) -> Update:
-        tournament = cast(Tournament, FileTournament(self.server, attempts))
+        tournament = cast("Tournament", FileTournament(self.server, attempts))
         now = NOW + dt.timedelta(weeks=round_number)
         return update(self.release, self.store, tournament, round_number=round_number, now=now, **options)
 

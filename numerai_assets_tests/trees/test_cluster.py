@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numerai_assets.assets.models import fit_vintage, made_with
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.benchmark import Benchmark
@@ -26,6 +25,7 @@ from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.mixer_boosting.estimator import MixerBoosting
 from numerai_assets.methods.registry import create_method
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.vintages import fit_vintage, made_with
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import silent
 from numerai_assets.settings import MethodSettings, load_settings

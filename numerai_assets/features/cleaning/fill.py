@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from numerai_assets.errors import MethodError
 from numerai_assets.features.cleaning.knn import filled_from_nearest_rows
 from numerai_assets.features.fitting.levels import LEVELS, level_counts, row_level_counts
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.blocks import MISSING
 
 Strategy = Literal["median", "mean", "mode", "knn", "keep"]
 STRATEGIES: tuple[Strategy, ...] = ("median", "mean", "mode", "knn", "keep")

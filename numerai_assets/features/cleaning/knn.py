@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.blocks import MISSING
 
 # Rows to fill whose distances to all rows are held at once.
 _RECEIVERS = 512

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from numerai_assets.evaluation.neutralisation import MIDDLE, integer_gram
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.gram import MIDDLE, integer_gram
+from numerai_assets.panel.panel import EraPanel
 
 Matrix = NDArray[np.float32]
 

@@ -1,10 +1,8 @@
 """What fitted blocks learn from: eras of a panel whose target is known, and their targets on one scale."""
 
-import numpy as np
-from numpy.typing import NDArray
-
 from numerai_assets.errors import FeatureError
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.targets import varies
 
 
 def eras_to_fit(panel: EraPanel, target: str, every_eras: int, *, block: str) -> list[int]:
@@ -19,15 +17,3 @@ def eras_to_fit(panel: EraPanel, target: str, every_eras: int, *, block: str) ->
             f"{block}: no era of the panel, {panel.eras[:1]}..{panel.eras[-1:]}, has a {target} that varies"
         )
     return [era for era in known if (known[-1] - era) % every_eras == 0]
-
-
-def varies(target: NDArray[np.floating]) -> bool:
-    """True when the rows whose target (n,) is known, not NaN, do not all have the same."""
-    known = target[~np.isnan(target)]
-    return bool(len(known) and known.min() < known.max())
-
-
-def standardised(target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n,) float64 of mean 0 and mean square 1 over the rows it is known for, NaN elsewhere, of a target that varies."""
-    centred = np.asarray(target, np.float64) - np.nanmean(target, dtype=np.float64)
-    return np.asarray(centred / np.sqrt(np.nanmean(centred**2)))

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FeatureSets, features_of
 from numerai_assets.features.fitting.memo import Kept
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.panel import EraPanel
 
 OLDEST_GROUPS = (
     "charisma",

@@ -22,9 +22,10 @@ from torch import Tensor
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns
 from numerai_assets.features.fitting.levels import LEVELS
-from numerai_assets.features.fitting.training_eras import eras_to_fit, standardised
+from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.plots import empty_axes, png
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
 
 _VECTORS, _WEIGHTS, _ABOUT = "vectors.npy", "weights.npy", "about.json"

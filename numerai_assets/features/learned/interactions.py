@@ -32,7 +32,7 @@ from numerai_assets.eras import horizon_of, purge, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns
 from numerai_assets.features.fitting.levels import LEVELS
-from numerai_assets.features.fitting.training_eras import eras_to_fit, standardised
+from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned.pair_search import (
     CELLS,
     EraCells,
@@ -44,6 +44,7 @@ from numerai_assets.features.learned.pair_search import (
 from numerai_assets.features.per_era.aggregates import ranks_within
 from numerai_assets.features.plots import empty_axes, png
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
 
 Array = NDArray[np.float64]

@@ -39,8 +39,7 @@ from numerai_assets.features.groups.peer_groups import PeerGroups, group_returns
 from numerai_assets.features.groups.spillover import FEWEST_PAIRS, level_means, strengths
 from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.nn.graph_learning import learn_graph, normalised
-from numerai_assets.panel.history import History, Reads
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
 
 Array = NDArray[np.float64]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from numerai_assets.features.fitting.levels import LEVELS
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.blocks import MISSING
 
 CELLS = LEVELS * LEVELS
 

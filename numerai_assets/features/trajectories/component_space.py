@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.evaluation.neutralisation import integer_gram
 from numerai_assets.features.trajectories.nearest import LARGEST, Points
-from numerai_assets.panel.panel import MISSING
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.gram import integer_gram
 
 Array = NDArray[np.float64]
 Block = NDArray[np.int8]

@@ -38,7 +38,8 @@ from numerai_assets.features.fitting.cross_fitting import (
 )
 from numerai_assets.features.learned_plots import mixing_picture
 from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerShape, era_correlations
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
 _ABOUT = "about.json"

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.evaluation.neutralisation import MIDDLE, moments, without_gaps
 from numerai_assets.features.fitting.levels import level_counts
+from numerai_assets.panel.gram import MIDDLE, moments, without_gaps
 
 # Targets are taken in whole parts of this: fourths exactly, others to 1e-5. Sums of whole numbers are exact in float64.
 _PARTS = 65_536

@@ -16,21 +16,14 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.boosted_trees import BoostedTrees
+from numerai_assets.methods.boosted_trees import BoostedTrees, lightgbm_parameters, xgboost_parameters
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress
 from numerai_assets.trees import lightgbm_trees, xgboost_trees
 from numerai_assets.trees.cluster import LOCAL
 from numerai_assets.trees.era_objectives import EraObjective
-from numerai_assets.trees.lightgbm_bins import binned, lightgbm_parameters
-from numerai_assets.trees.xgboost_bins import (
-    TreesTold,
-    binned_on_disk,
-    contributions,
-    importances,
-    predicted,
-    xgboost_parameters,
-)
+from numerai_assets.trees.lightgbm_bins import binned
+from numerai_assets.trees.xgboost_bins import TreesTold, binned_on_disk, contributions, importances, predicted
 
 Array = NDArray[np.float64]
 

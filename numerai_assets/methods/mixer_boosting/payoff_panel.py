@@ -33,8 +33,7 @@ from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned_plots import payoffs_picture
 from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 from numerai_assets.methods.mixer_boosting.payoff_forecast import PayoffForecast, Payoffs, Recipe, windows
-from numerai_assets.panel.history import History, Reads
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
 
 SCORES = ("forecast", "decorrelated", "trailing", "static")

@@ -48,8 +48,7 @@ from numerai_assets.features.trajectories.trajectory_inputs import TrajectoryInp
 from numerai_assets.methods.mixer_boosting.mixer_bank import era_correlations
 from numerai_assets.methods.mixer_boosting.tsmixer import TSMixerExt
 from numerai_assets.nn.weights import load_state, save_state
-from numerai_assets.panel.history import Reads
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets.progress import Progress, silent
 
 _ABOUT, _LEARNED = "about.json", "learned.npz"

@@ -27,7 +27,6 @@ from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import MethodError
-from numerai_assets.features.fitting.training_eras import varies
 from numerai_assets.methods.boosted_trees import DEEP, BoostedTrees, importance_table
 from numerai_assets.methods.contract import (
     Profile,
@@ -39,7 +38,7 @@ from numerai_assets.methods.contract import (
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.panel.targets import normal_scores
+from numerai_assets.panel.targets import normal_scores, varies
 from numerai_assets.progress import Progress, silent
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import normal_scores
 
 Array = NDArray[np.float64]

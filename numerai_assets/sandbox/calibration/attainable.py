@@ -7,9 +7,9 @@ import numpy as np
 from numerai_assets.eras import HORIZONS, resolve_lag, resolved_through
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calibration import measures as m
+from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 from numerai_assets.sandbox.world.history import World
-from numerai_assets.sandbox.world.rivals import EXAMPLE
 
 
 @dataclass(frozen=True)

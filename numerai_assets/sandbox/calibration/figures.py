@@ -17,9 +17,9 @@ from numerai_assets.eras import resolve_lag, resolved_through
 from numerai_assets.sandbox.calibration import measures as m
 from numerai_assets.sandbox.calibration.enlarged import Enlarged
 from numerai_assets.sandbox.published import encoder
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, EXAMPLE, META_MODEL
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 from numerai_assets.sandbox.world.history import World
-from numerai_assets.sandbox.world.rivals import BENCHMARK_NAMES, EXAMPLE, META_MODEL
 
 NUMERAI_STOCKS = 5592
 """Rows of era 0575."""

@@ -21,8 +21,8 @@ from numerai_assets.sandbox.calibration import measures as m
 from numerai_assets.sandbox.calibration.attainable import Attainable, attainable
 from numerai_assets.sandbox.calibration.enlarged import Enlarged
 from numerai_assets.sandbox.published.files import write_text
+from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.world.history import World
-from numerai_assets.sandbox.world.rivals import EXAMPLE
 
 DOCUMENT = "sandbox.md"
 _MODEL_STOCKS = 3000

@@ -15,7 +15,8 @@ from scipy.special import ndtri
 
 from numerai_assets.eras import HORIZONS
 from numerai_assets.sandbox.market.effects import KINDS
-from numerai_assets.sandbox.world.rivals import BENCHMARKS, OTHERS, rank
+from numerai_assets.sandbox.published.prediction_names import BENCHMARKS
+from numerai_assets.sandbox.world.rivals import OTHERS, rank
 
 CHUNK = 156
 """Eras after which a rival's error is drawn anew: the official benchmarks are refitted as often."""

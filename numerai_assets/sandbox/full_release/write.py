@@ -38,11 +38,11 @@ from numerai_assets.sandbox.published.binning import bin_columns
 from numerai_assets.sandbox.published.encoder import ALIAS, ALIAS_OF, MAIN_NAME, TARGET_NAMES, TARGETS
 from numerai_assets.sandbox.published.files import load_arrays, save_arrays, whole_folder, write_text
 from numerai_assets.sandbox.published.names import FeatureList
+from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.published.release_writer import Rows, Scores
 from numerai_assets.sandbox.published.row_groups import ROWS_PER_GROUP, Columns, RowGroups
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 from numerai_assets.sandbox.world.era_files import PREDICTIONS
-from numerai_assets.sandbox.world.rivals import EXAMPLE
 
 ORACLE = "oracle"
 RELEASE_JSON = "release.json"

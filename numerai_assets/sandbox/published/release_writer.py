@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from numerai_assets.sandbox.published.encoder import TARGETS
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, META_MODEL
 from numerai_assets.sandbox.published.sizes import ROWS_PER_GROUP
-from numerai_assets.sandbox.world.rivals import BENCHMARK_NAMES, META_MODEL
 
 VERSION = "v5.3"
 FEATURES_JSON = "features.json"

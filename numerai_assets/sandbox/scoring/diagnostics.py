@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import era_label
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.world.rivals import EXAMPLE, META_MODEL
+from numerai_assets.sandbox.published.prediction_names import EXAMPLE, META_MODEL
 
 Json = dict[str, Any]
 

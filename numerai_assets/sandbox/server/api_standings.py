@@ -15,12 +15,12 @@ from graphql import GraphQLResolveInfo
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.rounds import RoundStatus
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.scoring import standings
 from numerai_assets.sandbox.scoring.standings import DailyStanding, Participant, Score, Standing
 from numerai_assets.sandbox.server.resolving import Request, check_tournament, mutation, query, with_keys
 from numerai_assets.sandbox.server.shapes import Json, model_json, payout_json, stored_utc, utc
 from numerai_assets.sandbox.tournament import state
-from numerai_assets.sandbox.world.rivals import BENCHMARK_NAMES
 
 profile_type = ObjectType("UserProfile")
 TYPES = (profile_type,)

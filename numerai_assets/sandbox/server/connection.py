@@ -16,13 +16,13 @@ class SeverableProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        app = cast(ASGIApp, self.app)
+        app = cast("ASGIApp", self.app)
 
         async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("extensions", {})[_EXTENSION] = transport
             await app(scope, receive, send)
 
-        self.app = cast(Any, with_transport)
+        self.app = cast("Any", with_transport)
 
 
 def close(scope: Scope) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from numerai_assets.eras import HORIZONS, era_label, resolved_through
 from numerai_assets.sandbox.published.encoder import ALIAS, ALIAS_OF, TARGET_NAMES, TARGETS
 from numerai_assets.sandbox.published.files import load_array, load_arrays, save_array, save_arrays, whole_folder
-from numerai_assets.sandbox.world.rivals import BENCHMARK_NAMES, META_MODEL
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, META_MODEL
 
 PREDICTIONS = (META_MODEL, *BENCHMARK_NAMES)
 """Columns of predictions.npy."""

@@ -28,12 +28,13 @@ from numerai_assets.sandbox.market.oracle import COMPONENTS
 from numerai_assets.sandbox.market.protocol import Market
 from numerai_assets.sandbox.published import encoder, names
 from numerai_assets.sandbox.published.files import whole_folder, write_text
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.published.release_writer import FEATURES_JSON
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, SIZES, fit_to_prices
 from numerai_assets.sandbox.world.era_files import PREDICTIONS, EraFiles, era_files, round_files
 from numerai_assets.sandbox.world.publisher import Publisher
 from numerai_assets.sandbox.world.recipe import Recipe, open_market, read_recipe
-from numerai_assets.sandbox.world.rivals import BENCHMARK_NAMES, Rivals, meta_model
+from numerai_assets.sandbox.world.rivals import Rivals, meta_model
 
 MARKETS = ("synthetic", "prices")
 Progress = Callable[[str, int, int], None]

@@ -10,10 +10,10 @@ from numerai_assets.eras import era_label, resolve_lag, resolved_through
 from numerai_assets.sandbox.published import release_writer as writer
 from numerai_assets.sandbox.published.encoder import TARGETS
 from numerai_assets.sandbox.published.files import link_or_copy, whole_folder
+from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.published.release_writer import Rows, Scores
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, Size
 from numerai_assets.sandbox.world.era_files import PREDICTIONS, EraFiles, era_files
-from numerai_assets.sandbox.world.rivals import EXAMPLE
 
 _TEST_ERAS = resolve_lag(60)
 

@@ -6,7 +6,6 @@ The meta model is the stake-weighted mean of the benchmarks and some cheap, dive
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from scipy.stats import rankdata
 from numerai_assets.eras import horizon_of, purge
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.files import load_arrays, save_arrays, write_text
+from numerai_assets.sandbox.published.prediction_names import BENCHMARKS, Rival
 from numerai_assets.sandbox.published.sizes import Size
 
 
@@ -31,26 +31,6 @@ class History(Protocol):
     def target(self, era: int, name: str) -> NDArray[np.float32]:
         """(n,) target, NaN where there is none (yet)."""
 
-
-@dataclass(frozen=True)
-class Rival:
-    """One participant. groups: feature sets that it uses, none meaning all. trees: 0 for a ridge regression."""
-
-    name: str
-    target: str
-    stake: float
-    groups: tuple[str, ...] = ()
-    trees_share: float = 0.0
-    seed: int = 0
-
-
-BENCHMARKS = (
-    Rival("v53_lgbm_ender20", "target_ender_20", stake=2.0, trees_share=1.0, seed=20),
-    Rival("v53_lgbm_ender60", "target_ender_60", stake=3.0, trees_share=1.0, seed=60),
-)
-BENCHMARK_NAMES = tuple(rival.name for rival in BENCHMARKS)
-EXAMPLE = "v53_lgbm_ender60"
-META_MODEL = "numerai_meta_model"
 
 OTHERS = (
     Rival("ridge_ender60", "target_ender_60", stake=1.0),

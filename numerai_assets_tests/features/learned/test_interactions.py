@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.stats import f as fisher
 
 from numerai_assets.errors import FeatureError, StoreError
-from numerai_assets.features.fitting.training_eras import eras_to_fit, standardised
+from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned.interactions import FORMS, Interactions, halves, moderation
 from numerai_assets.features.learned.pair_search import EraCells, best_pairs, beyond_additive, cell_sums
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.targets import standardised
 
 TARGET = "target_ender_20"
 ERAS = tuple(range(4, 4 * 28 + 1, 4))

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.learned.network_momentum import MEASURES, NetworkMomentum, fitted_theta, momentum_of
-from numerai_assets.panel.history import History
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, History
 
 TARGET = "target_ender_20"
 LAG, ERAS, AT = 5, 110, 100

@@ -11,10 +11,11 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.boosted_trees import lightgbm_parameters
 from numerai_assets.methods.mixer_boosting import grown_trees
 from numerai_assets.methods.mixer_boosting.estimator import BOOSTERS, Member, MixerBoosting
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.trees.lightgbm_bins import binned, lightgbm_parameters
+from numerai_assets.trees.lightgbm_bins import binned
 
 MakePanel = Callable[..., EraPanel]
 TARGET, EXTRA = "target_ender_60", "target_ender_20"

@@ -14,8 +14,7 @@ from scipy.stats import ttest_1samp
 from benchmarks.payoff_world import CONSTANT, LAG, TARGET, World, made, remembering, scored
 from numerai_assets.errors import FeatureError, StoreError
 from numerai_assets.methods.mixer_boosting.payoff_panel import SCORES, PayoffPanel, most_reliable, scores
-from numerai_assets.panel.history import Reads
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, Reads
 
 WORLD = World(features=6, rows=60, eras=270, fitted=250)
 

@@ -14,8 +14,7 @@ import torch
 from numerai_assets.errors import FeatureError, StoreError
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.methods.mixer_boosting.trajectory_mixer import TrajectoryMixer
-from numerai_assets.panel.history import Reads
-from numerai_assets.panel.panel import EraPanel
+from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets_tests.features.paid_trajectories import LAGS, SETS, paid_trajectories, turned, with_targets
 from numerai_assets_tests.features.planted import TARGET
 

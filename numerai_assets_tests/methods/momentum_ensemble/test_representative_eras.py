@@ -15,7 +15,8 @@ from numerai_assets.methods.momentum_ensemble.representative_eras import (
     representative_eras,
     support_points,
 )
-from numerai_assets.panel.panel import MISSING, EraPanel
+from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import normal_scores
 
 MakePanel = Callable[..., EraPanel]

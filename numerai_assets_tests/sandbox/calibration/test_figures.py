@@ -12,9 +12,9 @@ from numerai_assets.sandbox.calibration import report as calibration_report
 from numerai_assets.sandbox.calibration.attainable import Attainable, attainable
 from numerai_assets.sandbox.calibration.enlarged import Enlarged
 from numerai_assets.sandbox.calibration.figures import Figure
+from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.published.sizes import SIZES
 from numerai_assets.sandbox.world.history import World
-from numerai_assets.sandbox.world.rivals import EXAMPLE
 
 DEFAULT = SIZES["default"]
 ERA = 600

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from numerai_assets.sandbox.published import release_writer
 from numerai_assets.sandbox.published.encoder import TARGETS, encode_ids
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, META_MODEL
 from numerai_assets.sandbox.published.release_writer import Rows, Scores
-from numerai_assets.sandbox.world.rivals import BENCHMARK_NAMES, META_MODEL
 
 NAMES = ("feature_b_b_b", "feature_a_a_a")
 

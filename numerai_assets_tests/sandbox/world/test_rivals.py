@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.published.prediction_names import BENCHMARKS, Rival
 from numerai_assets.sandbox.published.sizes import SIZES
-from numerai_assets.sandbox.world.rivals import BENCHMARKS, OTHERS, Rival, Rivals, fit_eras, meta_model, rank
+from numerai_assets.sandbox.world.rivals import OTHERS, Rivals, fit_eras, meta_model, rank
 
 SIZE = replace(SIZES["tiny"], trees=8)
 START = SIZE.first_benchmark_era + SIZE.chunk

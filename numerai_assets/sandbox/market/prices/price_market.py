@@ -277,7 +277,7 @@ def _gaussian_ranks(rows: Array) -> Array:
 
 
 def _weekdays_after(day: dt.date, weekdays: int) -> dt.date:
-    return cast(dt.date, np.busday_offset(np.datetime64(day), weekdays, roll="backward").item())
+    return cast("dt.date", np.busday_offset(np.datetime64(day), weekdays, roll="backward").item())
 
 
 def _read_table(path: Path) -> pa.Table:
