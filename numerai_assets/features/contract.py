@@ -1,20 +1,40 @@
-"""What every feature block is: a pure transform of an era, and of what had come before it, into new columns.
+"""The contract of a feature block: a pure transform of an era, and of what came before it, into new columns.
 
-Two kinds. A `FeatureBlock` has nothing to learn: its columns of an era follow from that era, from earlier eras and from
-targets that had resolved by then, so they are computed once an era and never change. A `FittedBlock` is learned from
-targets: it belongs to a vintage, as a model does, and is given only what lies before the vintage's wall.
+There are three kinds. A `FeatureBlock` (`Kind.PER_ERA`) learns nothing: its columns follow from the era, from earlier eras
+and from targets that had resolved by then, so they are computed once per era and never change. A `FittedBlock`
+(`Kind.LEARNED`) is learned from targets: it belongs to a vintage, as a model does, and sees only what lies before the
+vintage's wall. A selection (`Kind.SELECTION`) is learned too; it removes features instead of adding columns.
 
 Columns are feature-major, (k, n), as the era store keeps features: a column of an era is one run of memory.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
+
+from sklearn.base import BaseEstimator
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.panel.panel import Columns, EraPanel, FeatureSets, History
+from numerai_assets.execution import DEFAULT_EXECUTION, Execution, without_execution
+from numerai_assets.panel.panel import Columns, EraPanel, FeatureSets, History, Reads
 from numerai_assets.progress import Progress, silent
 
-__all__ = ["Columns", "FeatureBlock", "FeatureSets", "FittedBlock", "History", "features_of"]
+__all__ = ["Columns", "FeatureBlock", "FeatureSets", "FittedBlock", "History", "Kind", "features_of"]
+
+
+class Kind(StrEnum):
+    """What a feature block does, and how often."""
+
+    PER_ERA = "per era"
+    LEARNED = "learned"
+    SELECTION = "selection"
+
+    @property
+    def is_learned(self) -> bool:
+        """True when the block is fitted once per vintage."""
+        return self is not Kind.PER_ERA
 
 
 class FeatureBlock(Protocol):
@@ -47,35 +67,60 @@ class FeatureBlock(Protocol):
         """A PNG that shows what it does on one era."""
 
 
-class FittedBlock(Protocol):
-    """New columns whose making is learned from a target; an estimator whose hyperparameters its constructor takes.
-
-    One that reads earlier eras, their resolved targets or columns of other blocks says so in a property `reads: Reads`;
-    the panels it is given then answer `history(era)`.
-    """
+class FittedBlock(BaseEstimator, ABC):  # type: ignore[misc]
+    """New columns whose making is learned from a target: an estimator whose constructor keywords are its hyperparameters."""
 
     name: ClassVar[str]
     version: ClassVar[int]
+    honours: ClassVar[frozenset[str]] = frozenset({"threads"})
+    """Fields of `Execution` that it can use."""
+    execution: Execution = DEFAULT_EXECUTION
+    """Where and how fast it is trained. No hyperparameter."""
     names_: tuple[str, ...]
     """(k,) names of its columns; set by `fit` and `load`."""
     feature_names_: tuple[str, ...]
     """Features it reads; set by `fit` and `load`."""
 
+    @property
+    def reads(self) -> Reads:
+        """What it reads beside the rows of an era; the panels it is given then answer `history(era)`."""
+        return Reads()
+
+    @property
+    def least_eras(self) -> int:
+        """Fewest training eras that it can be fitted on."""
+        return 1
+
+    @abstractmethod
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Learns from the rows of the panel, which holds nothing behind the wall, whose target is known."""
+        """Learns from the rows whose target is known of a panel that has nothing behind the wall."""
 
     def transform(self, panel: EraPanel) -> Columns:
-        """(k, n) columns of one era, a panel of n rows with at least the features it reads."""
+        """(k, n) columns of one era, a panel of n rows with at least the features it reads. A selection has none."""
+        raise FeatureError(f"{self.name}: removes features and gives no columns")
 
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Writes the fitted block into an empty folder; nothing in it is a pickle."""
 
     @classmethod
+    @abstractmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
 
+    @abstractmethod
     def picture(self) -> bytes:
         """A PNG of what was learned."""
+
+    def run_on(self, **execution: Any) -> Self:
+        """Itself, trained as the given fields of `Execution` say: `Benchmark().run_on(threads=1)`."""
+        self.execution = Execution(**execution)
+        return self
+
+    @classmethod
+    def of_stored(cls, parameters: Mapping[str, Any]) -> Self:
+        """An unfitted block with hyperparameters read from disk, less what older versions counted as such."""
+        return cls(**without_execution(parameters))
 
 
 def features_of(feature_sets: FeatureSets, name: str) -> tuple[str, ...]:

@@ -40,12 +40,6 @@ class Reads:
     columns: tuple[str, ...] = ()
 
 
-def reads_of(estimator: object) -> Reads:
-    """What a method or learned block says it reads in its `reads`; one that says nothing reads nothing."""
-    found: Reads = getattr(estimator, "reads", Reads())
-    return found
-
-
 @dataclass(frozen=True)
 class History:
     """What a block may know besides the era at hand: earlier eras and, of targets, only those that had resolved.

@@ -6,7 +6,7 @@ has nothing to write down. A learned block is fitted once for each fold, as of a
 and what it judges.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,16 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.eras import Wall, era_label, horizon_of, purge
+from numerai_assets.eras import era_label, horizon_of, purge
 from numerai_assets.errors import FeatureError, MethodError, WallError
 from numerai_assets.evaluation.splits import Fold
-from numerai_assets.features.registry import BLOCKS
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.registry import create_method, method_class
-from numerai_assets.panel.panel import EraPanel, reads_of
-from numerai_assets.pipeline.block_columns import fitted_blocks, fitted_with, with_blocks, with_history
-from numerai_assets.pipeline.learned_blocks import fit_block
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.block_columns import folders_of
+from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.study import Found, Metric, Objective, Space, covered_folds, kept_study, search, study_page
-from numerai_assets.pipeline.vintages import feature_set, made_with
+from numerai_assets.pipeline.vintages import fit_block, is_current, training_panel
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.atomic import replacing_file
@@ -60,10 +59,9 @@ def search_method(
     metric that cannot be had.
     """
     settings = workspace.settings.methods[method]
-    horizon, space = horizon_of(settings.target), space_of(method)
-    auxiliary = getattr(create_method(method, settings), "auxiliary_targets", ())
-    # A fold is fitted on these too: what it judges lies behind the wall of the longest.
-    longest = max(map(horizon_of, (settings.target, *auxiliary)))
+    horizon, space = horizon_of(settings.target), space_of(method, settings.source)
+    # A fold is fitted on the auxiliary targets too: its validation eras lie behind the wall of the longest.
+    longest = max(map(horizon_of, (settings.target, *create_method(method, settings).auxiliary_targets)))
     panel = search_panel(workspace, method)
     meta_model = None if metric == "corr" else meta_model_of(workspace, panel)
     if metric == "payout-sharpe" and horizon != 60:
@@ -89,7 +87,7 @@ def search_method(
         folds=objective.folds,
         digests=panel.digests,
         profile=settings.profile,
-        **made_with(workspace, method),
+        **workspace.specs.method(method).as_json(),
     )
     path = workspace.folder / "searches" / f"{method}-{metric}-{key[:12]}.db"
     with kept_study(path) as study:
@@ -105,28 +103,19 @@ def search_method(
     )
 
 
-def space_of(method: str) -> Space:
-    """The hyperparameters that a method says are worth searching. Raises MethodError when it says nothing."""
-    space: Callable[..., dict[str, Any]] | None = getattr(method_class(method), "search_space", None)
-    if space is None:
+def space_of(method: str, source: str | None = None) -> Space:
+    """The search space that a method declares. Raises MethodError when it declares none."""
+    found = method_class(method, source)
+    if not found.declares_space():
         raise MethodError(f"{method}: declares no search_space(trial), so there is nothing to search")
-    return space
+    return found.search_space
 
 
 def search_panel(workspace: Workspace, method: str) -> EraPanel:
     """The eras a search may see: those that a fit of the first vintage of the grid does. Without the columns of blocks."""
-    settings = workspace.settings.methods[method]
-    wall = Wall(min(_first_vintage(workspace), workspace.store.newest_era()), horizon_of(settings.target))
-    estimator = create_method(method, settings)
-    panel = workspace.store.fit_panel(
-        wall,
-        target=settings.target,
-        auxiliary=getattr(estimator, "auxiliary_targets", ()),
-        every=estimator.every_eras,
-        features=feature_set(workspace, settings.feature_set),
-    )
-    wall.check_fit(panel.eras)
-    return panel
+    vintage = min(_first_vintage(workspace), workspace.store.newest_era())
+    estimator = create_method(method, workspace.settings.methods[method])
+    return training_panel(workspace, workspace.specs.method(method), vintage, estimator)
 
 
 def fold_panels(
@@ -137,17 +126,17 @@ def fold_panels(
     A learned block is as of the vintage that lies the purge of `horizon` after the fold's last fitted era, and before all
     that the fold judges; it is fitted unless it is held. Raises MethodError where a fold has too few eras for it.
     """
-    settings, asked = workspace.settings.methods[method], made_with(workspace, method)
-    reads, found = reads_of(create_method(method, settings)), []
+    spec, columns, found = workspace.specs.method(method), workspace.block_columns(), []
+    reads = create_method(method, workspace.settings.methods[method]).reads
     for fold in folds:
         vintage = fold.fit[-1] + purge(horizon)
-        for name in settings.blocks:
-            if name not in BLOCKS and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
+        for name, block in spec.blocks.items():
+            if isinstance(block, VintageSpec) and not is_current(workspace.fitted_blocks, name, vintage, block):
                 _fit_for_fold(workspace, name, vintage, fold, progress)
         eras = panel.with_eras([*fold.fit, *fold.judged])
-        keys, learned = list(map(era_label, eras.eras)), fitted_blocks(workspace, settings.blocks, vintage)
-        columns = with_blocks(workspace, eras, keys, asked["blocks"], learned)
-        found.append(with_history(workspace, columns, keys, reads, asked["reads"]))
+        keys, folders = list(map(era_label, eras.eras)), folders_of(workspace.fitted_blocks, spec.blocks, vintage)
+        given = columns.with_blocks(eras, keys, spec.blocks, folders)
+        found.append(columns.with_history(given, keys, reads, spec.reads))
     return tuple(found)
 
 

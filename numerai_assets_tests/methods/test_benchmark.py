@@ -120,7 +120,6 @@ def test_fitting_over_arrow_equals_fitting_a_float_matrix(make_panel: MakePanel,
         "seed": 7,
         "deterministic": True,
         "force_col_wise": True,
-        "num_threads": 2,
         "verbosity": -1,
     }
     theirs = lgb.train(parameters, lgb.Dataset(matrix, panel.target(TARGET)), num_boost_round=method.n_estimators)
@@ -141,7 +140,7 @@ def test_the_same_seed_writes_the_same_model_and_another_seed_another(make_panel
 def test_the_number_of_threads_does_not_change_the_predictions(make_panel: MakePanel) -> None:
     panel = make_panel(ERAS, rows=200)
 
-    one, two = (small(num_threads=n).fit(panel, target=TARGET, seed=3).predict(panel) for n in (1, 2))
+    one, two = (small().run_on(threads=n).fit(panel, target=TARGET, seed=3).predict(panel) for n in (1, 2))
 
     np.testing.assert_array_equal(one, two)
 

@@ -23,7 +23,7 @@ ERAS = [10, 11, 12, 13]
 
 
 def small(**parameters: object) -> ExternalBoosting:
-    settings = {"n_estimators": 15, "learning_rate": 0.1, "colsample_bytree": 0.5, "max_depth": 3, "num_threads": 1}
+    settings = {"n_estimators": 15, "learning_rate": 0.1, "colsample_bytree": 0.5, "max_depth": 3}
     return ExternalBoosting.of_profile("quick", **settings | {"min_data_in_leaf": 5} | parameters)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from numerai_assets.cli.main import main
 from numerai_assets.eras import era_label, purge
 from numerai_assets.errors import MethodError
+from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.search import search_method, search_panel
 from numerai_assets.pipeline.workspace import Workspace
@@ -22,6 +23,7 @@ from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import FEATURES, META_MODEL
 from numerai_assets_tests.methods.dial import Dial
+from numerai_assets_tests.methods.plain_method import PlainMethod
 
 TARGET, SHORTER = "target_ender_60", "target_ender_20"
 NAMES = ["feature_a", "feature_b"]
@@ -64,8 +66,7 @@ def workspace(stored: EraStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A workspace over that store in which the dial is the method; the meta model is held from era 40 on."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "numerai.toml").write_text(SETTINGS)
-    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Dial)
-    monkeypatch.setattr("numerai_assets.pipeline.search.method_class", lambda name: Dial)
+    monkeypatch.setitem(METHODS, "dial", "numerai_assets_tests.methods.dial:Dial")
     made = Workspace(load_settings())
     made.release.folder.mkdir(parents=True)
     made.store.folder.symlink_to(stored.folder)
@@ -101,8 +102,7 @@ def test_folds_are_purged_for_the_longest_target_that_is_fitted(
             self.seen.append((self.last_, panel.eras[0]))
             return super().predict(panel)
 
-    for place in ("methods.registry", "pipeline.search"):
-        monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
+    monkeypatch.setattr("numerai_assets_tests.methods.dial.Dial", Watched)
     settings = {"dial": MethodSettings(target=SHORTER)}
     shorter = Workspace(workspace.settings.model_copy(update={"methods": settings}))
 
@@ -158,7 +158,8 @@ def test_a_meta_model_that_is_not_held_where_it_is_wanted_is_told(workspace: Wor
 
 
 def test_a_method_that_declares_no_space_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numerai_assets.pipeline.search.method_class", lambda name: object)
+    monkeypatch.setitem(METHODS, "dial", "numerai_assets_tests.methods.plain_method:PlainMethod")
+    monkeypatch.setattr(PlainMethod, "name", "dial", raising=False)
 
     with pytest.raises(MethodError, match=r"dial: declares no search_space\(trial\)"):
         search_method(workspace, "dial", trials=1)
@@ -193,8 +194,7 @@ def test_a_learned_block_is_fitted_for_each_fold_on_what_lies_before_all_that_it
             self.seen.append((self.last_, panel.eras[0]))
             return super().predict(panel)
 
-    for place in ("methods.registry", "pipeline.search"):
-        monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
+    monkeypatch.setattr("numerai_assets_tests.methods.dial.Dial", Watched)
     mixed = with_mixing(workspace, tmp_path)
 
     search_method(mixed, "dial", trials=2, folds=2)

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from numerai_assets.automation.jobs import run_of
-from numerai_assets.pipeline.block_columns import fitted_with
-from numerai_assets.pipeline.plan import Step, vintage_steps
-from numerai_assets.pipeline.vintages import made_with
+from numerai_assets.pipeline.plan import Lacking, Step, vintage_steps
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import load_settings
 from numerai_assets.store.era_store import EraStore
@@ -53,15 +51,16 @@ def hold(store: VintageStore, name: str, vintage: int, asked: dict[str, Any]) ->
 
 
 def hold_method(workspace: Workspace, method: str, vintage: int) -> None:
-    hold(workspace.vintages, method, vintage, made_with(workspace, method))
+    hold(workspace.vintages, method, vintage, workspace.specs.method(method).as_json())
 
 
 def hold_block(workspace: Workspace, name: str, vintage: int) -> None:
-    hold(workspace.fitted_blocks, name, vintage, fitted_with(workspace, name))
+    hold(workspace.fitted_blocks, name, vintage, workspace.specs.block(name).as_json())
 
 
 def lacking(workspace: Workspace) -> dict[int, tuple[str, ...]]:
-    return {int(step.partitions[0]): step.lacking for step in vintage_steps(workspace)}
+    steps = {int(step.partitions[0]): step.lacking for step in vintage_steps(workspace)}
+    return {vintage: (*found.blocks, *found.methods) for vintage, found in steps.items() if found is not None}
 
 
 def test_the_newest_comes_first_and_a_block_only_where_a_method_is_given_it(make_workspace: MakeWorkspace) -> None:
@@ -103,13 +102,13 @@ def test_what_the_newest_goes_on_from_comes_before_it_and_brings_its_blocks(make
 
 
 def test_a_run_is_of_what_is_lacking_and_of_all_where_nothing_is_said() -> None:
-    def keys(*of_step: str) -> list[str] | None:
-        assets = run_of(Step("vintage", ("0030",), "test", of_step)).assets
+    def keys(lacking: Lacking | None) -> list[str] | None:
+        assets = run_of(Step("vintage", ("0030",), "test", lacking)).assets
         return None if assets is None else [key.to_user_string() for key in assets]
 
-    assert keys("embeddings", "benchmark") == [
+    assert keys(Lacking(("embeddings",), ("benchmark",))) == [
         "features/embeddings",
         "models/benchmark_model",
         "predictions/benchmark_out_of_sample",
     ]
-    assert keys() is None
+    assert keys(None) is None

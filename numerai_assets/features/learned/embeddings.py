@@ -16,11 +16,10 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import Columns
+from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.plots import empty_axes, png
@@ -42,7 +41,7 @@ def second_order(summed: Tensor, squares: Tensor) -> Tensor:
     return 0.5 * (summed.square().sum(dim=1) - squares)
 
 
-class Embeddings(BaseEstimator):  # type: ignore[misc]
+class Embeddings(FittedBlock):
     """Columns s of `rank` embeddings, float16. A missing level adds nothing.
 
     epochs: passes over the rows. batch_rows: rows of a step, of one era. learning_rate: the most that a step of AdamW can
@@ -139,7 +138,7 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.vectors_ = np.load(folder / _VECTORS, allow_pickle=False)
         block.weights_ = np.load(folder / _WEIGHTS, allow_pickle=False)
         block.losses_ = np.array(about["losses"])

@@ -26,11 +26,10 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 from scipy.stats import norm
 from scipy.stats import t as student
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import horizon_of, purge, resolve_lag
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import Columns
+from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned.pair_search import (
@@ -66,7 +65,7 @@ _FEWEST_STRETCHES = 3
 _TABLES, _ABOUT = "tables.npy", "about.json"
 
 
-class Interactions(BaseEstimator):  # type: ignore[misc]
+class Interactions(FittedBlock):
     """Columns of confirmed pairs: rank in the era of the pair's form, mapped to (-1, 1), float16; NaN where one is missing.
 
     pairs: columns at most; fewer, even none, where fewer are confirmed. candidates: pairs that get a table.
@@ -144,7 +143,7 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.tables_ = np.load(folder / _TABLES, allow_pickle=False)
         block.strength_ = np.array(about["strength"])
         block.forms_ = tuple(about["forms"])

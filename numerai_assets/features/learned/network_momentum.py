@@ -27,10 +27,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import era_label, horizon_of, resolve_lag
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations
 from numerai_assets.features.fitting.memo import Kept
 from numerai_assets.features.fitting.training_eras import eras_to_fit
@@ -62,7 +62,7 @@ _ABOUT, _GRAPH = "about.json", "graph.npy"
 _KEPT: Kept[Array] = Kept(8192)
 
 
-class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
+class NetworkMomentum(FittedBlock):
     """Own and network momentum of the peer groups of each row.
 
     groups: peer groups; fewer on small markets. nearest: of them that a row belongs to. found_on: features that groups are
@@ -137,7 +137,7 @@ class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.names_, block.theta_ = tuple(about["names"]), np.array(about["theta"])
         block.groups_ = PeerGroups.load(folder)
         block.digest_ = block.groups_.digest

@@ -21,10 +21,10 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import horizon_of, purge
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import alike, mean_correlations, spread_evenly
 from numerai_assets.features.fitting.cross_fitting import (
     Run,
@@ -49,7 +49,7 @@ _ROWS = 2048
 _GROUPING_ERAS, _WATCHED_ERAS = 8, 8
 
 
-class FeatureMixing(BaseEstimator):  # type: ignore[misc]
+class FeatureMixing(FittedBlock):
     """A bank of mixers on one target.
 
     mixers: how many, and so how many columns. tokens, channels: groups a mixer sees and features of each. groups: features
@@ -61,8 +61,7 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
 
     name: ClassVar[str] = "mixing"
     version: ClassVar[int] = 1
-    device: str = "cpu"
-    """What its nets are fitted on: "cpu" or "cuda". No hyperparameter: what is learned differs by rounding."""
+    honours = frozenset({"threads", "device"})
 
     def __init__(
         self,
@@ -162,7 +161,7 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), tuple(about["names"])
         block.target_ = about["target"]
         block.runs_ = [Run(first, last) for first, last in about["runs"]]
@@ -180,7 +179,7 @@ class FeatureMixing(BaseEstimator):  # type: ignore[misc]
 
     @property
     def _device(self) -> torch.device:
-        return device_of(self.device, block=self.name)
+        return device_of(self.execution.device, block=self.name)
 
     def _groups(self, panel: EraPanel) -> list[NDArray[np.intp]]:
         if self.groups is None:

@@ -21,10 +21,10 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import era_label, horizon_of, purge, resolve_lag
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import mean_correlations
 from numerai_assets.features.fitting.cross_fitting import Run, cut_into_runs, fitted_eras, speaking_folds
 from numerai_assets.features.fitting.levels import level_counts, looked_up, z_table
@@ -82,7 +82,7 @@ class Fold:
     forecast: PayoffForecast
 
 
-class PayoffPanel(BaseEstimator):  # type: ignore[misc]
+class PayoffPanel(FittedBlock):
     """Scores of rows by forecasts of what their features pay; a feature's missing level counts as its mean.
 
     length: eras a forecast is made from. channels: at most so many features, those whose mean payoff is largest against
@@ -198,7 +198,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), SCORES
         block.target_ = about["target"]
         with np.load(folder / _LEARNED, allow_pickle=False) as file:

@@ -23,12 +23,11 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from numerai_assets.eras import horizon_of, purge, resolve_lag
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import features_of
+from numerai_assets.features.contract import FittedBlock, features_of
 from numerai_assets.features.fitting.correlations import spread_evenly
 from numerai_assets.features.fitting.cross_fitting import (
     Run,
@@ -66,7 +65,7 @@ class _Era(NamedTuple):
     aim: NDArray[np.float32]
 
 
-class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
+class TrajectoryMixer(FittedBlock):
     """A few nets on one target, each over the trajectories of look-alikes.
 
     lags: those of the look-alikes. groups: sets of features.json, whose exposures are mixed. targets: those of earlier
@@ -77,8 +76,7 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
 
     name: ClassVar[str] = "trajectory_mixer"
     version: ClassVar[int] = 1
-    device: str = "cpu"
-    """What its nets are fitted on: "cpu" or "cuda". No hyperparameter: what is learned differs by rounding."""
+    honours = frozenset({"threads", "device"})
 
     def __init__(
         self,
@@ -189,7 +187,7 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), tuple(about["names"])
         block.target_ = about["target"]
         block.runs_ = [Run(first, last) for first, last in about["runs"]]
@@ -208,7 +206,7 @@ class TrajectoryMixer(BaseEstimator):  # type: ignore[misc]
 
     @property
     def _device(self) -> torch.device:
-        return device_of(self.device, block=self.name)
+        return device_of(self.execution.device, block=self.name)
 
     def _check(self) -> None:
         check_lags(tuple(self.lags))

@@ -62,7 +62,7 @@ def corr_of_trees(fitted: EraPanel, later: EraPanel, block: FeatureMixing | None
         panel.features if block is None else np.hstack([panel.features, columns(block, panel)])
         for panel in (fitted, later)
     )
-    settings_ = {"learning_rate": 0.05, "num_leaves": 8, "max_depth": 3, "min_data_in_leaf": 50, "num_threads": 1}
+    settings_ = {"learning_rate": 0.05, "num_leaves": 8, "max_depth": 3, "min_data_in_leaf": 50}
     data = lgb.Dataset(seen.astype(np.float32), fitted.target(TARGET))
     trees = lgb.train({"objective": "regression", "seed": 0, "verbosity": -1, **settings_}, data, 100)
     return mean_corr(trees.predict(unseen.astype(np.float32)), later)
@@ -257,7 +257,7 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason() -> None:
         small(folds=1, channels=5).fit(panel, target=TARGET, seed=1)
     with pytest.raises(FeatureError, match=r"device 'tpu': expected 'cpu' or 'cuda'"):
         elsewhere = small(folds=1)
-        elsewhere.device = "tpu"
+        elsewhere.run_on(device="tpu")
         elsewhere.fit(panel, target=TARGET, seed=1)
     with pytest.raises(StoreError, match="no target"):
         small().fit(panel, target="target_other_20", seed=1)

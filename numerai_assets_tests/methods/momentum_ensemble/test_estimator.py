@@ -24,7 +24,7 @@ LAWFUL = settings(deadline=None, max_examples=30)
 def small(**parameters: object) -> MomentumEnsemble:
     """Few, quick trees that may use half of the features each."""
     few = {"n_estimators": 20, "learning_rate": 0.1, "max_depth": 3, "forest_trees": 20, "forest_leaves": 8}
-    return MomentumEnsemble.of_profile("quick", **few | {"colsample_bytree": 0.5, "num_threads": 1} | parameters)
+    return MomentumEnsemble.of_profile("quick", **few | {"colsample_bytree": 0.5} | parameters)
 
 
 def with_target(panel: EraPanel, values: np.ndarray) -> EraPanel:
@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_models_and_another_seed_others(make_panel:
 
     models = []
     for seed, threads in ((3, 1), (3, 2), (4, 1)):
-        fitted = small(num_threads=threads).fit(panel, target=TARGET, seed=seed)
+        fitted = small().run_on(threads=threads).fit(panel, target=TARGET, seed=seed)
         models.append([booster.dump_model()["tree_info"] for booster in fitted.boosters_])
 
     assert models[0] == models[1]
