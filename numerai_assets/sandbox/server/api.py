@@ -17,7 +17,7 @@ from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.rounds import RoundStatus
 from numerai_assets.sandbox.scoring.daily import DayScore
 from numerai_assets.sandbox.server import api_diagnostics, api_hosted_models, api_standings
-from numerai_assets.sandbox.server.resolving import Request, check_tournament, model_type, mutation, query, with_keys
+from numerai_assets.sandbox.server.resolving import ApiRequest, check_tournament, model_type, mutation, query, with_keys
 from numerai_assets.sandbox.server.shapes import (
     TARGET,
     Json,
@@ -31,7 +31,7 @@ from numerai_assets.sandbox.server.shapes import (
 )
 from numerai_assets.sandbox.tournament import state
 from numerai_assets.sandbox.tournament.intake import NOT_OPEN
-from numerai_assets.sandbox.tournament.local import Tournament, View
+from numerai_assets.sandbox.tournament.local import LocalTournament, View
 from numerai_assets.sandbox.tournament.state import Submission
 from numerai_assets.sandbox.tournament.webhooks import check_webhook
 
@@ -46,7 +46,7 @@ _SCHEMA_FILE = Path(__file__).with_name("schema.graphql")
 _SCOPES = ("upload_submission", "read_submission_info", "read_user_info", "download_submission")
 
 
-def answer(request: Request, payload: Any) -> Json:
+def answer(request: ApiRequest, payload: Any) -> Json:
     """The GraphQL answer to a decoded request body, errors included."""
     _, result = graphql_sync(_schema(), payload, context_value=request, logger=_log, error_formatter=_format_error)
     return result
@@ -149,7 +149,7 @@ def resolve_dataset(
     tournament: int | None = None,
 ) -> str:
     check_tournament(tournament)
-    request: Request = info.context
+    request: ApiRequest = info.context
     file = request.view.release(round).file(filename)
     if file is None:
         raise SandboxError(f"Dataset not found: {filename}")
@@ -192,20 +192,20 @@ def resolve_model(_: Any, info: GraphQLResolveInfo, modelId: str | None = None) 
 
 @model_type.field("submissions")
 def resolve_model_submissions(model: Json, info: GraphQLResolveInfo) -> list[Submission]:
-    tournament: Tournament = info.context.tournament
+    tournament: LocalTournament = info.context.tournament
     return tournament.state.submissions(model_id=model["id"])
 
 
 @model_type.field("latestSubmissions")
 def resolve_latest_submissions(model: Json, info: GraphQLResolveInfo) -> list[Submission]:
-    tournament: Tournament = info.context.tournament
+    tournament: LocalTournament = info.context.tournament
     return tournament.state.submissions(model_id=model["id"])[:1]
 
 
 @mutation.field("setSubmissionWebhook")
 @with_keys
 def resolve_set_webhook(_: Any, info: GraphQLResolveInfo, modelId: str, newSubmissionWebhook: str | None = None) -> str:
-    tournament: Tournament = info.context.tournament
+    tournament: LocalTournament = info.context.tournament
     if newSubmissionWebhook is not None:
         check_webhook(newSubmissionWebhook)
         if tournament.hosted.assigned_to(tournament.model(modelId).id) is not None:
@@ -218,7 +218,7 @@ def resolve_set_webhook(_: Any, info: GraphQLResolveInfo, modelId: str, newSubmi
 @with_keys
 def resolve_trigger_webhook(_: Any, info: GraphQLResolveInfo, modelId: str) -> str:
     """Calls a model's webhook now, on the newest round."""
-    tournament: Tournament = info.context.tournament
+    tournament: LocalTournament = info.context.tournament
     view: View = info.context.view
     tournament.webhooks.call(tournament.model(modelId), view.latest_round, view.now)
     return "true"
@@ -239,7 +239,7 @@ def resolve_set_link(
 
 
 def _change(info: GraphQLResolveInfo, identity: str | None, **columns: str | None) -> bool:
-    tournament: Tournament = info.context.tournament
+    tournament: LocalTournament = info.context.tournament
     tournament.state.change_model(tournament.model(identity).id, **columns)
     return True
 
@@ -279,7 +279,7 @@ def resolve_create_submission(
 @query.field("submissions")
 @with_keys
 def resolve_submissions(_: Any, info: GraphQLResolveInfo, modelId: str | None = None) -> list[Submission]:
-    tournament: Tournament = info.context.tournament
+    tournament: LocalTournament = info.context.tournament
     if modelId is None:
         return tournament.state.submissions()
     return tournament.state.submissions(model_id=tournament.model(modelId).id)
@@ -288,7 +288,7 @@ def resolve_submissions(_: Any, info: GraphQLResolveInfo, modelId: str | None = 
 @query.field("submissionDownloadAuth")
 @with_keys
 def resolve_download_auth(_: Any, info: GraphQLResolveInfo, id: str | None = None) -> Json:  # noqa: A002
-    tournament: Tournament = info.context.tournament
+    tournament: LocalTournament = info.context.tournament
     submission = tournament.submission(id)
     url = info.context.base_url + tournament.sign(f"/submissions/{submission.filename}")
     return {"filename": submission.filename, "url": url}

@@ -5,7 +5,7 @@ from typing import Any
 from ariadne import ObjectType
 from graphql import GraphQLResolveInfo
 
-from numerai_assets.sandbox.server.resolving import Request, check_tournament, mutation, query, with_keys
+from numerai_assets.sandbox.server.resolving import ApiRequest, check_tournament, mutation, query, with_keys
 from numerai_assets.sandbox.server.shapes import Json, stored_utc
 from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsRun
 from numerai_assets.sandbox.tournament.state import Purpose
@@ -19,7 +19,7 @@ def resolve_upload_auth(
     _: Any, info: GraphQLResolveInfo, filename: str, tournament: int, modelId: str | None = None
 ) -> Json:
     check_tournament(tournament)
-    request: Request = info.context
+    request: ApiRequest = info.context
     name = request.tournament.hand_out_upload(filename, modelId, Purpose.DIAGNOSTICS)
     return {"filename": name, "url": f"{request.base_url}/uploads/{name}"}
 
@@ -30,7 +30,7 @@ def resolve_create(
     _: Any, info: GraphQLResolveInfo, filename: str, tournament: int, modelId: str | None = None
 ) -> Json:
     check_tournament(tournament)
-    request: Request = info.context
+    request: ApiRequest = info.context
     found = request.tournament
     upload = found.uploaded(filename, found.model(modelId), Purpose.DIAGNOSTICS)
     return _json(found.diagnostics.create(upload, request.view.now, request.view.latest_round.era))
@@ -39,7 +39,7 @@ def resolve_create(
 @query.field("diagnostics")
 @with_keys
 def resolve_diagnostics(_: Any, info: GraphQLResolveInfo, modelId: str, id: str | None = None) -> list[Json]:  # noqa: A002
-    request: Request = info.context
+    request: ApiRequest = info.context
     model = request.tournament.model(modelId)
     return [_json(run) for run in request.tournament.diagnostics.found(model.id, id)]
 

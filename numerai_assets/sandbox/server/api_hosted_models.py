@@ -9,7 +9,7 @@ from graphql import GraphQLResolveInfo
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.release_writer import VERSION
-from numerai_assets.sandbox.server.resolving import Request, check_tournament, model_type, mutation, query, with_keys
+from numerai_assets.sandbox.server.resolving import ApiRequest, check_tournament, model_type, mutation, query, with_keys
 from numerai_assets.sandbox.server.shapes import Json, round_id, stored_utc
 from numerai_assets.sandbox.tournament.hosted_models import NO_OPEN_ROUND, Pickle, PickleRun, RunType
 from numerai_assets.sandbox.tournament.state import Purpose
@@ -52,7 +52,7 @@ def resolve_docker_images(_: Any, info: GraphQLResolveInfo) -> tuple[Json, ...]:
 @query.field("computePickleUploadAuth")
 @with_keys
 def resolve_upload_auth(_: Any, info: GraphQLResolveInfo, filename: str, modelId: str | None = None) -> Json:
-    request: Request = info.context
+    request: ApiRequest = info.context
     name = request.tournament.hand_out_upload(filename, modelId, Purpose.PICKLE)
     return {"filename": name, "url": f"{request.base_url}/uploads/{name}"}
 
@@ -69,7 +69,7 @@ def resolve_create(
     dockerImageId: str | None = None,
 ) -> Pickle:
     check_tournament(tournament)
-    request: Request = info.context
+    request: ApiRequest = info.context
     found = request.tournament
     upload = found.uploaded(filename, found.model(modelId), Purpose.PICKLE)
     return found.hosted.create(
@@ -85,7 +85,7 @@ def resolve_create(
 @mutation.field("assignPickleToModel")
 @with_keys
 def resolve_assign(_: Any, info: GraphQLResolveInfo, modelId: str | None = None, pickleId: str | None = None) -> str:
-    request: Request = info.context
+    request: ApiRequest = info.context
     request.tournament.assign_pickle(modelId, pickleId)
     return "true"
 
@@ -100,7 +100,7 @@ def resolve_trigger(
     triggerValidation: bool | None = None,
 ) -> Pickle:
     """Runs a pickle now: to validate it again, or for the open round of a model that uses it."""
-    request: Request = info.context
+    request: ApiRequest = info.context
     tournament, hosted = request.tournament, request.tournament.hosted
     found = hosted.pickle(pickleId or "")
     kind = RunType.VALIDATION if triggerValidation else RunType.SUBMISSION

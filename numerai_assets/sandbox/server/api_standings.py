@@ -17,8 +17,8 @@ from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.rounds import RoundStatus
 from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.scoring import standings
-from numerai_assets.sandbox.scoring.standings import DailyStanding, Participant, Score, Standing
-from numerai_assets.sandbox.server.resolving import Request, check_tournament, mutation, query, with_keys
+from numerai_assets.sandbox.scoring.standings import DailyStanding, GivenScore, Participant, Standing
+from numerai_assets.sandbox.server.resolving import ApiRequest, check_tournament, mutation, query, with_keys
 from numerai_assets.sandbox.server.shapes import Json, model_json, payout_json, stored_utc, utc
 from numerai_assets.sandbox.tournament import state
 
@@ -32,7 +32,7 @@ _STAKING_V3 = "Atomic staking (v3) is not part of the sandbox: it needs Numerai'
 @query.field("v2Leaderboard")
 def resolve_leaderboard(_: Any, info: GraphQLResolveInfo, limit: int = 50, offset: int = 0) -> list[Json]:
     """Models, best first; the account's and the benchmarks."""
-    request: Request = info.context
+    request: ApiRequest = info.context
     found = standings.leaderboard(_participants(request), request.view.now)
     return [_entry_json(standing) for standing in _page(found, limit, offset)]
 
@@ -43,7 +43,7 @@ def resolve_account_leaderboard(
 ) -> list[Json]:
     """Accounts, best first: the sandbox's, whose scores are all its models' together, and one a benchmark."""
     check_tournament(tournament)
-    request: Request = info.context
+    request: ApiRequest = info.context
     own = {model.name for model in request.tournament.state.models()}
     models = _participants(request)
     account = Participant(state.USERNAME, tuple(s for each in models if each.name in own for s in each.scores))
@@ -62,7 +62,7 @@ def resolve_user_profile(
 ) -> Json:
     """A model's public face; the benchmarks have one too."""
     check_tournament(tournament)
-    request: Request = info.context
+    request: ApiRequest = info.context
     name = model_name or modelName
     if name in BENCHMARK_NAMES:
         started = request.tournament.state.models()[0].inserted_at
@@ -74,7 +74,7 @@ def resolve_user_profile(
 
 @profile_type.field("dailyModelPerformances")
 def resolve_daily_performances(profile: Json, info: GraphQLResolveInfo) -> list[Json]:
-    request: Request = info.context
+    request: ApiRequest = info.context
     return [_daily_json(day) for day in standings.history(profile["username"], _participants(request))]
 
 
@@ -83,7 +83,7 @@ def resolve_daily_performances(profile: Json, info: GraphQLResolveInfo) -> list[
 def resolve_payouts(_: Any, info: GraphQLResolveInfo, tournament: int) -> Json:
     """What each round of the account's models has paid, and what the unresolved ones stand at."""
     check_tournament(tournament)
-    request: Request = info.context
+    request: ApiRequest = info.context
     found: dict[str, list[Json]] = {"actual": [], "pending": []}
     for model in request.tournament.state.models():
         for submission in request.tournament.state.submissions(model_id=model.id, selected=1):
@@ -114,7 +114,7 @@ def resolve_staking(_: Any, info: GraphQLResolveInfo, **__: Any) -> None:
     raise SandboxError(_STAKING_V3)
 
 
-def _participants(request: Request) -> list[Participant]:
+def _participants(request: ApiRequest) -> list[Participant]:
     """The account's models, then the benchmarks, with the scores that have been given by now."""
     kept, now = request.tournament.state, request.view.now
 
@@ -124,16 +124,18 @@ def _participants(request: Request) -> list[Participant]:
 
     own = {
         model.name: [
-            Score(submission.round_number, score.display_name, given(submission.round_number, score.day), score.value)
+            GivenScore(
+                submission.round_number, score.display_name, given(submission.round_number, score.day), score.value
+            )
             for submission, scores in kept.scores(model.id)
             for score in scores
         ]
         for model in kept.models()
     }
-    rivals: dict[str, list[Score]] = {name: [] for name in BENCHMARK_NAMES}
+    rivals: dict[str, list[GivenScore]] = {name: [] for name in BENCHMARK_NAMES}
     for rival in kept.rival_scores():
         moment = given(rival.round_number, rival.day)
-        rivals[rival.rival].append(Score(rival.round_number, rival.display_name, moment, rival.value))
+        rivals[rival.rival].append(GivenScore(rival.round_number, rival.display_name, moment, rival.value))
     return [
         Participant(name, tuple(score for score in scores if score.given_at <= now))
         for name, scores in (own | rivals).items()

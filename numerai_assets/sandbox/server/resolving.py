@@ -11,7 +11,7 @@ from graphql import GraphQLResolveInfo
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.tournament import state
-from numerai_assets.sandbox.tournament.local import Tournament, View
+from numerai_assets.sandbox.tournament.local import LocalTournament, View
 from numerai_assets.sandbox.tournament.state import TOURNAMENT
 
 _Resolver = TypeVar("_Resolver", bound=Callable[..., Any])
@@ -22,10 +22,10 @@ model_type = ObjectType("Model")
 
 
 @dataclass(frozen=True)
-class Request:
+class ApiRequest:
     """One request: whom it asks, the picture it is answered from, where the server is reached, and its keys."""
 
-    tournament: Tournament
+    tournament: LocalTournament
     view: View
     base_url: str
     authorization: str | None

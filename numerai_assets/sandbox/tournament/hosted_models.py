@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.published.release_writer import LIVE, LIVE_BENCHMARK
 from numerai_assets.sandbox.tournament.background import Background
 from numerai_assets.sandbox.tournament.pickle_process import RunLimits, run_pickle
@@ -94,7 +94,7 @@ class PickleRun:
 
 
 # Takes a model's predictions (CSV) for a round and answers the submission's id.
-Submit = Callable[[str, Round, bytes], str]
+Submit = Callable[[str, CalendarRound, bytes], str]
 
 
 class HostedModels:
@@ -143,7 +143,13 @@ class HostedModels:
                 self._queue(run, submit)
 
     def create(
-        self, upload: Upload, now: dt.datetime, on: Round, data_version_id: str, docker_image_id: str, submit: Submit
+        self,
+        upload: Upload,
+        now: dt.datetime,
+        on: CalendarRound,
+        data_version_id: str,
+        docker_image_id: str,
+        submit: Submit,
     ) -> Pickle:
         """Keeps an uploaded pickle and begins its validation. Raises SandboxError for one that was handed in before."""
         moment = now.isoformat()
@@ -179,7 +185,7 @@ class HostedModels:
                 db.execute("INSERT INTO pickle_assignments VALUES (?, ?)", (model.id, pickle_id))
 
     def trigger(
-        self, pickle: Pickle, model_id: str, kind: RunType, now: dt.datetime, on: Round, submit: Submit
+        self, pickle: Pickle, model_id: str, kind: RunType, now: dt.datetime, on: CalendarRound, submit: Submit
     ) -> PickleRun:
         """Begins a run in the background."""
         run = _begun(str(uuid.uuid4()), pickle.id, model_id, kind, on, now)
@@ -188,7 +194,7 @@ class HostedModels:
         self._queue(run, submit)
         return run
 
-    def run_for(self, opened: Round, submit: Submit) -> None:
+    def run_for(self, opened: CalendarRound, submit: Submit) -> None:
         """Runs every assigned pickle on a round that just opened, and submits what it predicts.
 
         The same round's runs have the same ids whenever they are made, so that doing it again replaces them.
@@ -268,7 +274,9 @@ class _RunEndedError(Exception):
         self.status = status
 
 
-def _begun(identity: str, pickle_id: str, model_id: str, kind: RunType, on: Round, now: dt.datetime) -> PickleRun:
+def _begun(
+    identity: str, pickle_id: str, model_id: str, kind: RunType, on: CalendarRound, now: dt.datetime
+) -> PickleRun:
     return PickleRun(identity, pickle_id, model_id, kind, on.number, now.isoformat(), RunStatus.PENDING, None, None)
 
 

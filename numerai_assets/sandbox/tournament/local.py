@@ -21,7 +21,7 @@ import pandas as pd
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.hours import Hours
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
 from numerai_assets.sandbox.published.files import write_bytes
@@ -34,8 +34,8 @@ from numerai_assets.sandbox.tournament.state import (
     TOURNAMENT,
     Arrival,
     Model,
+    OfferedRelease,
     Purpose,
-    Release,
     ReleaseFile,
     State,
     Submission,
@@ -57,18 +57,18 @@ class View:
     """What the outside sees at one moment. `releases`: oldest first, the last one is current."""
 
     now: dt.datetime
-    releases: tuple[Release, ...]
+    releases: tuple[OfferedRelease, ...]
     hours: Hours
 
     @property
-    def latest_round(self) -> Round:
+    def latest_round(self) -> CalendarRound:
         return self.hours.latest_round(self.now)
 
     @property
-    def open_round(self) -> Round | None:
+    def open_round(self) -> CalendarRound | None:
         return self.hours.round_at(self.now)
 
-    def release(self, round_number: int | None) -> Release:
+    def release(self, round_number: int | None) -> OfferedRelease:
         """The release of a round, the current one for None. Raises SandboxError when it is not on offer."""
         if round_number is None:
             return self.releases[-1]
@@ -79,7 +79,7 @@ class View:
         raise SandboxError(f"round {round_number}: its files are not on offer; those of rounds {offered} are")
 
 
-class Tournament:
+class LocalTournament:
     """Rounds, releases, submissions and scores over one World, remembered under `directory`."""
 
     def __init__(self, world: World, directory: Path, run_limits: RunLimits = NUMERAI_LIMITS) -> None:
@@ -178,7 +178,7 @@ class Tournament:
         """
         arrivals: list[Arrival] = []
 
-        def submit(model_id: str, opened: Round, content: bytes) -> str:
+        def submit(model_id: str, opened: CalendarRound, content: bytes) -> str:
             arrivals.append(self._intake.hosted_arrival(model_id, opened, content))
             return arrivals[-1].submission.id
 
@@ -191,7 +191,7 @@ class Tournament:
                 self.hosted.run_for(opened, submit)
         return newest_selected(arrivals)
 
-    def _publish(self, released: Round) -> Release:
+    def _publish(self, released: CalendarRound) -> OfferedRelease:
         """Opens a round in the world and writes its release folder."""
         self.world.open_round(released.number, released.data_day)
         folder = self._release_folder(released.datestamp)
@@ -201,7 +201,7 @@ class Tournament:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         )
-        return Release(released.datestamp, released.number, files)
+        return OfferedRelease(released.datestamp, released.number, files)
 
     def _scored_between(self, now: dt.datetime, to: dt.datetime, arrivals: list[Arrival]) -> Iterator[_Scored]:
         """Scores of the selected submissions, and of their rivals, that fall due after `now` and not after `to`."""
@@ -354,7 +354,7 @@ class Tournament:
         with self._lock:
             self.hosted.assign(self.model(identity), pickle_id)
 
-    def submit_prediction(self, model_id: str, to: Round, content: bytes) -> str:
+    def submit_prediction(self, model_id: str, to: CalendarRound, content: bytes) -> str:
         """Makes what a hosted model predicted its submission to the open round `to`; answers the submission's id.
 
         Raises SandboxError when the round has closed meanwhile.

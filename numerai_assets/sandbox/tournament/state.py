@@ -130,7 +130,7 @@ class ReleaseFile:
 
 
 @dataclass(frozen=True)
-class Release:
+class OfferedRelease:
     """The files of one round's data."""
 
     datestamp: int
@@ -182,7 +182,7 @@ class State:
     def commit_advance(
         self,
         to: dt.datetime,
-        release: Release,
+        release: OfferedRelease,
         scores: Sequence[DayScore],
         rival_scores: Sequence[RivalScore] = (),
         arrivals: Sequence[Arrival] = (),
@@ -216,12 +216,14 @@ class State:
             db.execute("INSERT OR REPLACE INTO meta VALUES ('now', ?)", (to.isoformat(),))
             db.execute("DELETE FROM meta WHERE key = 'pending'")
 
-    def releases(self) -> list[Release]:
+    def releases(self) -> list[OfferedRelease]:
         """The releases on offer, oldest first."""
         with self.connected() as db:
             files = [ReleaseFile(*row) for row in db.execute("SELECT * FROM files ORDER BY datestamp, name")]
             rows = db.execute("SELECT datestamp, round_number FROM releases ORDER BY datestamp").fetchall()
-        return [Release(stamp, number, tuple(f for f in files if f.datestamp == stamp)) for stamp, number in rows]
+        return [
+            OfferedRelease(stamp, number, tuple(f for f in files if f.datestamp == stamp)) for stamp, number in rows
+        ]
 
     # -- models --------------------------------------------------------------------------------------------------
 

@@ -9,20 +9,20 @@ import pytest
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import MODEL_NAMES, State, model_id
 from numerai_assets.sandbox.world.history import World
 
 FIRST, SECOND = model_id(MODEL_NAMES[0]), model_id(MODEL_NAMES[1])
 
 
-def opened(world_dir: Path) -> Tournament:
-    tournament = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+def opened(world_dir: Path) -> LocalTournament:
+    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
     tournament.start()
     return tournament
 
 
-def submit(tournament: Tournament, model: str, seed: int) -> str:
+def submit(tournament: LocalTournament, model: str, seed: int) -> str:
     current = tournament.view.open_round
     assert current is not None
     ids = tournament.world.live(current.number).index
@@ -33,7 +33,7 @@ def submit(tournament: Tournament, model: str, seed: int) -> str:
     return tournament.register(name, model).id
 
 
-def outcome(tournament: Tournament) -> dict[str, Any]:
+def outcome(tournament: LocalTournament) -> dict[str, Any]:
     """All that is seen from outside, without what is random (ids of submissions)."""
     return {
         "now": tournament.view.now,
