@@ -5,7 +5,7 @@ Every answer's Date header is the sandbox's time: whoever takes the time from th
 
 import email.utils
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -25,18 +25,19 @@ from numerai_assets.sandbox.faults import plan as fault_plan
 from numerai_assets.sandbox.server import api, resolving
 from numerai_assets.sandbox.server.fault_middleware import HIT, FaultMiddleware
 from numerai_assets.sandbox.tournament.local import LocalTournament
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES
 from numerai_assets.sandbox.world.history import World
 
 SERVER_FOLDER = "server"
 LOOPBACK = ("127.0.0.1", "::1")
 
 
-def create_app(world_dir: Path) -> Starlette:
+def create_app(world_dir: Path, models: Sequence[str] = MODEL_NAMES) -> Starlette:
     """The sandbox of the World in `world_dir`; what it remembers lies in `world_dir`/server.
 
     The first start opens the weekend round of the World's newest era. Raises SandboxError if there is no World.
     """
-    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, models)
     tournament.start()
     return app_of(tournament)
 

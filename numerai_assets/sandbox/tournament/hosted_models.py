@@ -20,7 +20,7 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.published.release_writer import LIVE, LIVE_BENCHMARK
 from numerai_assets.sandbox.tournament.background import Background
-from numerai_assets.sandbox.tournament.pickle_process import RunLimits, run_pickle
+from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, run_pickle
 from numerai_assets.sandbox.tournament.state import Model, State, Upload
 from numerai_assets.sandbox.tournament.submission_rules import read_submission, validated
 from numerai_assets.sandbox.world.history import World
@@ -100,11 +100,10 @@ Submit = Callable[[str, CalendarRound, bytes], str]
 class HostedModels:
     """Keeps and runs pickles. uploads: the folder that files were uploaded to."""
 
-    def __init__(self, world: World, state: State, uploads: Path, limits: RunLimits) -> None:
+    def __init__(self, world: World, state: State, uploads: Path) -> None:
         self._world = world
         self._state = state
         self._uploads = uploads
-        self._limits = limits
         self._background = Background("hosted models")
         with state.connected() as db:
             db.executescript(_TABLES)
@@ -237,7 +236,7 @@ class HostedModels:
         path = self._uploads / self.pickle(run.pickle_id).filename
         with tempfile.TemporaryDirectory(prefix="live-") as folder:
             self._world.write_live(Path(folder), round_number=run.round_number)
-            ran = run_pickle(path, Path(folder) / LIVE, Path(folder) / LIVE_BENCHMARK, self._limits)
+            ran = run_pickle(path, Path(folder) / LIVE, Path(folder) / LIVE_BENCHMARK, NUMERAI_LIMITS)
         _log.info("pickle %s on round %d: network cut by %s", run.pickle_id, run.round_number, ran.network)
         if ran.content is None:
             raise _RunEndedError(

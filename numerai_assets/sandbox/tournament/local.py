@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
 from numerai_assets.sandbox.published.files import write_bytes
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.scoring.daily import DayScore, RivalScore, score_round
 from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
 from numerai_assets.sandbox.tournament.hosted_models import HostedModels
 from numerai_assets.sandbox.tournament.intake import Intake, newest_selected
-from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, RunLimits
 from numerai_assets.sandbox.tournament.state import (
+    MODEL_NAMES,
     TOURNAMENT,
     Arrival,
     Model,
@@ -82,14 +83,17 @@ class View:
 class LocalTournament:
     """Rounds, releases, submissions and scores over one World, remembered under `directory`."""
 
-    def __init__(self, world: World, directory: Path, run_limits: RunLimits = NUMERAI_LIMITS) -> None:
+    def __init__(self, world: World, directory: Path, models: Sequence[str] = MODEL_NAMES) -> None:
+        if taken := set(models) & set(BENCHMARK_NAMES):
+            raise SandboxError(f"model {min(taken)}: the name of a benchmark model; choose another one")
         self.world = world
+        self._models = models
         self.directory = directory
         self.state = State(directory / "state.sqlite")
         self.faults = Faults(directory)
         self.diagnostics = DiagnosticsDesk(world, self.state, self._uploads)
         self._intake = Intake(world, self.state, self._uploads, self.faults)
-        self.hosted = HostedModels(world, self.state, self._uploads, run_limits)
+        self.hosted = HostedModels(world, self.state, self._uploads)
         self.webhooks = Webhooks(self.state)
         self._secret = self.state.url_secret()
         self._lock = threading.Lock()
@@ -114,6 +118,7 @@ class LocalTournament:
                 self.state.commit_advance(now, self._publish(first), [])
             elif pending is not None:
                 self._carry_out(now, pending)
+            self.state.add_models(self._models, pending or now)
             self._refresh()
         self.diagnostics.resume()
         self.hosted.resume(self.submit_prediction)

@@ -210,9 +210,6 @@ class State:
                 "DELETE FROM releases WHERE datestamp NOT IN (SELECT datestamp FROM releases ORDER BY datestamp DESC LIMIT ?)",
                 (KEPT_RELEASES,),
             )
-            if db.execute("SELECT 1 FROM models").fetchone() is None:
-                rows = [(model_id(name), name, to.isoformat()) for name in MODEL_NAMES]
-                db.executemany("INSERT INTO models (id, name, inserted_at) VALUES (?, ?, ?)", rows)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('now', ?)", (to.isoformat(),))
             db.execute("DELETE FROM meta WHERE key = 'pending'")
 
@@ -231,6 +228,12 @@ class State:
         """All models, in the order they were made."""
         with self.connected() as db:
             return [Model(*row) for row in db.execute("SELECT * FROM models ORDER BY rowid")]
+
+    def add_models(self, names: Sequence[str], now: dt.datetime) -> None:
+        """Makes the models of these names that are not there yet; no model is ever removed."""
+        rows = [(model_id(name), name, now.isoformat()) for name in names]
+        with self.connected() as db:
+            db.executemany("INSERT OR IGNORE INTO models (id, name, inserted_at) VALUES (?, ?, ?)", rows)
 
     def change_model(self, identity: str, **columns: str | None) -> None:
         """Sets columns bio, link_text, link_url or webhook of one model."""

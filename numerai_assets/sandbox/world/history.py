@@ -211,9 +211,9 @@ class World:
             raise SandboxError(f"seed {seed}: expected a number that is not negative")
         if (market == "prices") != (prices is not None):
             raise SandboxError("market 'prices' needs a price panel, and only that market takes one")
-        if dials is not None and market != "synthetic":
-            raise SandboxError(f"dials turn the synthetic economy, market {market!r} has none")
         dials = dials or Dials()
+        if market != "synthetic" and dials != Dials():
+            raise SandboxError(f"market {market!r} has no dials: only the synthetic one does")
         extent = SIZES[size]
         path = None if prices is None else str(prices.resolve())
         opened = open_market(market, extent, seed, path, dials, directory)

@@ -136,6 +136,21 @@ def test_the_newest_of_a_models_submissions_is_the_one_that_is_scored(world_dir:
     assert {score.submission_id for score in scores} == {newest}
 
 
+def test_models_named_later_are_added_and_none_is_removed(world_dir: Path) -> None:
+    before = opened(world_dir)
+    submitted = submit(before, FIRST, 1)
+    later = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, ["sandbox_two", "mine"])
+    later.start()
+    assert [model.name for model in later.state.models()] == [*MODEL_NAMES, "mine"]
+    assert later.submission(submitted).model_id == FIRST
+    assert submit(later, model_id("mine"), 2)
+
+
+def test_a_model_cannot_have_the_name_of_a_benchmark(world_dir: Path) -> None:
+    with pytest.raises(SandboxError, match="model v53_lgbm_ender20: the name of a benchmark model"):
+        LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, ["v53_lgbm_ender20"])
+
+
 def test_state_of_another_format_is_refused(tmp_path: Path) -> None:
     state = State(tmp_path / "state.sqlite")
     with state.connected() as db:
