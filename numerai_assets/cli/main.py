@@ -323,6 +323,7 @@ def _ensure_sandbox(settings: Settings) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from numerai_assets.cli import terminal
+    from numerai_assets.sandbox.market.economy import Dials
     from numerai_assets.sandbox.server import process
 
     options = settings.sandbox
@@ -343,6 +344,8 @@ def _ensure_sandbox(settings: Settings) -> None:
             seed=options.seed,
             prices=options.prices,
             features_json=options.features_json,
+            dials=Dials(**options.dials.model_dump()),
+            models=options.models,
             progress=progress,
         )
     _show_sandbox(process.status(_world(settings)))
