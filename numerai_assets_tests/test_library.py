@@ -57,7 +57,7 @@ def test_the_program_of_the_library_page_finds_the_signal_of_a_small_store(
         )
         store.clean_as_released(numerai_assets.era_label(number), strategy="median")
     (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(program.split("\n\n")[1].splitlines()) <= 10
+    assert len([line for line in program.splitlines() if line]) == 10
 
     exec(program, {})
 
