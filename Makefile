@@ -37,7 +37,7 @@ checks: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dagster definitions validate
+	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dg check defs
 
 tests: .venv/installed-test browser
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
