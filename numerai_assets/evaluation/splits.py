@@ -258,12 +258,10 @@ class CombinatorialPurged(EraSplitter):
     lead through all eras, each a whole history of out-of-sample predictions. Lopez de Prado 2018, ch. 12.
 
     >>> splitter = CombinatorialPurged(n_groups=4, n_judged=2, horizon=20)
-    >>> splitter.get_n_splits(), splitter.paths().shape
-    (6, (3, 4))
+    >>> splitter.get_n_splits()
+    6
     >>> [fold.judged for fold in splitter.era_folds(range(1, 200, 20))][:2]
     [[1, 21, 41, 61, 81, 101], [1, 21, 41, 121, 141]]
-    >>> splitter.paths()[0]
-    array([0, 0, 1, 2])
     """
 
     n_groups: int = 6
@@ -276,20 +274,6 @@ class CombinatorialPurged(EraSplitter):
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
         return math.comb(self.n_groups, self.n_judged)
-
-    def paths(self) -> NDArray[np.intp]:
-        """(paths, n_groups) number of the split from which each path takes its predictions of each run.
-
-        The j-th path takes of each run the j-th split that judges it, so that every judged run of every split is taken once.
-        """
-        judged = np.zeros((self.get_n_splits(), self.n_groups), bool)
-        for split, chosen in enumerate(self._chosen()):
-            judged[split, list(chosen)] = True
-        return np.stack([np.flatnonzero(column) for column in judged.T], axis=1)
-
-    def era_runs(self, eras: ArrayLike) -> list[list[int]]:
-        """Eras of each run, in the order of the columns of `paths`."""
-        return [run.tolist() for run in self._runs(np.unique(_numbered(eras)[1]), self.n_groups)]
 
     def _chosen(self) -> Iterator[tuple[int, ...]]:
         return itertools.combinations(range(self.n_groups), self.n_judged)

@@ -22,7 +22,7 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
-from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
@@ -154,7 +154,7 @@ class Embeddings(FittedBlock):
         left.set_title("mean squared error, target's variance 1", loc="left", fontsize=10)
         left.set_xlabel("era of the fit", fontsize=8)
         left.legend(frameon=False, fontsize=8)
-        right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color="#1f5fa8")
+        right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color=COLOURS[0])
         right.set_title("norm of each embedding", loc="left", fontsize=10)
         return png(figure)
 
