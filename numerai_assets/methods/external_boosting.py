@@ -38,7 +38,7 @@ class ExternalBoosting(BoostedTrees):
         Raises MethodError when no row has the target, when the disk has no room for that, and when the cluster of
         `compute` is not there to the end.
         """
-        if np.isnan(panel.target(target)).all():
+        if not panel.eras_with(target):
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
         self.booster_ = train(
             panel,

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.eras import Wall, era_label, horizon_of, purge
+from numerai_assets.eras import Wall, era_label, first_vintage_with, horizon_of
 from numerai_assets.errors import FeatureError, MethodError, WallError
 from numerai_assets.evaluation.splits import Fold
 from numerai_assets.features.registry import BLOCKS
@@ -140,7 +140,7 @@ def fold_panels(
     settings, asked = workspace.settings.methods[method], made_with(workspace, method)
     reads, found = reads_of(create_method(method, settings)), []
     for fold in folds:
-        vintage = fold.fit[-1] + purge(horizon)
+        vintage = first_vintage_with(fold.fit[-1], horizon)
         for name in settings.blocks:
             if name not in BLOCKS and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
                 _fit_for_fold(workspace, name, vintage, fold, progress)
