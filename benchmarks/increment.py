@@ -32,6 +32,7 @@ from numerai_assets.eras import era_label, resolved_through
 from numerai_assets.sandbox.published.encoder import TARGETS
 from numerai_assets.sandbox.published.row_groups import Columns, RowGroups
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
+from numerai_assets.settings import Network
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.increment import update
@@ -80,7 +81,7 @@ def write_file(path: Path, extent: Extent, newest: int) -> None:
 class Line:
     """What the update asks of a Tournament, of a server that is here."""
 
-    data_version, timeout_seconds, attempts, retry_seconds = "v5.3", 60.0, 3, 0.5
+    data_version, network = "v5.3", Network(attempts=3)
 
     def __init__(self, url: str) -> None:
         self.url = url

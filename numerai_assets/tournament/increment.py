@@ -87,9 +87,8 @@ def update(
         try:
             manifest = transport.persistently(
                 lambda: _fetch_part(release, store, tournament, old, is_enough, round_number, now, progress),
-                attempts=tournament.attempts,
+                tournament.network,
                 on=Replaced,
-                base_seconds=tournament.retry_seconds,
             )
         except (DownloadError, ReleaseError, StoreError) as error:
             why, is_disputed = str(error), isinstance(error, _Disputed)
@@ -160,13 +159,7 @@ def _fetch_part(
     with tempfile.TemporaryDirectory(prefix=".increment.", suffix=".part", dir=release.folder) as scratch:
         local = Path(scratch) / VALIDATION
         local.touch()
-        remote = RangedFile(
-            lambda: tournament.dataset_url(VALIDATION),
-            local,
-            timeout_seconds=tournament.timeout_seconds,
-            attempts=tournament.attempts,
-            retry_seconds=tournament.retry_seconds,
-        )
+        remote = RangedFile(lambda: tournament.dataset_url(VALIDATION), local, tournament.network)
         if not remote.open(old.etag if is_enough else None):
             return None
         try:

@@ -151,11 +151,9 @@ class Release:
         fetched = fetch(
             lambda: tournament.dataset_url(name),
             self.path(name),
+            tournament.network,
             verify=verify,
             known=Fetched(old.size, old.sha256, old.etag) if old and (old.part is None or is_part_enough) else None,
-            timeout_seconds=tournament.timeout_seconds,
-            attempts=tournament.attempts,
-            retry_seconds=tournament.retry_seconds,
             progress=progress,
         )
         if fetched is None and old is not None:

@@ -332,7 +332,7 @@ def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current:
             raise _NotYet(f"{receipt.slot}: the upload was answered {answer.status_code} {answer.reason}; run again")
         return auth["filename"]
 
-    filename = persistently(upload, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    filename = persistently(upload, tournament.network, on=_NotYet)
     return replace(receipt, server_filename=filename)
 
 
@@ -362,7 +362,7 @@ def _registered(receipt: Receipt, tournament: Tournament, current: Round) -> Rec
         return str(tournament.ask_once(mutation, variables, authorized=True)["create_submission"]["id"])
 
     try:
-        identity = persistently(register, attempts=tournament.attempts, base_seconds=tournament.retry_seconds)
+        identity = persistently(register, tournament.network)
     except (Unreachable, RoundClosedError, AuthenticationError):
         raise
     except TournamentError as error:
@@ -391,7 +391,7 @@ def _proven(receipt: Receipt, content: bytes, tournament: Tournament) -> Receipt
         return known
 
     try:
-        known = persistently(judged, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+        known = persistently(judged, tournament.network, on=_NotYet)
     except _NotYet as error:
         registered = dt.datetime.fromisoformat(receipt.history[-1][1])
         if tournament.now() - registered > dt.timedelta(minutes=PROCESSING_MINUTES):
@@ -423,7 +423,7 @@ def _read_back(tournament: Tournament, identity: str, receipt: Receipt) -> bytes
             raise _NotYet(f"{receipt.slot}: reading back was answered {answer.status_code} {answer.reason}; run again")
         return answer.content
 
-    return persistently(read, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    return persistently(read, tournament.network, on=_NotYet)
 
 
 def _on_server(tournament: Tournament, model_id: str, receipt: Receipt) -> dict[str, Any] | None:

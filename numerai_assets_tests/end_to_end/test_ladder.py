@@ -365,8 +365,10 @@ def serve_altered(monkeypatch: pytest.MonkeyPatch, alter: Callable[[Path], None]
     """Every file that is fetched from now on comes as `alter` leaves it."""
     fetch = release.fetch
 
-    def fetch_altered(address: Any, destination: Path, *, verify: Any, known: Any, **options: Any) -> Fetched:
-        fetched = fetch(address, destination, verify=lambda path: None, known=None, **options)
+    def fetch_altered(
+        address: Any, destination: Path, network: Any, *, verify: Any, known: Any, **options: Any
+    ) -> Fetched:
+        fetched = fetch(address, destination, network, verify=lambda path: None, known=None, **options)
         assert fetched is not None
         alter(destination)
         verify(destination)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import requests
 
 from numerai_assets.errors import RoundClosedError, TournamentError, Unreachable
+from numerai_assets.settings import Network
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.transport import persistently
 
@@ -144,11 +145,9 @@ class Server:
 class FakeTournament:
     """What SubmissionDesk asks of a Tournament, answered by a Server; `query` is retried like the real one."""
 
-    retry_seconds = 0.0
-
     def __init__(self, server: Server, attempts: int = 2) -> None:
         self.server = server
-        self.attempts = attempts
+        self.network = Network(attempts=attempts, retry_seconds=0.0)
 
     def now(self) -> dt.datetime:
         return self._persistently(lambda: self.server.call("now", lambda _: self.server.clock))
@@ -197,7 +196,7 @@ class FakeTournament:
         return self.server.call("get", give)
 
     def _persistently(self, call: Callable[[], T]) -> T:
-        return persistently(call, attempts=self.attempts, base_seconds=self.retry_seconds)
+        return persistently(call, self.network)
 
 
 def altered(content: bytes) -> bytes:
