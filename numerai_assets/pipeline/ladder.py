@@ -24,8 +24,9 @@ from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.predictions import live_panel, live_prediction
 from numerai_assets.pipeline.vintages import made_with
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.tournament.receipt import Entry, Model, Refusal, Step
 from numerai_assets.tournament.release import LIVE_BENCHMARKS
-from numerai_assets.tournament.submission import Entry, Step, check_predictions
+from numerai_assets.tournament.submission import check_predictions
 
 _OLDER_VINTAGES = 3
 _USUAL_ERAS = 8
@@ -46,10 +47,11 @@ class Candidate:
     """Whose predictions would be submitted: one model, or several whose ranks are averaged."""
 
     rung: Rung
-    members: tuple[tuple[str, int], ...]
+    members: tuple[Model, ...]
 
-    def __str__(self) -> str:
-        return f"{self.rung} ({', '.join(f'{method} {era_label(vintage)}' for method, vintage in self.members)})"
+    def refused(self, reason: str) -> Refusal:
+        """The record of why it was not submitted."""
+        return Refusal(self.rung.value, self.members, reason)
 
 
 def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candidate]:
@@ -96,7 +98,7 @@ class Ladder:
 
         Raises SubmissionError, saying of each rung what was wrong with it, when none does.
         """
-        refused: list[tuple[str, str]] = []
+        refused: list[Refusal] = []
         for candidate in candidates(self._workspace, self._slot, self._number):
             try:
                 prediction = self._predict(candidate)
@@ -104,15 +106,15 @@ class Ladder:
                 check_predictions(frame, list(self._live.ids), f"round {self._number}, {self._slot}")
                 findings = self._judged(candidate, prediction)
             except Exception as error:  # noqa: BLE001 - whatever breaks one model must not cost the round: it is told
-                refused.append((str(candidate), f"{type(error).__name__}: {error}"))
+                refused.append(candidate.refused(f"{type(error).__name__}: {error}"))
                 continue
             if bad := [str(finding) for finding in findings if not finding.is_well]:
-                refused.append((str(candidate), "; ".join(bad)))
+                refused.append(candidate.refused("; ".join(bad)))
                 continue
             method = "+".join(method for method, _ in candidate.members)
             vintage = max(vintage for _, vintage in candidate.members)
             return Entry(frame, method, vintage, candidate.rung.value, tuple(refused)), findings
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused) or "no vintage is held"
+        reasons = "; ".join(map(str, refused)) or "no vintage is held"
         raise SubmissionError(f"round {self._number}, {self._slot}: nothing to submit. {reasons}")
 
     def _predict(self, candidate: Candidate) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ Date header), so a wrong local clock cannot miss a deadline.
 import datetime as dt
 import email.utils
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -219,7 +220,13 @@ def refusal(message: str) -> TournamentError:
         return RoundClosedError(f"no round is open: {message}")
     if "api key" in lowered or "authent" in lowered or "authoriz" in lowered or "token" in lowered:
         return AuthenticationError(f"API keys refused: {message}. Check NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY")
-    return TournamentError(f"the tournament refused: {message}")
+    return TournamentError(f"the tournament refused: {message}", code=error_code(message))
+
+
+def error_code(message: str) -> str | None:
+    """The code with which some messages of the server begin, such as "invalid_submission_ids: ..."."""
+    found = re.match(r"([a-z]+(?:_[a-z]+)+):", message)
+    return found[1] if found else None
 
 
 def parse_round(item: dict[str, Any]) -> Round:

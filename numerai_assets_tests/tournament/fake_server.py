@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import requests
 
-from numerai_assets.errors import RoundClosedError, TournamentError, Unreachable
+from numerai_assets.errors import RoundClosedError, Unreachable
 from numerai_assets.settings import Network
-from numerai_assets.tournament.client import Round
+from numerai_assets.tournament.client import Round, refusal
 from numerai_assets.tournament.transport import persistently
 
 T = TypeVar("T")
@@ -108,9 +108,9 @@ class Server:
             raise RoundClosedError("no round is open: Current round not open for submissions")
         content = self.uploads.get(filename)
         if content is None:
-            raise TournamentError(f"the tournament refused: File not found: {filename}")
+            raise refusal(f"File not found: {filename}")
         if mishap is Mishap.REFUSED:
-            raise TournamentError(f"the tournament refused: {self.refusal}")
+            raise refusal(self.refusal)
         for _ in range(2 if mishap is Mishap.TWICE else 1):
             for other in self.in_effect(current.number):
                 other.selected = False

@@ -27,14 +27,8 @@ from numerai_assets.errors import (
     TournamentError,
     Unreachable,
 )
-from numerai_assets.tournament.submission import (
-    PROCESSING_MINUTES,
-    Entry,
-    Receipt,
-    Step,
-    SubmissionDesk,
-    submission_csv,
-)
+from numerai_assets.tournament.receipt import Entry, Receipt, Refusal, Step
+from numerai_assets.tournament.submission import PROCESSING_MINUTES, SubmissionDesk, submission_csv
 from numerai_assets_tests.tournament.fake_server import (
     NEXT_ROUND,
     ROUND,
@@ -46,6 +40,7 @@ from numerai_assets_tests.tournament.fake_server import (
 )
 
 SLOT = "mine"
+TOO_FLAT = Refusal("fresh vintage", (("benchmark", 1204),), "too flat")
 IDS = [f"n{row:015x}" for row in range(20)]
 
 
@@ -111,11 +106,11 @@ def renames_counted(server: Server) -> Iterator[None]:
 def test_a_calm_run_is_proven_and_its_receipt_tells_the_steps(desk: SubmissionDesk) -> None:
     server = Server()
 
-    receipt = submit(desk, server, entry(rung="older vintage", refused=(("fresh vintage", "too flat"),)))
+    receipt = submit(desk, server, entry(rung="older vintage", refused=(TOO_FLAT,)))
 
     assert [step for step, _ in receipt.history] == ["built", "validated", "uploaded", "registered", "proven"]
     assert [when for _, when in receipt.history] == sorted(when for _, when in receipt.history)
-    assert (receipt.rung, receipt.refused) == ("older vintage", (("fresh vintage", "too flat"),))
+    assert (receipt.rung, receipt.refused) == ("older vintage", (TOO_FLAT,))
     assert (receipt.status, receipt.is_late, receipt.rows) == ("on-time", False, len(IDS))
     assert desk.receipt(ROUND.number, SLOT) == receipt
     assert desk.predictions(receipt).index.tolist() == IDS
@@ -550,7 +545,7 @@ def test_receipts_of_all_rounds_and_slots_are_listed_oldest_round_first(desk: Su
 
 
 def test_a_receipt_reads_back_as_it_was_written(desk: SubmissionDesk) -> None:
-    receipt = submit(desk, Server(), entry(refused=(("fresh vintage (x 0001)", "why"),)))
+    receipt = submit(desk, Server(), entry(refused=(TOO_FLAT,)))
 
     assert desk.attempts(ROUND.number, SLOT) == [receipt]
     (file,) = desk.folder.rglob("receipt.json")
