@@ -42,7 +42,8 @@ from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.sandbox.full_release.shape import FullShape
 from numerai_assets.sandbox.full_release.write import write_full_release
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.tournament.release import LIVE, TRAIN, VALIDATION, Release, read_eras
+from numerai_assets.tournament.release import LIVE, TRAIN, VALIDATION, Release
+from numerai_assets.tournament.released_eras import read_eras
 
 TARGET = "target_ender_60"
 EXAMPLE_TREES = 2000

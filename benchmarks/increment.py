@@ -36,7 +36,8 @@ from numerai_assets.settings import Network
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.increment import update
-from numerai_assets.tournament.release import FEATURES, VALIDATION, Release, read_eras
+from numerai_assets.tournament.release import FEATURES, VALIDATION, Release
+from numerai_assets.tournament.released_eras import read_eras
 
 ERAS_A_GROUP = 14.5
 # Of the line between a home and the tournament: 100 Mbit/s.

@@ -8,16 +8,8 @@ from numerai_assets.features.cleaning.fill import clean, leaves_as_released
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress
 from numerai_assets.store.era_records import EraRecord
-from numerai_assets.tournament.release import (
-    LIVE,
-    LIVE_ERA,
-    TRAIN,
-    VALIDATION,
-    ReleasedEra,
-    alias_of,
-    check_calendar,
-    read_eras,
-)
+from numerai_assets.tournament.release import LIVE, LIVE_ERA, TRAIN, VALIDATION, alias_of, check_calendar
+from numerai_assets.tournament.released_eras import ReleasedEra, read_eras
 
 
 def store_live_round(workspace: Workspace, number: int) -> EraRecord:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.eras import era_label
+from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.errors import NumeraiAssetsError, SubmissionError
 from numerai_assets.evaluation.gate import Finding, bin_shares, judge
 from numerai_assets.methods.contract import rank_within_eras
@@ -25,7 +25,7 @@ from numerai_assets.pipeline.predictions import live_panel, live_prediction
 from numerai_assets.pipeline.vintages import made_with
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.receipt import Entry, Model, Refusal, Step
-from numerai_assets.tournament.release import LIVE_BENCHMARKS
+from numerai_assets.tournament.release import LIVE_BENCHMARKS, benchmark_column
 from numerai_assets.tournament.submission import check_predictions
 
 _OLDER_VINTAGES = 3
@@ -168,7 +168,7 @@ class Ladder:
             return None
         table = pq.read_table(release.path(LIVE_BENCHMARKS)).to_pandas()
         frame = table if table.index.name == "id" else table.set_index("id")
-        column = next((name for name in frame.columns if name.endswith("ender60")), None)
+        column = benchmark_column(frame.columns, PAYOUT_TARGET)
         if column is None or not set(self._live.ids) <= set(frame.index):
             return None
         values: NDArray[np.float64] = frame[column].reindex(self._live.ids).to_numpy(np.float64)

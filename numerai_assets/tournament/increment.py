@@ -31,7 +31,6 @@ from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.download import Progress, drop_partial
 from numerai_assets.tournament.ranges import TAIL_BYTES, RangedFile, Replaced
 from numerai_assets.tournament.release import (
-    COLUMNS_AT_A_TIME,
     FEATURES,
     VALIDATION,
     Manifest,
@@ -40,10 +39,10 @@ from numerai_assets.tournament.release import (
     check_columns,
     check_eras,
     inspect,
-    read_eras,
     runs,
     span,
 )
+from numerai_assets.tournament.released_eras import COLUMNS_AT_A_TIME, read_eras
 
 # Share of the file from which on the whole is fetched: it resumes, and its digest may be known.
 _MOST = 0.5

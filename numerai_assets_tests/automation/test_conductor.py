@@ -62,7 +62,7 @@ def test_an_error_of_this_program_is_named_with_its_run(run: Execute) -> None:
 
 
 def test_the_cause_of_an_error_is_what_is_reported(run: Execute) -> None:
-    with pytest.raises(RunFailed, match="^not enough eras$"):
+    with pytest.raises(RunFailed, match=r"^not enough eras$"):
         run(raising(RuntimeError("a wrapper"), MethodError("not enough eras")))
 
 
@@ -72,7 +72,7 @@ def test_a_blocking_check_that_fails_is_reported_with_its_metadata(run: Execute)
         failed = dg.AssetCheckResult(passed=False, check_name="whole", metadata={"lost": 3})
         return dg.MaterializeResult(check_results=[failed])
 
-    with pytest.raises(RunFailed, match="^whole of checked does not hold: lost=3$"):
+    with pytest.raises(RunFailed, match=r"^whole of checked does not hold: lost=3$"):
         run(dg.Definitions([checked], jobs=[dg.define_asset_job("release", "*")]))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.tournament.release import read_eras
+from numerai_assets.tournament.released_eras import read_eras
 
 FEATURES = tuple(f"feature_{i:02d}" for i in range(30))
 TARGETS = ("target_ender_20", "target_ender_60")

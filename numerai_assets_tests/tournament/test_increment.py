@@ -24,7 +24,8 @@ from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.increment import Update, not_on_disk, update
 from numerai_assets.tournament.ranges import TAIL_BYTES
-from numerai_assets.tournament.release import FEATURES, VALIDATION, Release, read_eras
+from numerai_assets.tournament.release import FEATURES, VALIDATION, Release
+from numerai_assets.tournament.released_eras import read_eras
 from numerai_assets_tests.tournament.range_server import Answer, FileTournament, Mishap, RangeServer
 
 NAMES = [f"feature_{number}" for number in range(12)]
