@@ -113,15 +113,7 @@ class Week:
         due = {era_label(era) for era in self.store.to_read(map(int, manifest.eras), manifest.newest_era)}
         names, path = self.extent.names, release.path(VALIDATION)
         for item in read_eras(path, features=names, targets=TARGETS, wanted=due.__contains__):
-            self.store.write_era(
-                item.label,
-                era=int(item.label),
-                ids=item.ids,
-                features=item.features,
-                feature_names=names,
-                targets=item.targets,
-                targets_as_of=manifest.newest_era,
-            )
+            item.store_in(self.store, names, as_of=manifest.newest_era)
 
     def by_increment(self, url: str) -> tuple[pd.DataFrame, int]:
         """Rows of the eras with news, and how many bytes came for them. RuntimeError when the whole file came."""

@@ -12,8 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from numerai_assets.eras import parse_era
 from numerai_assets.errors import ReleaseError
 from numerai_assets.panel.blocks import MISSING
+from numerai_assets.store.era_records import EraRecord
+from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import runs
 
 # A Parquet reader holds every value of the columns that it decodes at a time as int32, and more; few columns keep that
@@ -31,6 +34,31 @@ class ReleasedEra:
     ids: list[str]
     features: NDArray[np.int8]
     targets: pd.DataFrame
+
+    def store_in(
+        self,
+        store: EraStore,
+        feature_names: Sequence[str],
+        *,
+        as_of: int,
+        key: str | None = None,
+        era: int | None = None,
+        read_from: str | None = None,
+    ) -> EraRecord:
+        """Writes the era to the store; a live round is given the key and era that it is stored under.
+
+        as_of: newest era of the release. read_from: SHA-256 of its file.
+        """
+        return store.write_era(
+            self.label if key is None else key,
+            era=parse_era(self.label) if era is None else era,
+            ids=self.ids,
+            features=self.features,
+            feature_names=feature_names,
+            targets=self.targets,
+            targets_as_of=as_of,
+            read_from=read_from,
+        )
 
 
 def read_eras(

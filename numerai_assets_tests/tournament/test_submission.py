@@ -99,7 +99,7 @@ def renames_counted(server: Server) -> Iterator[None]:
         rename = Path.replace
         patched.setattr(Path, "replace", lambda self, to: server.call("rename", lambda _: rename(self, to)))
         # Nothing is to survive a power cut here.
-        patched.setattr("numerai_assets.store.atomic._flush", lambda path: None)
+        patched.setattr("numerai_assets.store.atomic.flush", lambda path: None)
         yield
 
 
@@ -403,21 +403,14 @@ def test_outside_the_round_nothing_is_sent(desk: SubmissionDesk, now: dt.datetim
     assert server.uploads == {}
 
 
-def test_a_name_for_an_upload_that_the_server_forgot_is_given_up_for_another(desk: SubmissionDesk) -> None:
-    server = Server(of_kind={"create": [Mishap.KILLED_BEFORE]})
+@pytest.mark.parametrize(("before", "forgotten"), [("create", "uploads"), ("get", "registered")])
+def test_an_upload_or_a_submission_that_the_server_forgot_is_made_again(
+    desk: SubmissionDesk, before: str, forgotten: str
+) -> None:
+    server = Server(of_kind={before: [Mishap.KILLED_BEFORE]})
     with pytest.raises(Killed):
         submit(desk, server)
-    server.uploads.clear()
-
-    assert submit(desk, server).attempt == 2
-    assert_one_in_effect(desk.folder, server, entry())
-
-
-def test_a_submission_that_the_server_no_longer_knows_is_made_anew(desk: SubmissionDesk) -> None:
-    server = Server(of_kind={"get": [Mishap.KILLED_BEFORE]})
-    with pytest.raises(Killed):
-        submit(desk, server)
-    server.registered.clear()
+    getattr(server, forgotten).clear()
 
     assert submit(desk, server).attempt == 2
     assert_one_in_effect(desk.folder, server, entry())
