@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import _num_samples
 
-from numerai_assets.eras import Wall, era_label, horizon_of, parse_era, purge
+from numerai_assets.eras import era_label, first_era_after, horizon_of, last_era_before, parse_era, purge
 from numerai_assets.errors import CalendarError, SplitError
 
 Eras = NDArray[np.intp]
@@ -70,7 +70,7 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
     @property
     def eras_left_out(self) -> int:
         """Calendar eras between a fitted and a judged era, neither counted."""
-        return purge(self.horizon) + self.extra_purge_eras
+        return purge(self.horizon, extra=self.extra_purge_eras)
 
     def era_folds(self, eras: ArrayLike) -> list[Fold]:
         """The splits as eras. `eras`: numbers or labels such as "0575", in any order, repeats allowed.
@@ -121,14 +121,20 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
 
     def _before(self, eras: Eras, block: Eras) -> Eras:
         """Eras before the wall of one who knows nothing of the block yet."""
-        wall = Wall(int(block[0]) - 1, self.horizon)
-        return eras[eras <= wall.last_fit_era - self.extra_purge_eras]
+        return eras[eras <= self._last_before(int(block[0]))]
 
     def _beside(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
         """Eras on both sides of every block that share no return with it."""
-        left_out = self.eras_left_out
-        is_apart = [(eras < block[0] - left_out) | (eras > block[-1] + left_out) for block in judged]
+        is_apart = [
+            (eras <= self._last_before(int(block[0]))) | (eras >= self._first_after(int(block[-1]))) for block in judged
+        ]
         return eras[np.logical_and.reduce(is_apart)]
+
+    def _last_before(self, era: int) -> int:
+        return last_era_before(era, self.horizon, extra=self.extra_purge_eras)
+
+    def _first_after(self, era: int) -> int:
+        return first_era_after(era, self.horizon, extra=self.extra_purge_eras)
 
     def _runs(self, eras: Eras, number: int) -> list[Eras]:
         """The eras in so many runs of nearly as many eras each."""
@@ -206,7 +212,7 @@ class RollingWindow(EraSplitter):
         return self.n_splits
 
     def _judged(self, eras: Eras) -> list[list[Eras]]:
-        after = eras[eras >= eras[0] + self.window_eras + self.eras_left_out]
+        after = eras[eras >= self._first_after(int(eras[0]) + self.window_eras - 1)]
         if len(after) < self.n_splits:
             raise SplitError(
                 f"{self}: {len(after)} eras come after the first window and the purge of {self.eras_left_out}, "
@@ -216,8 +222,7 @@ class RollingWindow(EraSplitter):
 
     def _fit(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
         before = self._before(eras, judged[0])
-        first = int(judged[0][0]) - self.eras_left_out - self.window_eras
-        return before[before >= first]
+        return before[before > self._last_before(int(judged[0][0])) - self.window_eras]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +319,7 @@ class OfficialWalkForward(EraSplitter):
     def _fit(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
         """As of the end of the chunk before, also where the first eras of the judged chunk are not held."""
         vintage = (int(judged[0][0]) - 1) // self.chunk_eras * self.chunk_eras
-        return eras[eras <= Wall(vintage, self.horizon).last_fit_era - self.extra_purge_eras]
+        return eras[eras <= self._last_before(vintage + 1)]
 
 
 def _numbered(eras: ArrayLike) -> tuple[NDArray[np.intp], Eras]:

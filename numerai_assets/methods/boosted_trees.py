@@ -93,7 +93,7 @@ class SingleBooster(BoostedTrees):
         Raises MethodError when no row has the target, ComputeError when the cluster of `compute` goes away or the disk has
         no room.
         """
-        if np.isnan(panel.target(target)).all():
+        if not panel.eras_with(target):
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
         self.booster_ = self._trained(panel, target, seed, progress)
         self.feature_names_ = panel.feature_names

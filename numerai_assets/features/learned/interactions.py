@@ -27,7 +27,7 @@ from scipy.special import digamma, polygamma
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from numerai_assets.eras import horizon_of, purge, resolve_lag
+from numerai_assets.eras import first_era_after, horizon_of, purge, spanned_eras
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
@@ -195,9 +195,8 @@ def halves(eras: Sequence[int], horizon: int) -> tuple[list[list[int]], list[lis
     """
     middle = len(eras) // 2
     early = list(eras[:middle])
-    late = [era for era in eras[middle:] if early and era > early[-1] + purge(horizon)]
-    # A target is known one era after the last of its returns.
-    span = resolve_lag(horizon) - 1
+    late = [era for era in eras[middle:] if early and era >= first_era_after(early[-1], horizon)]
+    span = spanned_eras(horizon)
     cut = [[list(stretch) for _, stretch in groupby(half, key=lambda era: era // span)] for half in (early, late)]
     if min(map(len, cut)) < _FEWEST_STRETCHES:
         raise FeatureError(

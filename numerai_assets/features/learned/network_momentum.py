@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from numerai_assets.eras import era_label, horizon_of, resolve_lag
+from numerai_assets.eras import era_label, horizon_of, look_back_to, resolve_lag, spanned_eras
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations
@@ -51,7 +51,6 @@ MEASURES = (*(f"return_{eras}" for eras in RETURNS), *(f"macd_{short}_{long}" fo
 """Of a group's momentum, as in the paper: five scaled returns, of which the first is the newest one, and three trends."""
 
 _CENTRE = np.float32(0.5)
-_WEEKDAYS_IN_ERA = 5
 # Features that may be among those that groups are found on, and the correlation from which two are one.
 _CANDIDATES, _ALIKE = 256, 0.5
 _GROUPING_ERAS = 8
@@ -173,7 +172,7 @@ class NetworkMomentum(FittedBlock):
         return resolve_lag(horizon_of(self.momentum_target))
 
     def _check_look_back(self) -> None:
-        least = max(RETURNS) + self._lag - 1
+        least = look_back_to(max(RETURNS), horizon_of(self.momentum_target))
         if self.look_back < least:
             raise FeatureError(
                 f"{self.name}: look_back {self.look_back}: a return over {max(RETURNS)} eras of {self.momentum_target}, "
@@ -264,7 +263,7 @@ def momentum_of(returns: Array, horizon: int) -> Array:
 
     0 for a group whose price stood still: it has no momentum, and its neighbours take none from it.
     """
-    price, overlap = prices(returns), horizon // _WEEKDAYS_IN_ERA
+    price, overlap = prices(returns), spanned_eras(horizon)
     found = np.array(
         [
             *(scaled_return(returns, eras, overlap) for eras in RETURNS),

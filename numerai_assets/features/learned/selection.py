@@ -103,11 +103,7 @@ class FeatureSelection(FittedBlock):
         selected_: names of the first `keep` that the model uses and that are not redundant. stable_: names of those whose
         stability reaches `stable`. Raises FeatureError when no row has the target, WallError when too few eras do.
         """
-        known = [
-            era
-            for era, values in zip(panel.eras, panel.targets_of_block.get(target, ()), strict=False)
-            if not np.isnan(values).all()
-        ]
+        known = panel.eras_with(target)
         if not known:
             raise FeatureError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
         newest = known[len(known) - max(1, round(self.judged_share * len(known))) :]

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from numerai_assets.eras import horizon_of, purge
+from numerai_assets.eras import fewest_eras, horizon_of, last_era_before, purge
 from numerai_assets.errors import MethodError
 from numerai_assets.execution import LOCAL
 from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
@@ -331,28 +331,29 @@ class MixerBoosting(BoostedTrees):
 
     def _cut_for_blending(self, panel: EraPanel, target: str) -> tuple[EraPanel, EraPanel]:
         """Eras whose targets share no return with the newest `blending_eras`, and these."""
-        known = _known_eras(panel, target)
+        known = panel.eras_with(target)
         after = known[-self.blending_eras :]
-        left_out = max(purge(horizon_of(name)) for name in (target, *self.extra_targets))
-        before = [era for era in known if era < after[0] - left_out] if after else []
+        longest = max(map(horizon_of, (target, *self.extra_targets)))
+        before = [era for era in known if era <= last_era_before(after[0], longest)] if after else []
         if not before:
             raise MethodError(
                 f"{self.name}: {target} is known in {len(known)} eras of the panel; weights learned on "
-                f"{self.blending_eras} eras need at least {self.blending_eras + left_out + 1}, {left_out} of them purged"
+                f"{self.blending_eras} eras need at least {fewest_eras(self.blending_eras, longest)}, {purge(longest)} of "
+                "them purged"
             )
         return panel.with_eras(before), panel.with_eras(after)
 
     def _eras_used(self, panel: EraPanel, target: str) -> dict[str, list[int]]:
-        own = {"fit": _known_eras(panel, target)}
-        return own | {f"fit:{name}": _known_eras(panel, name) for name in self.extra_targets if name != target}
+        own = {"fit": panel.eras_with(target)}
+        return own | {f"fit:{name}": panel.eras_with(name) for name in self.extra_targets if name != target}
 
     def _check_eras(self, panel: EraPanel, targets: Sequence[str]) -> None:
         """Raises MethodError for a target that some member would find in too few eras."""
         least = self._least_eras_of_batch
         for name, phase, batch in itertools.product(targets, range(self.phases), range(self.batches)):
-            if len(_known_eras(self._part(panel, phase, batch), name)) < least:
+            if len(self._part(panel, phase, batch).eras_with(name)) < least:
                 raise MethodError(
-                    f"{self.name}: {name} is known in {len(_known_eras(panel, name))} eras of {panel.eras[:1]}.."
+                    f"{self.name}: {name} is known in {len(panel.eras_with(name))} eras of {panel.eras[:1]}.."
                     f"{panel.eras[-1:]}; {self.phases} phases of {self.batches} batches need at least "
                     f"{self.phases * self.batches * least}, one after the other"
                 )
@@ -382,13 +383,6 @@ class MixerBoosting(BoostedTrees):
                 f"{self.name}: every_eras is {self.every_eras} and phases {self.phases}; phases deal out the eras, so leave "
                 "one of them at 1"
             )
-
-
-def _known_eras(panel: EraPanel, target: str) -> list[int]:
-    """Eras in which some row has the target. Raises StoreError if the panel does not carry it."""
-    panel.target(target)
-    values = panel.targets_of_block[target]
-    return [era for era, known in zip(panel.eras, values, strict=True) if not np.isnan(known).all()]
 
 
 def _sharing_bins(members: Sequence[Member], panel: EraPanel) -> list[list[Member]]:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from numerai_assets.eras import horizon_of, purge
+from numerai_assets.eras import horizon_of
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import alike, mean_correlations, spread_evenly
@@ -102,7 +102,7 @@ class FeatureMixing(FittedBlock):
         group has fewer than `channels` features, and for a device that is not there."""
         known = known_eras(panel, target, block=self.name)
         runs = cut_into_runs(known.eras, self.folds, block=self.name)
-        fitted = fitted_eras(known.eras, runs, purge(horizon_of(target)), block=self.name)
+        fitted = fitted_eras(known.eras, runs, horizon_of(target), block=self.name)
         groups = self._groups(known)
         rng = np.random.default_rng([seed, 0])
         dealt = dealt_features(groups, self.mixers, self.tokens, self.channels, rng)

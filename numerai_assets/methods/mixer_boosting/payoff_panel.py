@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from numerai_assets.eras import era_label, horizon_of, purge, resolve_lag
+from numerai_assets.eras import era_label, horizon_of, look_back_to, purge, resolve_lag, resolved_at
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import mean_correlations
@@ -121,7 +121,7 @@ class PayoffPanel(FittedBlock):
         """Earlier eras and what their features paid; before the fit nothing, for that has its eras in its panel."""
         if not hasattr(self, "target_"):
             return Reads()
-        return Reads(self.length - 1 + _horizon(self.target_), (self.target_,))
+        return Reads(look_back_to(self.length, horizon_of(self.target_)) + _LATE, (self.target_,))
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits `folds` forecasts on eras that follow each other, those in which the target varies.
@@ -133,7 +133,7 @@ class PayoffPanel(FittedBlock):
         self.target_, self.names_ = target, SCORES
         paid, calendar = _paid_in(panel.with_eras(eras), target, progress), np.arange(eras[0], eras[-1] + 1)
         runs = cut_into_runs(eras, self.folds, block=self.name)
-        fitted = fitted_eras(eras, runs, purge(horizon_of(target)), block=self.name)
+        fitted = fitted_eras(eras, runs, horizon_of(target), block=self.name)
         kept = [np.isin(calendar, some) for some in fitted]
         chosen = [most_reliable(paid[some], self.channels) for some in kept]
         used = np.unique(np.concatenate(chosen))
@@ -258,7 +258,7 @@ class PayoffPanel(FittedBlock):
         lag = resolve_lag(horizon_of(self.target_))
         expected = np.full((3, *paid.shape), np.nan)
         starts = windows(known, self.length)
-        at_hand = starts + self.length - 1 + lag
+        at_hand = starts + resolved_at(self.length - 1, horizon_of(self.target_))
         starts, at_hand = starts[at_hand < len(paid)], at_hand[at_hand < len(paid)]
         for fold in self.folds_:
             ours = (at_hand + first >= fold.run.first) & (at_hand + first <= fold.run.last)

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from numerai_assets.eras import horizon_of, purge, resolve_lag
+from numerai_assets.eras import horizon_of, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FittedBlock, features_of
 from numerai_assets.features.fitting.correlations import spread_evenly
@@ -126,7 +126,7 @@ class TrajectoryMixer(FittedBlock):
         self._check()
         known = known_eras(panel, target, block=self.name)
         runs = cut_into_runs(known.eras, self.folds, block=self.name)
-        fitted = fitted_eras(known.eras, runs, purge(horizon_of(target)), block=self.name)
+        fitted = fitted_eras(known.eras, runs, horizon_of(target), block=self.name)
         feature_sets = known.history(known.eras[0]).feature_sets
         check_groups(feature_sets, tuple(self.groups))
         members = {name for group in self.groups for name in features_of(feature_sets, group)}

@@ -37,7 +37,7 @@ from numerai_assets.methods.contract import (
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.panel.targets import normal_scores, varies
+from numerai_assets.panel.targets import normal_scores
 from numerai_assets.progress import Progress, silent
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 
@@ -237,8 +237,7 @@ class MomentumEnsemble(Method):
 
 
 def _with_target(panel: EraPanel, target: str) -> EraPanel:
-    panel.target(target)
-    eras = [era for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True) if varies(values)]
+    eras = panel.eras_with(target, varying=True)
     if not eras:
         raise MethodError(
             f"{MomentumEnsemble.name}: no era of {panel.eras[:1]}..{panel.eras[-1:]} has a {target} that varies"
