@@ -6,7 +6,6 @@ Changed for this machine: the int8 features go to LightGBM without a float copy 
 five levels declared as bins instead of searched for (`lightgbm_bins`).
 """
 
-import json
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -20,11 +19,11 @@ from numerai_assets.methods.boosted_trees import BoostedTrees, importance_table,
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_trees import train
 from numerai_assets.trees.permuted_trees import Tree, trees_of
 
 _MODEL = "model.txt"
-_ABOUT = "about.json"
 
 
 class Benchmark(BoostedTrees):
@@ -64,12 +63,12 @@ class Benchmark(BoostedTrees):
         """Writes LightGBM's text model and the feature names."""
         (folder / _MODEL).write_text(self.booster_.model_to_string(), encoding="utf-8")
         about = {"parameters": self.get_params(), "feature_names": list(self.feature_names_)}
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         method = cls(**about["parameters"])
         method.booster_ = lgb.Booster(model_file=str(folder / _MODEL))
         method.feature_names_ = tuple(about["feature_names"])

@@ -4,7 +4,6 @@ The path of last resort where LightGBM's half a byte a cell does not fit (`xgboo
 of the benchmark's trees: Numerai's example model and its deep one.
 """
 
-import json
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -18,11 +17,11 @@ from numerai_assets.methods.boosted_trees import BoostedTrees, importance_table,
 from numerai_assets.methods.contract import check_features, rank_within_eras
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.xgboost_bins import contributions, importances, predicted
 from numerai_assets.trees.xgboost_trees import train
 
 _MODEL = "model.ubj"
-_ABOUT = "about.json"
 
 
 class ExternalBoosting(BoostedTrees):
@@ -61,12 +60,12 @@ class ExternalBoosting(BoostedTrees):
         """Writes XGBoost's binary JSON model and the feature names."""
         self.booster_.save_model(folder / _MODEL)
         about = {"parameters": self.get_params(), "feature_names": list(self.feature_names_)}
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         method = cls(**about["parameters"])
         method.booster_ = xgb.Booster({"nthread": method.num_threads}, model_file=str(folder / _MODEL))
         method.feature_names_ = tuple(about["feature_names"])
