@@ -13,7 +13,6 @@ product of theirs, and is confirmed as such. Numerai's targets have next to no s
 Bounded by counts, never by a clock, so the same panel gives the same columns.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -45,6 +44,7 @@ from numerai_assets.features.plots import empty_axes, png
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 Reader = Callable[[], EraCells]
@@ -62,7 +62,7 @@ LEARNED = "cells"
 
 _FREEDOM = (LEVELS - 1) ** 2
 _FEWEST_STRETCHES = 3
-_TABLES, _ABOUT = "tables.npy", "about.json"
+_TABLES = "tables.npy"
 
 
 class Interactions(FittedBlock):
@@ -137,12 +137,12 @@ class Interactions(FittedBlock):
             "forms": self.forms_,
             "strength": self.strength_.tolist(),
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.tables_ = np.load(folder / _TABLES, allow_pickle=False)
         block.strength_ = np.array(about["strength"])

@@ -17,7 +17,6 @@ A row gets its groups' own momentum, that of their neighbours, and the score, al
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
@@ -41,6 +40,7 @@ from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.nn.graph_learning import learn_graph, normalised
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ _CANDIDATES, _ALIKE = 256, 0.5
 _GROUPING_ERAS = 8
 # An edge is a weight of at least this share of the largest: iterations end near 0, not at it.
 _EDGE = 1e-3
-_ABOUT, _GRAPH = "about.json", "graph.npy"
+_GRAPH = "graph.npy"
 # Eras whose group returns are kept: many, as each is a few numbers.
 _KEPT: Kept[Array] = Kept(8192)
 
@@ -130,12 +130,12 @@ class NetworkMomentum(FittedBlock):
         self.groups_.save(folder)
         np.save(folder / _GRAPH, self.graph_, allow_pickle=False)
         about = {"parameters": self.get_params(), "names": self.names_, "theta": self.theta_.tolist()}
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.names_, block.theta_ = tuple(about["names"]), np.array(about["theta"])
         block.groups_ = PeerGroups.load(folder)

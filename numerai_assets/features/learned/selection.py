@@ -16,7 +16,6 @@ half of that in each half sample, whatever the number of features beyond; permut
 (`methods.permuted_trees`) and a CORR for each cluster and era.
 """
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -34,12 +33,13 @@ from numerai_assets.features.fitting.correlations import leaders, mean_correlati
 from numerai_assets.features.learned_plots import selection_picture
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.trees.permuted_trees import permuted_predictions, trees_of
 
 Array = NDArray[np.float64]
 
-_ABOUT, _TABLE = "about.json", "table.parquet"
+_TABLE = "table.parquet"
 _CORRELATED_ERAS = 8
 # Rows whose contributions of all features are held at once.
 _EXPLAINED = 500
@@ -161,12 +161,12 @@ class FeatureSelection(FittedBlock):
             "judged_eras": self.judged_eras_,
             "selected": self.selected_,
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The selection that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         selection = cls.of_stored(about["parameters"])
         selection.table_ = pd.read_parquet(folder / _TABLE)
         selection.fitted_eras_, selection.judged_eras_ = tuple(about["fitted_eras"]), tuple(about["judged_eras"])

@@ -16,7 +16,6 @@ batches of 5 that take turns eight times, 0.030 once, and 0.030 in 32 turns each
 """
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -38,6 +37,7 @@ from numerai_assets.methods.mixer_boosting.grown_trees import GrownTrees, Growth
 from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.era_objectives import OBJECTIVES, EraObjective, EraTargets, Objective
 
 BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {
@@ -47,8 +47,6 @@ BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {
     "xgboost": (XgboostTrees, {}),
 }
 """Boosters by name: whose trees, and what the library is told beside the method's parameters."""
-
-_ABOUT = "about.json"
 
 
 @dataclass(frozen=True)
@@ -219,12 +217,12 @@ class MixerBoosting(BoostedTrees):
             "eras_used": self.eras_used_,
             "feature_names": self.feature_names_,
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         method = cls.of_stored(about["parameters"])
         members = [Member(**member) for member in about["members"]]
         method.trees_ = {

@@ -13,7 +13,6 @@ Later eras get the mean of all folds' forecasts.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -35,11 +34,12 @@ from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoff
 from numerai_assets.methods.mixer_boosting.payoff_forecast import PayoffForecast, Payoffs, Recipe, windows
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
 SCORES = ("forecast", "decorrelated", "trailing", "static")
 """The columns: by TSMixer's forecasts, by the same decorrelated, by mean payoffs of the window and of the fitted eras."""
 
-_ABOUT, _LEARNED = "about.json", "learned.npz"
+_LEARNED = "learned.npz"
 # Eras beyond the resolve lag that a forecast reaches: a live round is one ahead of the release, two when that is late.
 _LATE = 2
 # Eras that correlations of features are a mean over, and features scored at once.
@@ -192,12 +192,12 @@ class PayoffPanel(FittedBlock):
             "target": self.target_,
             "runs": [[fold.run.first, fold.run.last] for fold in self.folds_],
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), SCORES
         block.target_ = about["target"]

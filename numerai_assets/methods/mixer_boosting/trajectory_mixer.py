@@ -15,7 +15,6 @@ one net's hidden units .26, with these aligned between the folds .33. With shuff
 correlate .04, aligned units .19.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -49,8 +48,9 @@ from numerai_assets.methods.mixer_boosting.tsmixer import TSMixerExt
 from numerai_assets.nn.weights import load_state, save_state
 from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
-_ABOUT, _LEARNED = "about.json", "learned.npz"
+_LEARNED = "learned.npz"
 _ARRAYS = ("market_mean", "market_spread", "curves", "correlations", "agreement")
 # Rows whose activations are held at once in `transform`.
 _ROWS = 2048
@@ -181,12 +181,12 @@ class TrajectoryMixer(FittedBlock):
             "target": self.target_,
             "runs": [[run.first, run.last] for run in self.runs_],
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), tuple(about["names"])
         block.target_ = about["target"]
