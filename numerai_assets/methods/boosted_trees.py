@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import Method, Suggests, check_features, rank_within_eras
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
 from numerai_assets.trees.xgboost_bins import BINS
 

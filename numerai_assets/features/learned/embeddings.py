@@ -22,10 +22,10 @@ from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.plots import COLOURS, empty_axes, png
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 _VECTORS, _WEIGHTS = "vectors.npy", "weights.npy"
 # Features embedded at once.

@@ -41,10 +41,10 @@ from numerai_assets.features.learned.pair_search import (
 )
 from numerai_assets.features.per_era.aggregates import ranks_within
 from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 Reader = Callable[[], EraCells]

@@ -38,9 +38,9 @@ from numerai_assets.features.groups.peer_groups import PeerGroups, group_returns
 from numerai_assets.features.groups.spillover import FEWEST_PAIRS, level_means, strengths
 from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.nn.graph_learning import learn_graph, normalised
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 

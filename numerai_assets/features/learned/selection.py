@@ -31,9 +31,9 @@ from numerai_assets.evaluation.permutation_importance import corr_lost
 from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations, spread_evenly
 from numerai_assets.features.learned_plots import selection_picture
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.trees.permuted_trees import permuted_predictions, trees_of
 

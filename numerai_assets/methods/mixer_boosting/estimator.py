@@ -35,9 +35,9 @@ from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, im
 from numerai_assets.methods.contract import Suggests, check_features, rank_within_eras
 from numerai_assets.methods.mixer_boosting.grown_trees import GrownTrees, Growth, LightgbmTrees, XgboostTrees
 from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.era_objectives import OBJECTIVES, EraObjective, EraTargets, Objective
 
 BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {

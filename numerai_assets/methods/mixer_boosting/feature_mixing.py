@@ -38,9 +38,9 @@ from numerai_assets.features.fitting.cross_fitting import (
 from numerai_assets.features.learned_plots import mixing_picture
 from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerShape, era_correlations
 from numerai_assets.panel.blocks import MISSING
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 # Rows whose activations are held at once in `transform`.
 _ROWS = 2048

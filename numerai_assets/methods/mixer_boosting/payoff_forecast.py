@@ -19,8 +19,8 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.methods.mixer_boosting.tsmixer import TSMixer
 from numerai_assets.methods.mixer_boosting.windows import Training, Windows, fit_windows
 from numerai_assets.nn.weights import load_state, save_state
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 Payoffs = NDArray[np.float64]
 

@@ -32,9 +32,9 @@ from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned_plots import payoffs_picture
 from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 from numerai_assets.methods.mixer_boosting.payoff_forecast import PayoffForecast, Payoffs, Recipe, windows
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 SCORES = ("forecast", "decorrelated", "trailing", "static")
 """The columns: by TSMixer's forecasts, by the same decorrelated, by mean payoffs of the window and of the fitted eras."""

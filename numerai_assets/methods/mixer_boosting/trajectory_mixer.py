@@ -46,9 +46,9 @@ from numerai_assets.features.trajectories.trajectory_inputs import TrajectoryInp
 from numerai_assets.methods.mixer_boosting.mixer_bank import era_correlations
 from numerai_assets.methods.mixer_boosting.tsmixer import TSMixerExt
 from numerai_assets.nn.weights import load_state, save_state
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 _LEARNED = "learned.npz"
 _ARRAYS = ("market_mean", "market_spread", "curves", "correlations", "agreement")

@@ -35,10 +35,10 @@ from numerai_assets.methods.contract import (
 )
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import normal_scores
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 
 PARTS = ("random_forest", "extra_trees", "boosting")
