@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -158,6 +158,16 @@ class Network(_Section):
     api_url: str | None = None
 
 
+class SandboxDials(_Section):
+    """How much of each structure the synthetic market has (docs/sandbox.md); the defaults are the market's own."""
+
+    effects: float = Field(0.020, ge=0)
+    interactions: float = Field(0.40, ge=0, le=1)
+    regimes: float = Field(0.008, ge=0)
+    spillover: float = Field(0.010, ge=0)
+    drift: float = Field(0.012, ge=0)
+
+
 class SandboxSettings(_Section):
     market: Literal["synthetic", "prices"] = "synthetic"
     size: Literal["tiny", "default"] = "default"
@@ -165,11 +175,25 @@ class SandboxSettings(_Section):
     port: int = Field(8765, ge=1, le=65535)
     prices: Path | None = None
     features_json: Path | None = None
+    # Model slots of the account. A name added later becomes a model at the next start; no model is ever removed.
+    models: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")], ...] = Field(
+        ("sandbox_one", "sandbox_two", "sandbox_three"), min_length=1
+    )
+    dials: SandboxDials = SandboxDials()
+
+    @field_validator("models")
+    @classmethod
+    def _models_differ(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(models)) < len(models):
+            raise ValueError("every model needs a name of its own")
+        return models
 
     @model_validator(mode="after")
-    def _prices_need_a_panel(self) -> "SandboxSettings":
+    def _market_has_what_it_needs(self) -> "SandboxSettings":
         if self.market == "prices" and self.prices is None:
             raise ValueError("market 'prices' needs the path of a daily price panel: set sandbox.prices")
+        if self.market == "prices" and self.dials != SandboxDials():
+            raise ValueError("market 'prices' has no dials: remove [sandbox.dials] or set market = \"synthetic\"")
         return self
 
     @property
@@ -182,7 +206,10 @@ class SandboxSettings(_Section):
         parts = [self.market, self.size, *([self.prices.stem] if self.market == "prices" and self.prices else [])]
         if self.features_json is not None:
             parts.append(self.features_json.stem)
-        return "-".join([*parts, *([f"seed{self.seed}"] if self.seed else [])])
+        if self.seed:
+            parts.append(f"seed{self.seed}")
+        parts += [f"{dial}{value!r}" for dial, value in self.dials if value != getattr(SandboxDials(), dial)]
+        return "-".join(parts)
 
 
 class Settings(BaseSettings):

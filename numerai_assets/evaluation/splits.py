@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import _num_samples
 
-from numerai_assets.eras import Wall, era_label, horizon_of, parse_era, purge
+from numerai_assets.eras import era_label, first_era_after, horizon_of, last_era_before, parse_era, purge
 from numerai_assets.errors import CalendarError, SplitError
 
 Eras = NDArray[np.intp]
@@ -70,7 +70,7 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
     @property
     def eras_left_out(self) -> int:
         """Calendar eras between a fitted and a judged era, neither counted."""
-        return purge(self.horizon) + self.extra_purge_eras
+        return purge(self.horizon, extra=self.extra_purge_eras)
 
     def era_folds(self, eras: ArrayLike) -> list[Fold]:
         """The splits as eras. `eras`: numbers or labels such as "0575", in any order, repeats allowed.
@@ -121,14 +121,20 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
 
     def _before(self, eras: Eras, block: Eras) -> Eras:
         """Eras before the wall of one who knows nothing of the block yet."""
-        wall = Wall(int(block[0]) - 1, self.horizon)
-        return eras[eras <= wall.last_fit_era - self.extra_purge_eras]
+        return eras[eras <= self._last_before(int(block[0]))]
 
     def _beside(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
         """Eras on both sides of every block that share no return with it."""
-        left_out = self.eras_left_out
-        is_apart = [(eras < block[0] - left_out) | (eras > block[-1] + left_out) for block in judged]
+        is_apart = [
+            (eras <= self._last_before(int(block[0]))) | (eras >= self._first_after(int(block[-1]))) for block in judged
+        ]
         return eras[np.logical_and.reduce(is_apart)]
+
+    def _last_before(self, era: int) -> int:
+        return last_era_before(era, self.horizon, extra=self.extra_purge_eras)
+
+    def _first_after(self, era: int) -> int:
+        return first_era_after(era, self.horizon, extra=self.extra_purge_eras)
 
     def _runs(self, eras: Eras, number: int) -> list[Eras]:
         """The eras in so many runs of nearly as many eras each."""
@@ -206,7 +212,7 @@ class RollingWindow(EraSplitter):
         return self.n_splits
 
     def _judged(self, eras: Eras) -> list[list[Eras]]:
-        after = eras[eras >= eras[0] + self.window_eras + self.eras_left_out]
+        after = eras[eras >= self._first_after(int(eras[0]) + self.window_eras - 1)]
         if len(after) < self.n_splits:
             raise SplitError(
                 f"{self}: {len(after)} eras come after the first window and the purge of {self.eras_left_out}, "
@@ -216,8 +222,7 @@ class RollingWindow(EraSplitter):
 
     def _fit(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
         before = self._before(eras, judged[0])
-        first = int(judged[0][0]) - self.eras_left_out - self.window_eras
-        return before[before >= first]
+        return before[before > self._last_before(int(judged[0][0])) - self.window_eras]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,12 +263,10 @@ class CombinatorialPurged(EraSplitter):
     lead through all eras, each a whole history of out-of-sample predictions. Lopez de Prado 2018, ch. 12.
 
     >>> splitter = CombinatorialPurged(n_groups=4, n_judged=2, horizon=20)
-    >>> splitter.get_n_splits(), splitter.paths().shape
-    (6, (3, 4))
+    >>> splitter.get_n_splits()
+    6
     >>> [fold.judged for fold in splitter.era_folds(range(1, 200, 20))][:2]
     [[1, 21, 41, 61, 81, 101], [1, 21, 41, 121, 141]]
-    >>> splitter.paths()[0]
-    array([0, 0, 1, 2])
     """
 
     n_groups: int = 6
@@ -276,20 +279,6 @@ class CombinatorialPurged(EraSplitter):
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
         return math.comb(self.n_groups, self.n_judged)
-
-    def paths(self) -> NDArray[np.intp]:
-        """(paths, n_groups) number of the split from which each path takes its predictions of each run.
-
-        The j-th path takes of each run the j-th split that judges it, so that every judged run of every split is taken once.
-        """
-        judged = np.zeros((self.get_n_splits(), self.n_groups), bool)
-        for split, chosen in enumerate(self._chosen()):
-            judged[split, list(chosen)] = True
-        return np.stack([np.flatnonzero(column) for column in judged.T], axis=1)
-
-    def era_runs(self, eras: ArrayLike) -> list[list[int]]:
-        """Eras of each run, in the order of the columns of `paths`."""
-        return [run.tolist() for run in self._runs(np.unique(_numbered(eras)[1]), self.n_groups)]
 
     def _chosen(self) -> Iterator[tuple[int, ...]]:
         return itertools.combinations(range(self.n_groups), self.n_judged)
@@ -330,7 +319,7 @@ class OfficialWalkForward(EraSplitter):
     def _fit(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
         """As of the end of the chunk before, also where the first eras of the judged chunk are not held."""
         vintage = (int(judged[0][0]) - 1) // self.chunk_eras * self.chunk_eras
-        return eras[eras <= Wall(vintage, self.horizon).last_fit_era - self.extra_purge_eras]
+        return eras[eras <= self._last_before(vintage + 1)]
 
 
 def _numbered(eras: ArrayLike) -> tuple[NDArray[np.intp], Eras]:

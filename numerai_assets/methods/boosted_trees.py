@@ -5,7 +5,6 @@ features a tree, every fourth era); `full` has the parameters of the v5 benchmar
 learning rate 0.001, at least 10,000 rows a leaf; Numerai docs, "Models"; forum.numer.ai 7638).
 """
 
-import json
 from abc import abstractmethod
 from pathlib import Path
 from types import MappingProxyType
@@ -19,10 +18,9 @@ from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import Method, Suggests, check_features, rank_within_eras
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
 from numerai_assets.trees.xgboost_bins import BINS
-
-ABOUT = "about.json"
 
 DEEP: dict[str, Any] = {
     "n_estimators": 30_000,
@@ -93,7 +91,7 @@ class SingleBooster(BoostedTrees):
         Raises MethodError when no row has the target, ComputeError when the cluster of `compute` goes away or the disk has
         no room.
         """
-        if np.isnan(panel.target(target)).all():
+        if not panel.eras_with(target):
             raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
         self.booster_ = self._trained(panel, target, seed, progress)
         self.feature_names_ = panel.feature_names
@@ -108,12 +106,12 @@ class SingleBooster(BoostedTrees):
         """Writes the library's own model file and the feature names."""
         self._write_booster(folder)
         about = {"parameters": self.get_params(), "feature_names": list(self.feature_names_)}
-        (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         method = cls.of_stored(about["parameters"])
         method.booster_ = cls._read_booster(folder)
         method.feature_names_ = tuple(about["feature_names"])

@@ -4,12 +4,15 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from numerai_assets.eras import PAYOUT_TARGET, era_label
+from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of
+from numerai_assets.errors import ReleaseError
 from numerai_assets.evaluation.diagnostics import ScoredRows, era_scores, validation_table
 from numerai_assets.features.contract import features_of
 from numerai_assets.pipeline.predictions import predicted
@@ -17,7 +20,7 @@ from numerai_assets.pipeline.vintages import load_vintage, model_digest
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.holdout_ledger import Look
-from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS
+from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, benchmark_column
 
 NEUTRAL_SET = "fncv3_features"
 
@@ -145,7 +148,12 @@ def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
     release = workspace.release
     benchmarks = [release.path(TRAIN_BENCHMARKS), release.path(VALIDATION_BENCHMARKS)]
     found = out_of_sample(
-        workspace.predictions, method, workspace.store, benchmarks=benchmarks, meta_model=release.path(META_MODEL)
+        workspace.predictions,
+        method,
+        workspace.store,
+        benchmarks=benchmarks,
+        benchmark_columns=_benchmark_columns(benchmarks[-1]),
+        meta_model=release.path(META_MODEL),
     )
     for era, vintage, rows in found:
         yield ScoredRows(
@@ -156,6 +164,18 @@ def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
             meta_model=rows["meta_model"].to_numpy(float),
             benchmark={h: rows[f"benchmark_{h}"].to_numpy(float) for h in (20, 60)},
         )
+
+
+def _benchmark_columns(path: Path) -> dict[int, str]:
+    """Columns of Numerai's own benchmarks by their horizon. Raises ReleaseError for a file without one of them."""
+    names = pq.read_schema(path).names
+    found = {}
+    for target in ("target_ender_20", PAYOUT_TARGET):
+        column = benchmark_column(names, target)
+        if column is None:
+            raise ReleaseError(f"{path.name}: has no benchmark of {target}; its columns are {', '.join(names)}")
+        found[horizon_of(target)] = column
+    return found
 
 
 def read_scores(workspace: Workspace, method: str) -> pd.DataFrame:

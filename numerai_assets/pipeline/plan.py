@@ -272,7 +272,7 @@ def _has_better(workspace: Workspace, slot: str, current: Round) -> bool:
         return False
     was_best = receipt.method == method and receipt.vintage == held[0]
     # What the gate refused once is not tried again and again.
-    refused = any(f"{method} {era_label(held[0])}" in name for name, _ in receipt.refused)
+    refused = any((method, held[0]) in refusal.models for refusal in receipt.refused)
     return not was_best and not refused and receipt.rung != Rung.FRESH
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.eras import era_label, horizon_of, purge
+from numerai_assets.eras import era_label, first_vintage_with, horizon_of
 from numerai_assets.errors import FeatureError, MethodError, WallError
 from numerai_assets.evaluation.splits import Fold
 from numerai_assets.methods.contract import Method
@@ -129,7 +129,7 @@ def fold_panels(
     spec, columns, found = workspace.specs.method(method), workspace.block_columns(), []
     reads = create_method(method, workspace.settings.methods[method]).reads
     for fold in folds:
-        vintage = fold.fit[-1] + purge(horizon)
+        vintage = first_vintage_with(fold.fit[-1], horizon)
         for name, block in spec.blocks.items():
             if isinstance(block, VintageSpec) and not is_current(workspace.fitted_blocks, name, vintage, block):
                 _fit_for_fold(workspace, name, vintage, fold, progress)

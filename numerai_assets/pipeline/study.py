@@ -232,12 +232,20 @@ def kept_study(path: Path) -> "Iterator[optuna.Study]":
 
 
 def study_page(study: "optuna.Study", title: str) -> str:
-    """One HTML page that needs no server and asks for nothing: the trials in time, fold by fold, and by hyperparameter."""
+    """One self-contained HTML page: trials over time, fold by fold, and by hyperparameter."""
     from optuna import visualization
     from optuna.trial import TrialState
+
+    from numerai_assets.evaluation.figures import styled
+    from numerai_assets.evaluation.report import Section, Shown, html_report
 
     figures = [visualization.plot_optimization_history(study), visualization.plot_intermediate_values(study)]
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) > 1:
         figures += [visualization.plot_slice(study), visualization.plot_param_importances(study)]
-    parts = [figure.to_html(full_html=False, include_plotlyjs=not place) for place, figure in enumerate(figures)]
-    return f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<h1>{title}</h1>\n' + "\n".join(parts)
+    # Optuna's own titles stand where the legend does; they become captions.
+    captions = [figure.layout.title.text for figure in figures]
+    shown = [
+        Shown(styled(figure.update_layout(title=None), height=420), caption)
+        for figure, caption in zip(figures, captions, strict=True)
+    ]
+    return html_report(f"{len(study.trials)} trials", [Section("Search", shown)], title=title)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from numerai_assets.eras import Wall, era_label, horizon_of
@@ -180,11 +179,7 @@ def eras_used(estimator: Method, panel: EraPanel, target: str) -> dict[str, Sequ
     target: the vintage's own; of the panel's other targets the eras in which they are known.
     """
     reported = estimator.eras_used_
-    others = {
-        f"fit:{name}": [era for era, known in zip(panel.eras, values, strict=True) if not np.isnan(known).all()]
-        for name, values in panel.targets_of_block.items()
-        if name != target
-    }
+    others = {f"fit:{name}": panel.eras_with(name) for name in panel.targets_of_block if name != target}
     return {**others, **reported, "fit": [*panel.eras, *reported.get("fit", ())]}
 
 

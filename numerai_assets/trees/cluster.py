@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import numpy as np
 import pyarrow as pa
 
 from numerai_assets.errors import ComputeError
@@ -133,8 +132,7 @@ def shares_of(panel: EraPanel, target: str, count: int) -> list[EraPanel]:
 
     Neighbouring eras, of about as many rows, go to different shares. A share has no cache: it would be kept once a cluster.
     """
-    values = dict(zip(panel.eras, panel.targets_of_block[target], strict=True))
-    known = [era for era in panel.eras if not np.isnan(values[era]).all()]
+    known = panel.eras_with(target)
     bare = replace(
         panel,
         ids_of_block=tuple(pa.nulls(rows) for rows in panel.rows_of_era),

@@ -8,7 +8,6 @@ Changed for Numerai: the target is centred and scaled in each era; a batch is ro
 eras; s is turned to its principal axes over the levels, which changes no prediction and puts the heaviest first.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Self
@@ -22,12 +21,13 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
-from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
-_VECTORS, _WEIGHTS, _ABOUT = "vectors.npy", "weights.npy", "about.json"
+_VECTORS, _WEIGHTS = "vectors.npy", "weights.npy"
 # Features embedded at once.
 _CHUNK = 256
 # Of s at the start, in units of the target: products of it are well below the target, and far enough from 0 to learn.
@@ -132,12 +132,12 @@ class Embeddings(FittedBlock):
             "feature_names": self.feature_names_,
             "losses": self.losses_.tolist(),
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.vectors_ = np.load(folder / _VECTORS, allow_pickle=False)
         block.weights_ = np.load(folder / _WEIGHTS, allow_pickle=False)
@@ -154,7 +154,7 @@ class Embeddings(FittedBlock):
         left.set_title("mean squared error, target's variance 1", loc="left", fontsize=10)
         left.set_xlabel("era of the fit", fontsize=8)
         left.legend(frameon=False, fontsize=8)
-        right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color="#1f5fa8")
+        right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color=COLOURS[0])
         right.set_title("norm of each embedding", loc="left", fontsize=10)
         return png(figure)
 

@@ -13,7 +13,6 @@ product of theirs, and is confirmed as such. Numerai's targets have next to no s
 Bounded by counts, never by a clock, so the same panel gives the same columns.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -27,7 +26,7 @@ from scipy.special import digamma, polygamma
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from numerai_assets.eras import horizon_of, purge, resolve_lag
+from numerai_assets.eras import first_era_after, horizon_of, purge, spanned_eras
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
@@ -45,6 +44,7 @@ from numerai_assets.features.plots import empty_axes, png
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 Reader = Callable[[], EraCells]
@@ -62,7 +62,7 @@ LEARNED = "cells"
 
 _FREEDOM = (LEVELS - 1) ** 2
 _FEWEST_STRETCHES = 3
-_TABLES, _ABOUT = "tables.npy", "about.json"
+_TABLES = "tables.npy"
 
 
 class Interactions(FittedBlock):
@@ -137,12 +137,12 @@ class Interactions(FittedBlock):
             "forms": self.forms_,
             "strength": self.strength_.tolist(),
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.tables_ = np.load(folder / _TABLES, allow_pickle=False)
         block.strength_ = np.array(about["strength"])
@@ -195,9 +195,8 @@ def halves(eras: Sequence[int], horizon: int) -> tuple[list[list[int]], list[lis
     """
     middle = len(eras) // 2
     early = list(eras[:middle])
-    late = [era for era in eras[middle:] if early and era > early[-1] + purge(horizon)]
-    # A target is known one era after the last of its returns.
-    span = resolve_lag(horizon) - 1
+    late = [era for era in eras[middle:] if early and era >= first_era_after(early[-1], horizon)]
+    span = spanned_eras(horizon)
     cut = [[list(stretch) for _, stretch in groupby(half, key=lambda era: era // span)] for half in (early, late)]
     if min(map(len, cut)) < _FEWEST_STRETCHES:
         raise FeatureError(

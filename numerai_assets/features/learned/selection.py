@@ -16,7 +16,6 @@ half of that in each half sample, whatever the number of features beyond; permut
 (`methods.permuted_trees`) and a CORR for each cluster and era.
 """
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -34,12 +33,13 @@ from numerai_assets.features.fitting.correlations import leaders, mean_correlati
 from numerai_assets.features.learned_plots import selection_picture
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.trees.permuted_trees import permuted_predictions, trees_of
 
 Array = NDArray[np.float64]
 
-_ABOUT, _TABLE = "about.json", "table.parquet"
+_TABLE = "table.parquet"
 _CORRELATED_ERAS = 8
 # Rows whose contributions of all features are held at once.
 _EXPLAINED = 500
@@ -103,11 +103,7 @@ class FeatureSelection(FittedBlock):
         selected_: names of the first `keep` that the model uses and that are not redundant. stable_: names of those whose
         stability reaches `stable`. Raises FeatureError when no row has the target, WallError when too few eras do.
         """
-        known = [
-            era
-            for era, values in zip(panel.eras, panel.targets_of_block.get(target, ()), strict=False)
-            if not np.isnan(values).all()
-        ]
+        known = panel.eras_with(target)
         if not known:
             raise FeatureError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
         newest = known[len(known) - max(1, round(self.judged_share * len(known))) :]
@@ -165,12 +161,12 @@ class FeatureSelection(FittedBlock):
             "judged_eras": self.judged_eras_,
             "selected": self.selected_,
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The selection that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         selection = cls.of_stored(about["parameters"])
         selection.table_ = pd.read_parquet(folder / _TABLE)
         selection.fitted_eras_, selection.judged_eras_ = tuple(about["fitted_eras"]), tuple(about["judged_eras"])

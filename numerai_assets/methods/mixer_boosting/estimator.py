@@ -16,7 +16,6 @@ batches of 5 that take turns eight times, 0.030 once, and 0.030 in 32 turns each
 """
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from numerai_assets.eras import horizon_of, purge
+from numerai_assets.eras import fewest_eras, horizon_of, last_era_before, purge
 from numerai_assets.errors import MethodError
 from numerai_assets.execution import LOCAL
 from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
@@ -38,6 +37,7 @@ from numerai_assets.methods.mixer_boosting.grown_trees import GrownTrees, Growth
 from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.era_objectives import OBJECTIVES, EraObjective, EraTargets, Objective
 
 BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {
@@ -47,8 +47,6 @@ BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {
     "xgboost": (XgboostTrees, {}),
 }
 """Boosters by name: whose trees, and what the library is told beside the method's parameters."""
-
-_ABOUT = "about.json"
 
 
 @dataclass(frozen=True)
@@ -219,12 +217,12 @@ class MixerBoosting(BoostedTrees):
             "eras_used": self.eras_used_,
             "feature_names": self.feature_names_,
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         method = cls.of_stored(about["parameters"])
         members = [Member(**member) for member in about["members"]]
         method.trees_ = {
@@ -331,28 +329,29 @@ class MixerBoosting(BoostedTrees):
 
     def _cut_for_blending(self, panel: EraPanel, target: str) -> tuple[EraPanel, EraPanel]:
         """Eras whose targets share no return with the newest `blending_eras`, and these."""
-        known = _known_eras(panel, target)
+        known = panel.eras_with(target)
         after = known[-self.blending_eras :]
-        left_out = max(purge(horizon_of(name)) for name in (target, *self.extra_targets))
-        before = [era for era in known if era < after[0] - left_out] if after else []
+        longest = max(map(horizon_of, (target, *self.extra_targets)))
+        before = [era for era in known if era <= last_era_before(after[0], longest)] if after else []
         if not before:
             raise MethodError(
                 f"{self.name}: {target} is known in {len(known)} eras of the panel; weights learned on "
-                f"{self.blending_eras} eras need at least {self.blending_eras + left_out + 1}, {left_out} of them purged"
+                f"{self.blending_eras} eras need at least {fewest_eras(self.blending_eras, longest)}, {purge(longest)} of "
+                "them purged"
             )
         return panel.with_eras(before), panel.with_eras(after)
 
     def _eras_used(self, panel: EraPanel, target: str) -> dict[str, list[int]]:
-        own = {"fit": _known_eras(panel, target)}
-        return own | {f"fit:{name}": _known_eras(panel, name) for name in self.extra_targets if name != target}
+        own = {"fit": panel.eras_with(target)}
+        return own | {f"fit:{name}": panel.eras_with(name) for name in self.extra_targets if name != target}
 
     def _check_eras(self, panel: EraPanel, targets: Sequence[str]) -> None:
         """Raises MethodError for a target that some member would find in too few eras."""
         least = self._least_eras_of_batch
         for name, phase, batch in itertools.product(targets, range(self.phases), range(self.batches)):
-            if len(_known_eras(self._part(panel, phase, batch), name)) < least:
+            if len(self._part(panel, phase, batch).eras_with(name)) < least:
                 raise MethodError(
-                    f"{self.name}: {name} is known in {len(_known_eras(panel, name))} eras of {panel.eras[:1]}.."
+                    f"{self.name}: {name} is known in {len(panel.eras_with(name))} eras of {panel.eras[:1]}.."
                     f"{panel.eras[-1:]}; {self.phases} phases of {self.batches} batches need at least "
                     f"{self.phases * self.batches * least}, one after the other"
                 )
@@ -382,13 +381,6 @@ class MixerBoosting(BoostedTrees):
                 f"{self.name}: every_eras is {self.every_eras} and phases {self.phases}; phases deal out the eras, so leave "
                 "one of them at 1"
             )
-
-
-def _known_eras(panel: EraPanel, target: str) -> list[int]:
-    """Eras in which some row has the target. Raises StoreError if the panel does not carry it."""
-    panel.target(target)
-    values = panel.targets_of_block[target]
-    return [era for era, known in zip(panel.eras, values, strict=True) if not np.isnan(known).all()]
 
 
 def _sharing_bins(members: Sequence[Member], panel: EraPanel) -> list[list[Member]]:

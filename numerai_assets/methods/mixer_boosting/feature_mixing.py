@@ -13,7 +13,6 @@ Procrustes undoes, and what it aligns agrees even when nothing was learned. Meas
 units a mixer: two fits' predictions correlate 0.72, aligned units 0.48; with shuffled targets 0.02 and 0.33.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from numerai_assets.eras import horizon_of, purge
+from numerai_assets.eras import horizon_of
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import alike, mean_correlations, spread_evenly
@@ -41,8 +40,8 @@ from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerSha
 from numerai_assets.panel.blocks import MISSING
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
-_ABOUT = "about.json"
 # Rows whose activations are held at once in `transform`.
 _ROWS = 2048
 # Eras that the groups are found on, and that each point of the curve of unseen eras is a mean over.
@@ -102,7 +101,7 @@ class FeatureMixing(FittedBlock):
         group has fewer than `channels` features, and for a device that is not there."""
         known = known_eras(panel, target, block=self.name)
         runs = cut_into_runs(known.eras, self.folds, block=self.name)
-        fitted = fitted_eras(known.eras, runs, purge(horizon_of(target)), block=self.name)
+        fitted = fitted_eras(known.eras, runs, horizon_of(target), block=self.name)
         groups = self._groups(known)
         rng = np.random.default_rng([seed, 0])
         dealt = dealt_features(groups, self.mixers, self.tokens, self.channels, rng)
@@ -155,12 +154,12 @@ class FeatureMixing(FittedBlock):
             "target": self.target_,
             "runs": [[run.first, run.last] for run in self.runs_],
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), tuple(about["names"])
         block.target_ = about["target"]

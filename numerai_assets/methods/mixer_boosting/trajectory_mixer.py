@@ -15,7 +15,6 @@ one net's hidden units .26, with these aligned between the folds .33. With shuff
 correlate .04, aligned units .19.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -25,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from numerai_assets.eras import horizon_of, purge, resolve_lag
+from numerai_assets.eras import horizon_of, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FittedBlock, features_of
 from numerai_assets.features.fitting.correlations import spread_evenly
@@ -49,8 +48,9 @@ from numerai_assets.methods.mixer_boosting.tsmixer import TSMixerExt
 from numerai_assets.nn.weights import load_state, save_state
 from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 
-_ABOUT, _LEARNED = "about.json", "learned.npz"
+_LEARNED = "learned.npz"
 _ARRAYS = ("market_mean", "market_spread", "curves", "correlations", "agreement")
 # Rows whose activations are held at once in `transform`.
 _ROWS = 2048
@@ -126,7 +126,7 @@ class TrajectoryMixer(FittedBlock):
         self._check()
         known = known_eras(panel, target, block=self.name)
         runs = cut_into_runs(known.eras, self.folds, block=self.name)
-        fitted = fitted_eras(known.eras, runs, purge(horizon_of(target)), block=self.name)
+        fitted = fitted_eras(known.eras, runs, horizon_of(target), block=self.name)
         feature_sets = known.history(known.eras[0]).feature_sets
         check_groups(feature_sets, tuple(self.groups))
         members = {name for group in self.groups for name in features_of(feature_sets, group)}
@@ -181,12 +181,12 @@ class TrajectoryMixer(FittedBlock):
             "target": self.target_,
             "runs": [[run.first, run.last] for run in self.runs_],
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), tuple(about["names"])
         block.target_ = about["target"]

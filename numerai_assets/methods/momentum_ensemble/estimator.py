@@ -14,7 +14,6 @@ CORR of 0.336, scikit-learn's 0.340 (0.002 is the error of the difference); extr
 a twelfth of the time.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -37,13 +36,12 @@ from numerai_assets.methods.contract import (
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.panel.targets import normal_scores, varies
+from numerai_assets.panel.targets import normal_scores
 from numerai_assets.progress import Progress, silent
+from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 
 PARTS = ("random_forest", "extra_trees", "boosting")
-
-_ABOUT = "about.json"
 
 
 class MomentumEnsemble(Method):
@@ -142,12 +140,12 @@ class MomentumEnsemble(Method):
             "feature_names": list(self.feature_names_),
             "weights": self.weights_.tolist(),
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         method = cls.of_stored(about["parameters"])
         method.boosters_ = [lgb.Booster(model_file=str(folder / f"{part}.txt")) for part in PARTS]
         method.feature_names_ = tuple(about["feature_names"])
@@ -237,8 +235,7 @@ class MomentumEnsemble(Method):
 
 
 def _with_target(panel: EraPanel, target: str) -> EraPanel:
-    panel.target(target)
-    eras = [era for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True) if varies(values)]
+    eras = panel.eras_with(target, varying=True)
     if not eras:
         raise MethodError(
             f"{MomentumEnsemble.name}: no era of {panel.eras[:1]}..{panel.eras[-1:]} has a {target} that varies"
