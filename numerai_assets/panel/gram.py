@@ -50,7 +50,7 @@ def integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
     """(k, k) exact products of the features (k, n): at most 16 a row, so int32 holds those of any era."""
     # With a single row, the product below returns memory that was never written (torch 2.13).
     if levels.shape[1] == 1:
-        return np.outer(levels, levels.astype(np.int32))
+        return np.asarray(np.outer(levels, levels), np.int32)
     # The one int8 matrix product available that sums in int32: four times as fast as numpy's of float32 copies, which are
     # exact too. It has no public name in torch yet; a test compares it with the exact product.
     rows = from_dlpack(levels)

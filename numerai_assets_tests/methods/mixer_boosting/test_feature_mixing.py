@@ -68,7 +68,7 @@ def test_two_folds_agree_on_predictions_as_far_as_they_learned_and_on_aligned_un
         )
         levels = [era.with_features(block.feature_names_).blocks[0] for era in unseen.each_era()]
         one, two = (
-            np.concatenate([bank.units(block._inputs(some)).detach().numpy() for some in levels], axis=2)
+            np.concatenate([bank.units(block._scaled(some)).detach().numpy() for some in levels], axis=2)
             for bank in block.banks_
         )
         half = one.shape[2] // 2
