@@ -19,8 +19,17 @@ from numerai_assets.pipeline.predictions import predicted
 from numerai_assets.pipeline.vintages import load_vintage, model_digest
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.holdout_ledger import Look
-from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, benchmark_column
+from numerai_assets.store.prediction_store import PredictionStore
+from numerai_assets.store.vintage_store import VintageStore
+from numerai_assets.tournament.release import (
+    META_MODEL,
+    TRAIN_BENCHMARKS,
+    VALIDATION_BENCHMARKS,
+    Release,
+    benchmark_column,
+)
 
 NEUTRAL_SET = "fncv3_features"
 
@@ -36,8 +45,8 @@ def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[st
     from numerai_assets.evaluation.plots import cumulative_scores, drawdowns
 
     note_look(workspace, name, methods, "diagnostics")
-    scores = era_scores(scored_rows(workspace, name))
-    models = judged_models(workspace, methods)
+    scores = era_scores(scored_rows(workspace.predictions, workspace.store, workspace.release, name))
+    models = judged_models(workspace.predictions, workspace.vintages, methods)
     scores = scores.assign(model=[models.get(int(era), "") for era in scores.index])
     neutral = neutral_scores(workspace, name, scores, known=read_scores(workspace, name))
     scores = scores.join(neutral).rename_axis("era")
@@ -72,15 +81,13 @@ def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: 
         workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
 
 
-def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, str]:
+def judged_models(predictions: PredictionStore, vintages: VintageStore, methods: Sequence[str]) -> dict[int, str]:
     """By era that all of the methods predicted out of sample: the digests of their newest vintages that did."""
     found: list[dict[int, str]] = []
     for method in methods:
         models: dict[int, str] = {}
-        for vintage in workspace.vintages.vintages(method):
-            models |= dict.fromkeys(
-                workspace.predictions.eras(method, vintage), model_digest(workspace.vintages, method, vintage)
-            )
+        for vintage in vintages.vintages(method):
+            models |= dict.fromkeys(predictions.eras(method, vintage), model_digest(vintages, method, vintage))
         found.append(models)
     return {era: " ".join(models[era] for models in found) for era in set.intersection(*map(set, found))}
 
@@ -141,16 +148,15 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
     return found
 
 
-def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
+def scored_rows(predictions: PredictionStore, store: EraStore, release: Release, method: str) -> Iterator[ScoredRows]:
     """Rows of each era that the method predicted out of sample, with targets and references beside them."""
     from numerai_assets.store.out_of_sample import out_of_sample
 
-    release = workspace.release
     benchmarks = [release.path(TRAIN_BENCHMARKS), release.path(VALIDATION_BENCHMARKS)]
     found = out_of_sample(
-        workspace.predictions,
+        predictions,
         method,
-        workspace.store,
+        store,
         benchmarks=benchmarks,
         benchmark_columns=_benchmark_columns(benchmarks[-1]),
         meta_model=release.path(META_MODEL),

@@ -157,7 +157,7 @@ class Ladder:
 
     @cached_property
     def _live(self) -> EraPanel:
-        return live_panel(self._workspace, self._number)
+        return live_panel(self._workspace.store, self._number)
 
     @cached_property
     def _benchmark(self) -> NDArray[np.float64] | None:

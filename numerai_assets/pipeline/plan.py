@@ -15,9 +15,11 @@ from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintage_grid import vintages_due
 from numerai_assets.pipeline.vintages import base_of, is_current, is_refused
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.vintage_store import VintageStore
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.increment import not_on_disk
-from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
+from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES, Release
 
 
 class Lacking(NamedTuple):
@@ -98,7 +100,12 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
         return [Step("release", (), why)]
     train = release.manifest(TRAIN)
     assert train is not None
-    stale = _stale_eras(workspace, [int(e) for e in (*train.eras, *validation.released_eras)], validation.newest_era)
+    stale = _stale_eras(
+        workspace.store,
+        workspace.settings.cleaning.missing,
+        [int(e) for e in (*train.eras, *validation.released_eras)],
+        validation.newest_era,
+    )
     return [
         Step(
             "eras",
@@ -109,8 +116,8 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     ]
 
 
-def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) -> list[int]:
-    records, strategy = workspace.store.records(), workspace.settings.cleaning.missing
+def _stale_eras(store: EraStore, strategy: str, released: Sequence[int], newest_era: int) -> list[int]:
+    records = store.records()
     stale = []
     for era in released:
         record = records.get(era_label(era))
@@ -141,7 +148,7 @@ def vintage_steps(workspace: Workspace) -> list[Step]:
     """
     lacking = {vintage: found for vintage in _due(workspace) if (found := _lacking(workspace, vintage))}
     steps = {
-        vintage: Step("vintage", (era_label(vintage),), _why(workspace, vintage, found), found)
+        vintage: Step("vintage", (era_label(vintage),), _why(workspace.vintages, vintage, found), found)
         for vintage, found in lacking.items()
     }
     newest = max(steps, default=0)
@@ -149,8 +156,8 @@ def vintage_steps(workspace: Workspace) -> list[Step]:
     return [steps[vintage] for vintage in sorted(steps, key=lambda v: (v in bases, v), reverse=True)]
 
 
-def _why(workspace: Workspace, vintage: int, lacking: Lacking) -> str:
-    stored = all(workspace.vintages.holds(method, vintage) for method in lacking.methods)
+def _why(vintages: VintageStore, vintage: int, lacking: Lacking) -> str:
+    stored = all(vintages.holds(method, vintage) for method in lacking.methods)
     return f"vintage {era_label(vintage)} {'was made with other settings' if stored else 'is due'}"
 
 
@@ -206,7 +213,7 @@ def _validation_steps(workspace: Workspace) -> list[Step]:
         ]
     if not any(_diagnostics_are_stale(workspace, m) for m in methods):
         return []
-    if _yardsticks_are_stale(workspace):
+    if _yardsticks_are_stale(workspace.release):
         return [Step("yardsticks", (), "validation is compared with those of the newest release")]
     return [Step("diagnostics", (), "targets resolved since the last diagnostics")]
 
@@ -216,10 +223,10 @@ def _explanation_steps(workspace: Workspace) -> list[Step]:
     return [Step("explanations", (), f"{', '.join(stale)} has a new vintage")] if stale else []
 
 
-def _yardsticks_are_stale(workspace: Workspace) -> bool:
+def _yardsticks_are_stale(release: Release) -> bool:
     """True until what validation is compared with is at least as new as the release that it validates."""
-    validation = workspace.release.manifest(VALIDATION)
-    manifests = [workspace.release.manifest(name) for name in YARDSTICK_FILES]
+    validation = release.manifest(VALIDATION)
+    manifests = [release.manifest(name) for name in YARDSTICK_FILES]
     assert validation is not None  # there are stored eras, so the release is there
     return any(m is None or m.round_number < validation.round_number for m in manifests)
 
@@ -241,7 +248,7 @@ def _diagnostics_are_stale(workspace: Workspace, method: str) -> bool:
     """True when the last diagnostics did not score what is predicted now, or could not for want of a target."""
     scores = read_scores(workspace, method)
     resolved = {int(k): r.resolved for k, r in workspace.store.records().items() if k.isdigit()}
-    for era, model in judged_models(workspace, [method]).items():
+    for era, model in judged_models(workspace.predictions, workspace.vintages, [method]).items():
         if resolved.get(era) and (era not in scores.index or scores.loc[era, "model"] != model):
             return True
         if any(bool(scores.loc[era].isna()[f"corr{h}"]) for h in resolved.get(era, ())):

@@ -21,6 +21,7 @@ from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.holdout_ledger import HoldoutLedger
 from numerai_assets.tournament.scores import latest_scores
+from numerai_assets.tournament.submission import SubmissionDesk
 
 Scores = Mapping[str, pd.DataFrame]
 
@@ -56,7 +57,7 @@ def write_report(workspace: Workspace, path: Path, judged: Judged | None = None)
     """Writes the page to `path`, whole or not at all. judged: where it was read already."""
     judged = judged or Judged.of(workspace)
     scores, sampled = judged.scores, judged.sampled
-    live, receipts = read_live_scores(workspace), _receipts(workspace)
+    live, receipts = read_live_scores(workspace), _receipts(workspace.desk)
     sections = [
         _changes(scores, live, receipts),
         _validation(scores, workspace.holdout_ledger),
@@ -248,10 +249,10 @@ def _against_validation(slot: str, name: str, live: pd.Series, validation: pd.Se
     }
 
 
-def _receipts(workspace: Workspace) -> pd.DataFrame:
+def _receipts(desk: SubmissionDesk) -> pd.DataFrame:
     """Submissions, newest first."""
     rows = []
-    for receipt in workspace.desk.receipts():
+    for receipt in desk.receipts():
         row = asdict(receipt)
         why = "; ".join(map(str, receipt.refused))
         rows.append(

@@ -182,7 +182,7 @@ def test_the_figures_of_the_page_are_pictures_too(workspace: Workspace) -> None:
 
 
 def test_the_equal_blend_stands_beside_its_methods(workspace: Workspace, tmp_path: Path) -> None:
-    write_equal_blend(workspace, ["benchmark", "second"])
+    write_equal_blend(workspace.predictions, ["benchmark", "second"])
     synthetic_scores(30, seed=7).to_parquet(workspace.diagnostics_path(EQUAL_BLEND))
 
     judged = Judged.of(workspace)
