@@ -115,7 +115,7 @@ def predict_and_score(folder: Path) -> None:
 def fit_ours(folder: Path, trees: int) -> None:
     store = EraStore(folder / "peers" / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
-    Benchmark(n_estimators=trees, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+    Benchmark(n_estimators=trees, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0)
 
 
 def fit_pandas(folder: Path, trees: int) -> None:

@@ -69,6 +69,10 @@ class MethodError(NumeraiAssetsError):
     """A method was given input that it cannot fit or predict."""
 
 
+class ComputeError(MethodError):
+    """What a fit runs on is not available: a cluster that does not answer, a disk without room. Worth another try."""
+
+
 class FeatureError(NumeraiAssetsError):
     """A feature block cannot be computed as requested."""
 

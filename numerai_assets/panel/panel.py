@@ -40,12 +40,6 @@ class Reads:
     columns: tuple[str, ...] = ()
 
 
-def reads_of(estimator: object) -> Reads:
-    """The declared `reads` of a method or learned block; nothing where it declares none."""
-    found: Reads = getattr(estimator, "reads", Reads())
-    return found
-
-
 @dataclass(frozen=True)
 class History:
     """Data known at an era besides its own rows: earlier eras and those of their targets that had resolved.

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of
 from numerai_assets.errors import ReleaseError
 from numerai_assets.evaluation.diagnostics import ScoredRows, era_scores, validation_table
+from numerai_assets.features.contract import features_of
 from numerai_assets.pipeline.predictions import predicted
-from numerai_assets.pipeline.vintages import feature_set, load_vintage, made_with, model_digest
+from numerai_assets.pipeline.vintages import load_vintage, model_digest
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.holdout_ledger import Look
@@ -66,7 +67,7 @@ def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: 
     vintages = workspace.predictions.vintages(name)
     eras = [era for vintage in vintages for era in workspace.predictions.eras(name, vintage)]
     if eras:
-        made = json.dumps([name, *(made_with(workspace, method) for method in methods)], sort_keys=True)
+        made = json.dumps([name, *(workspace.specs.method(method).digest for method in methods)])
         variant = hashlib.sha256(made.encode()).hexdigest()[:16]
         workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
 
@@ -78,7 +79,7 @@ def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, str
         models: dict[int, str] = {}
         for vintage in workspace.vintages.vintages(method):
             models |= dict.fromkeys(
-                workspace.predictions.eras(method, vintage), model_digest(workspace, method, vintage)
+                workspace.predictions.eras(method, vintage), model_digest(workspace.vintages, method, vintage)
             )
         found.append(models)
     return {era: " ".join(models[era] for models in found) for era in set.intersection(*map(set, found))}
@@ -119,7 +120,7 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
 
     store = workspace.store
     neutralised = store.panel([era_label(int(era)) for era in scores.index[:1]]).places_of(
-        feature_set(workspace, NEUTRAL_SET)
+        features_of(workspace.feature_sets(), NEUTRAL_SET)
     )
     same = known.reindex(scores.index)
     found = same.reindex(columns=list(NEUTRAL_SCORES)).astype(float)

@@ -19,12 +19,11 @@ from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.errors import NumeraiAssetsError, SubmissionError
 from numerai_assets.evaluation.gate import Finding, bin_shares, judge
 from numerai_assets.methods.contract import rank_within_eras
-from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.predictions import live_panel, live_prediction
-from numerai_assets.pipeline.vintages import made_with
+from numerai_assets.pipeline.vintages import is_current
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.tournament.receipt import Entry, Model, Refusal, Step
+from numerai_assets.tournament.receipt import Entry, Model, RejectedCandidate, Step
 from numerai_assets.tournament.release import LIVE_BENCHMARKS, benchmark_column
 from numerai_assets.tournament.submission import check_predictions
 
@@ -49,9 +48,9 @@ class Candidate:
     rung: Rung
     members: tuple[Model, ...]
 
-    def refused(self, reason: str) -> Refusal:
+    def refused(self, reason: str) -> RejectedCandidate:
         """The record of why it was not submitted."""
-        return Refusal(self.rung.value, self.members, reason)
+        return RejectedCandidate(self.rung.value, self.members, reason)
 
 
 def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candidate]:
@@ -73,7 +72,7 @@ def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candida
     last = next((r for r in reversed(earlier) if r.step is Step.PROVEN), None)
     if (
         last is not None
-        and last.method in METHODS
+        and workspace.vintages.holds(last.method, last.vintage)
         and (last.method, last.vintage) not in {(method, vintage) for vintage in held[: 1 + _OLDER_VINTAGES]}
     ):
         yield Candidate(Rung.PREVIOUS, ((last.method, last.vintage),))
@@ -82,7 +81,7 @@ def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candida
 def is_fresh(workspace: Workspace, method: str, vintage: int, era: int) -> bool:
     """True for the vintage that the retrain policy wants for rounds of `era`, made with the settings in force."""
     is_due = vintage >= era - workspace.settings.retrain.every_eras
-    return is_due and workspace.vintages.holds(method, vintage, **made_with(workspace, method))
+    return is_due and is_current(workspace.vintages, method, vintage, workspace.specs.method(method))
 
 
 class Ladder:
@@ -98,7 +97,7 @@ class Ladder:
 
         Raises SubmissionError, saying of each rung what was wrong with it, when none does.
         """
-        refused: list[Refusal] = []
+        refused: list[RejectedCandidate] = []
         for candidate in candidates(self._workspace, self._slot, self._number):
             try:
                 prediction = self._predict(candidate)

@@ -42,7 +42,7 @@ STALE = "invalid_submission_ids: Not enough stocks submitted. Are you using the 
 def second_method(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second method as its module, its registration and the settings would make it; no slot submits it yet."""
     monkeypatch.setitem(METHODS, "second", f"{SecondMethod.__module__}:{SecondMethod.__name__}")
-    parameters = {"n_estimators": 30, "learning_rate": 0.1, "every_eras": 3, "num_threads": 1, "max_depth": 2}
+    parameters = {"n_estimators": 30, "learning_rate": 0.1, "every_eras": 3, "max_depth": 2}
     monkeypatch.setenv("NUMERAI_METHODS__SECOND__PARAMETERS", json.dumps(parameters))
     monkeypatch.setenv("NUMERAI_METHODS__SECOND__FEATURE_SET", "medium")
 
@@ -250,7 +250,7 @@ def test_of_three_methods_the_broken_one_is_stood_in_for_by_the_blend_of_the_oth
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, second_method: None
 ) -> None:
     monkeypatch.setitem(METHODS, "third", METHODS["second"])
-    monkeypatch.setenv("NUMERAI_METHODS__THIRD__PARAMETERS", '{"n_estimators": 20, "num_threads": 1}')
+    monkeypatch.setenv("NUMERAI_METHODS__THIRD__PARAMETERS", '{"n_estimators": 20}')
     monkeypatch.setenv(f"NUMERAI_SLOTS__{OTHER_SLOT.upper()}", "second")
     monkeypatch.setenv("NUMERAI_SLOTS__SANDBOX_THREE", "third")
     three = again(rehearsal)

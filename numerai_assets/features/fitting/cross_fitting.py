@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from numerai_assets.eras import first_era_after, last_era_before, purge
@@ -88,12 +87,3 @@ def how_alike(eras: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float32]
         pairs = [(a * b).mean(axis=1) for a, b in itertools.combinations(of_folds, 2)]
         agreed.append(np.mean(pairs, axis=0) if pairs else np.full(of_folds.shape[1], np.nan))
     return np.mean(between, axis=0).astype(np.float32), np.mean(agreed, axis=0).astype(np.float32)
-
-
-def device_of(name: str, *, block: str) -> torch.device:
-    """ "cpu" or "cuda". Raises FeatureError for another, and for one that is not there."""
-    if name not in ("cpu", "cuda"):
-        raise FeatureError(f"{block}: device {name!r}: expected 'cpu' or 'cuda'")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FeatureError(f"{block}: device 'cuda': there is none here; 'cpu' serves too")
-    return torch.device(name)

@@ -15,3 +15,10 @@ def eras_to_fit(panel: EraPanel, target: str, every_eras: int, *, block: str) ->
             f"{block}: no era of the panel, {panel.eras[:1]}..{panel.eras[-1:]}, has a {target} that varies"
         )
     return [era for era in known if (known[-1] - era) % every_eras == 0]
+
+
+def only_era(panel: EraPanel, *, block: str) -> int:
+    """The era of a panel of one era. Raises FeatureError, in the name of the block, for a panel of several."""
+    if len(panel.eras) != 1:
+        raise FeatureError(f"{block}: one era at a time, found {len(panel.eras)}")
+    return panel.eras[0]
