@@ -1,7 +1,7 @@
 """What to run next, from what is on disk and what the tournament says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from numerai_assets.eras import era_label
@@ -34,15 +34,17 @@ class Lacking(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """One run: a job, the partitions it is for (none for an unpartitioned job, a first and last era for a range), why.
+    """One run: a job and its partitions (none for an unpartitioned job, a first and last era for a range).
 
-    lacking: what to fit of a vintage; methods and blocks that are stored as the settings ask stay as they are.
+    why: the reason, for people. lacking: what to fit of a vintage; methods and blocks that are stored as the settings ask
+    stay as they are. cause: the reason as values; a step that ran and is due again for the same cause did not help.
     """
 
     job: str
     partitions: tuple[str, ...]
-    why: str
+    why: str = field(compare=False)
     lacking: Lacking | None = None
+    cause: tuple[Hashable, ...] = ()
 
     @property
     def key(self) -> str:
@@ -84,20 +86,20 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     manifests = [release.manifest(name) for name in WEEKLY_FILES]
     validation = release.manifest(VALIDATION)
     if validation is None or any(m is None for m in manifests):
-        return [Step("release", (), "the release was never fetched whole")]
+        return [Step("release", (), "the release was never fetched whole", cause=("absent",))]
     if len({m.round_number for m in manifests if m is not None}) > 1:
-        return [Step("release", (), "the last release was fetched only in part")]
+        return [Step("release", (), "the last release was fetched only in part", cause=("incomplete",))]
     if (
         current is not None
         and validation.newest_era < current.era
         # Asked for once a round: the vendor may be late, and the round is then served with what there is.
         and validation.round_number != current.number
     ):
-        return [Step("release", (), f"era {era_label(current.era)} is out")]
+        return [Step("release", (), f"era {era_label(current.era)} is out", cause=("new era", current.era))]
     absent = not_on_disk(validation, workspace.store)
     if absent:
         why = f"era {era_label(absent[0])} is to be stored, and the part of {VALIDATION} on disk does not have it"
-        return [Step("release", (), why)]
+        return [Step("release", (), why, cause=("era not on disk", absent[0]))]
     train = release.manifest(TRAIN)
     assert train is not None
     stale = _stale_eras(
@@ -220,7 +222,7 @@ def _validation_steps(workspace: Workspace) -> list[Step]:
 
 def _explanation_steps(workspace: Workspace) -> list[Step]:
     stale = [method for method in workspace.settings.active_methods if explanations_are_stale(workspace, method)]
-    return [Step("explanations", (), f"{', '.join(stale)} has a new vintage")] if stale else []
+    return [Step("explanations", (), f"{', '.join(stale)} has a new vintage", cause=tuple(stale))] if stale else []
 
 
 def _yardsticks_are_stale(release: Release) -> bool:
@@ -235,7 +237,8 @@ def _performance_steps(workspace: Workspace, current: Round | None) -> list[Step
     submitted = [r.round_number for r in workspace.desk.receipts() if r.submission_id is not None]
     if current is None or not submitted or scores_as_of(workspace) == current.number:
         return []
-    return [Step("performance", (), f"scores of {len(submitted)} submissions as of round {current.number}")]
+    why = f"scores of {len(submitted)} submissions as of round {current.number}"
+    return [Step("performance", (), why, cause=(len(submitted), current.number))]
 
 
 def _unpredicted(workspace: Workspace, method: str, vintage: int) -> bool:
@@ -263,11 +266,11 @@ def _round_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     unproven = [slot for slot in slots if not desk.is_proven(current.number, slot)]
     if unproven:
         why = f"round {current.number} is open, {', '.join(unproven)} not submitted"
-        return [Step("round", (str(current.number),), why)]
+        return [Step("round", (str(current.number),), why, cause=("not submitted", *unproven))]
     improvable = [slot for slot in slots if _has_better(workspace, slot, current)]
     if improvable and not _newest_is_missing(workspace):
         why = f"round {current.number} is open, {', '.join(improvable)} can be submitted with a fresh vintage"
-        return [Step("round", (str(current.number),), why)]
+        return [Step("round", (str(current.number),), why, cause=("fresh vintage", *improvable))]
     return []
 
 

@@ -19,8 +19,8 @@ def fetch_scores(
 ) -> pd.DataFrame:
     """All scores of the slots: `COLUMNS`, values as floats, newest day last. Empty frame when there are none yet.
 
-    known: the frame as it was fetched when round `as_of` was open. What was settled then is not asked for again, since
-    the scores of a year are some hundred thousand; without it, or a `current` round to count from, all are.
+    known: the frame fetched when round `as_of` was open. Scores that were settled then are not requested again, since a
+    year has some hundred thousand; without `as_of`, or a `current` round to count from, all are requested.
     """
     query = (
         "query($modelId: ID! $tournament: Int $lastNRounds: Int) "
@@ -38,7 +38,7 @@ def fetch_scores(
         last_rounds = current - first + 1 if first and current is not None else None
         asked = {"modelId": models[slot], "tournament": TOURNAMENT, "lastNRounds": last_rounds}
         found = [_row(slot, item) for item in tournament.query(query, asked)["submissionScores"] or []]
-        # The last rounds may be those that were submitted to, and so reach further back.
+        # The last rounds may be counted among submitted rounds, and so reach further back.
         rows += [row for row in found if row["value"] is not None and row["round_number"] >= first]
     fetched = pd.DataFrame(rows, columns=list(COLUMNS))
     frame = pd.concat([settled, fetched], ignore_index=True) if len(settled) else fetched

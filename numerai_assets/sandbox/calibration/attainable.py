@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numerai_assets.eras import HORIZONS, resolve_lag, resolved_through
+from numerai_assets.eras import HORIZONS, resolved_through, spanned_eras
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calibration import measures as m
 from numerai_assets.sandbox.published.prediction_names import EXAMPLE
@@ -44,7 +44,7 @@ def attainable(world: World) -> list[Attainable]:
             names = list(columns)
             target = world.target(era, f"target_ender_{horizon}")
             scores.append(m.corr(np.column_stack(list(columns.values())).astype(np.float64), target))
-        overlap = resolve_lag(horizon) - 1
+        overlap = spanned_eras(horizon)
         found += [
             Attainable(name, horizon, float(values.mean()), m.standard_error(values, overlap))
             for name, values in zip(names, np.array(scores).T, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from numerai_assets.eras import resolve_lag, resolved_through
+from numerai_assets.eras import resolve_lag, resolved_through, spanned_eras
 from numerai_assets.sandbox.calibration import measures as m
 from numerai_assets.sandbox.calibration.enlarged import Enlarged
 from numerai_assets.sandbox.published import encoder
@@ -290,7 +290,7 @@ def model(scores: ModelScores) -> list[Figure]:
     """CORR of the example model: level, era noise, overlap, and how much of it is linear."""
     figures = []
     for horizon, corr in scores.corr.items():
-        error = m.standard_error(corr, resolve_lag(horizon) - 1)
+        error = m.standard_error(corr, spanned_eras(horizon))
         beyond = m.excess_std(corr, scores.rows)
         scaled = corr.mean() / math.sqrt(beyond**2 + 1 / NUMERAI_STOCKS)
         part = f"example model, ender_{horizon}"
@@ -360,7 +360,7 @@ def contributions(world: World) -> list[Figure]:
             found["benchmark"].append(_contribution(benchmark, meta, target))
     series = {name: np.array(values) for name, values in found.items()}
     windows = len(series["benchmark"]) / resolve_lag(60)
-    errors = {name: m.standard_error(series[name], resolve_lag(60) - 1) for name in ("bmc", "mmc")}
+    errors = {name: m.standard_error(series[name], spanned_eras(60)) for name in ("bmc", "mmc")}
     # Of so few windows no kernel estimate is any good: as many independent ones as fit.
     errors["benchmark"] = float(series["benchmark"].std() / math.sqrt(windows))
     copy = "what is no copy of it is noise: three standard errors"

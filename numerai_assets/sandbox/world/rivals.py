@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from numerai_assets.eras import horizon_of, purge
+from numerai_assets.eras import horizon_of, last_era_before
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.files import load_arrays, save_arrays, write_text
 from numerai_assets.sandbox.published.prediction_names import BENCHMARKS, Rival
@@ -153,7 +153,7 @@ class Rivals:
 
 def fit_eras(rival: Rival, start: int, size: Size) -> list[int]:
     """Eras that `rival` is fitted on when era `start` begins: calendar purge, then every n-th, the newest included."""
-    last = start - 1 - purge(horizon_of(rival.target))
+    last = last_era_before(start, horizon_of(rival.target))
     return list(range(last, size.first_era - 1, -size.every))[::-1]
 
 
