@@ -17,8 +17,8 @@ import numpy as np
 
 from numerai_assets.eras import era_on, friday_of
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 
-FIRST_ERA = 575
 ROUNDS_PER_ERA = 5
 LAG_WEEKDAYS = 2
 DATA_DELAY_WEEKDAYS = 2
@@ -31,7 +31,7 @@ _WEEKDAY_CLOSES = dt.time(13, tzinfo=dt.UTC)
 _TAKES_LATE = dt.timedelta(hours=24)
 # Numerai names no hour. The morning lets a day's scores be there when its round opens.
 _SCORED = dt.time(10, tzinfo=dt.UTC)
-_SATURDAY, _SUNDAY, _MONDAY = 5, 6, 0
+_MONDAY, _SUNDAY = 0, 6
 _STEP = re.compile(r"^\+(\d{1,4})([hdw])$")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -54,10 +54,6 @@ class CalendarRound:
     closes: dt.datetime
     data_day: dt.date
     era: int
-
-    @property
-    def is_weekend(self) -> bool:
-        return self.opens.weekday() == _SATURDAY
 
     @property
     def datestamp(self) -> int:
@@ -85,14 +81,6 @@ class CalendarRound:
         due = _weekdays_after(self.data_day, _delay(day))
         return dt.datetime.combine(due - dt.timedelta(days=2) if due.weekday() == _MONDAY else due, _SCORED)
 
-    def score_day_on(self, date: dt.date) -> int | None:
-        """Weekdays of returns in the score that is given on `date` (inverse of `scored_at`), None when there is none."""
-        if not is_scoring_day(date):
-            return None
-        due = date + dt.timedelta(days=2) if date.weekday() == _SATURDAY else date
-        day = int(np.busday_count(self.data_day, due)) - _delay(0)
-        return day if 1 <= day <= SCORED_WEEKDAYS else None
-
     def status(self, now: dt.datetime) -> RoundStatus:
         if now < self.opens:
             return RoundStatus.UPCOMING
@@ -104,9 +92,9 @@ class CalendarRound:
 def round_by_number(number: int) -> CalendarRound:
     """The round of a number >= 1. Raises SandboxError below 1."""
     if number < 1:
-        raise SandboxError(f"round {number}: rounds are numbered from 1 (weekend of era {FIRST_ERA:04d})")
+        raise SandboxError(f"round {number}: rounds are numbered from 1 (weekend of era {FIRST_VALIDATION_ERA:04d})")
     weeks, position = divmod(number - 1, ROUNDS_PER_ERA)
-    era = FIRST_ERA + weeks
+    era = FIRST_VALIDATION_ERA + weeks
     friday = friday_of(era)
     if position == 0:
         saturday = friday + dt.timedelta(days=1)
@@ -119,23 +107,17 @@ def round_by_number(number: int) -> CalendarRound:
 
 def weekend_round(era: int) -> CalendarRound:
     """The round that opens on the Saturday after the Friday of `era` (>= 575)."""
-    return round_by_number(ROUNDS_PER_ERA * (era - FIRST_ERA) + 1)
+    return round_by_number(ROUNDS_PER_ERA * (era - FIRST_VALIDATION_ERA) + 1)
 
 
 def latest_round(now: dt.datetime) -> CalendarRound:
     """The round that opened last, open or not. Raises SandboxError before the first round."""
-    guess = ROUNDS_PER_ERA * (era_on(now.date()) - FIRST_ERA) + 1
+    guess = ROUNDS_PER_ERA * (era_on(now.date()) - FIRST_VALIDATION_ERA) + 1
     opened = [n for n in range(guess + ROUNDS_PER_ERA, guess - ROUNDS_PER_ERA - 1, -1) if n >= 1]
     for number in opened:
         if (found := round_by_number(number)).opens <= now:
             return found
     raise SandboxError(f"{now:%Y-%m-%d %H:%M}: no round had opened yet; the first did at {round_by_number(1).opens}")
-
-
-def round_at(now: dt.datetime) -> CalendarRound | None:
-    """The round that is open at `now`, None between rounds."""
-    latest = latest_round(now)
-    return latest if latest.is_open(now) else None
 
 
 def next_round(now: dt.datetime) -> CalendarRound:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults import catalogue as faults
 from numerai_assets.sandbox.published.encoder import ALIAS
-from numerai_assets.sandbox.published.files import whole_folder, write_text
+from numerai_assets.sandbox.published.files import sha256_of, whole_folder, write_text
 from numerai_assets.sandbox.published.names import ALL
 from numerai_assets.sandbox.published.release_writer import (
     FEATURES_JSON,
@@ -80,8 +80,7 @@ class Altered:
             if not folder.exists():
                 with whole_folder(folder) as aside:
                     made = _apply(source, aside, Path(name).name, steps)
-                    with made.open("rb") as file:
-                        write_text(aside / "sha256", hashlib.file_digest(file, "sha256").hexdigest())
+                    write_text(aside / "sha256", sha256_of(made))
                     made.replace(aside / source.name)
         return folder / source.name, (folder / "sha256").read_text()
 

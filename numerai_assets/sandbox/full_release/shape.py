@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numerai_assets.eras import era_label, resolve_lag
+from numerai_assets.eras import era_label
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.full_release.feature_list import ALL_FEATURES
-from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
-
-TEST_ERAS = resolve_lag(60)
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, TEST_ERAS
 
 # (era, rows). Ends and turning points are the real ones: 2,314 rows in era 1, 6,009 at most in training, 5,592 in era
 # 575, about 7,300 at the end. The other two make the totals come out: 2.75 M rows of training, 4.13 M of validation.
@@ -74,12 +72,6 @@ class FullShape:
     def meta_model_from(self) -> int:
         """Era 1133 where the newest is 1234."""
         return max(FIRST_VALIDATION_ERA, self.newest_era - _META_MODEL_ERAS)
-
-    def data_type(self, era: int) -> str:
-        """Of the rows of an era, as published when the newest era is."""
-        if era < FIRST_VALIDATION_ERA:
-            return "train"
-        return "test" if era > self.newest_era - TEST_ERAS else "validation"
 
     def __str__(self) -> str:
         eras = f"eras {era_label(self.first_era)}-{era_label(self.newest_era)}"

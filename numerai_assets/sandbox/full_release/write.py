@@ -15,7 +15,7 @@ It is no World: it has no era folders and no fitted models, so it can be read an
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,10 +26,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from numerai_assets.eras import HORIZONS, era_label, friday_of, live_key, resolved_through
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar.rounds import weekend_round
 from numerai_assets.sandbox.full_release.feature_list import FIRST_GROUPS, full_feature_list
 from numerai_assets.sandbox.full_release.meter import Meter
 from numerai_assets.sandbox.full_release.noisy_rivals import NoisyRivals
-from numerai_assets.sandbox.full_release.shape import TEST_ERAS, FullShape
+from numerai_assets.sandbox.full_release.shape import FullShape
 from numerai_assets.sandbox.market.oracle import COMPONENTS
 from numerai_assets.sandbox.market.synthetic import SyntheticMarket
 from numerai_assets.sandbox.published import encoder
@@ -38,16 +39,13 @@ from numerai_assets.sandbox.published.binning import bin_columns
 from numerai_assets.sandbox.published.encoder import ALIAS, ALIAS_OF, MAIN_NAME, TARGET_NAMES, TARGETS
 from numerai_assets.sandbox.published.files import load_arrays, save_arrays, whole_folder, write_text
 from numerai_assets.sandbox.published.names import FeatureList
-from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.published.release_writer import Rows, Scores
-from numerai_assets.sandbox.published.row_groups import ROWS_PER_GROUP, Columns, RowGroups
-from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
-from numerai_assets.sandbox.world.era_files import PREDICTIONS
+from numerai_assets.sandbox.published.row_groups import ROWS_PER_GROUP, RowGroups
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, TEST_ERAS, data_type_of
+from numerai_assets.sandbox.world.history import Progress, say_nothing
 
 ORACLE = "oracle"
 RELEASE_JSON = "release.json"
-
-Progress = Callable[[str, int, int], None]
 
 # Eras that may wait for the encoding thread; each holds its characteristics until then.
 _BACKLOG = 2
@@ -82,7 +80,7 @@ def write_full_release(
             (aside / folder).mkdir()
         write_text(aside / writer.VERSION / writer.FEATURES_JSON, features.to_json())
         making = _Making(aside, shape, seed, market, features, meter)
-        making.write_live(*making.write_rows(rows_per_group, progress or _say_nothing))
+        making.write_live(*making.write_rows(rows_per_group, progress or say_nothing))
         making.write_scores()
         write_text(aside / RELEASE_JSON, json.dumps({"seed": seed, **asdict(shape)}))
     return meter
@@ -152,17 +150,11 @@ class _Making:
     def write_live(self, era: _Era, published: _Published) -> None:
         """The live files of the weekend round of the newest era: its stocks, under ids of their own."""
         with self._meter.stage("live", rows=len(era.ids)):
-            # Rounds are numbered as in a World: five a week from the first era of validation.
-            round_number = 5 * (era.era - FIRST_VALIDATION_ERA) + 1
-            ids = encoder.encode_ids(self._seed, live_key(round_number), era.stocks)
+            ids = encoder.encode_ids(self._seed, live_key(weekend_round(era.era).number), era.stocks)
             order = np.argsort(ids)
             bins = published.bins[np.ix_(np.array(self._features.columns), order)].T
-            unresolved = np.full((len(ids), len(TARGETS)), np.nan, dtype=np.float32)
-            rows = Rows(writer.LIVE_ERA, writer.LIVE_TYPE, ids[order], bins, unresolved)
-            writer.write_rows(self._folder / writer.LIVE, [rows], self._features.names)
-            scores = _scores(writer.LIVE_ERA, writer.LIVE_TYPE, ids[order], published.predictions[order])
-            writer.write_benchmarks(self._folder / writer.LIVE_BENCHMARK, [scores])
-            writer.write_example(self._folder, writer.LIVE_EXAMPLE, [_as_example(scores)])
+            names, predictions = self._features.names, published.predictions[order]
+            writer.write_live(self._folder, names, ids[order], bins, predictions)
 
     def write_scores(self) -> None:
         """Meta model, benchmarks and example predictions, from what was kept beside the oracle."""
@@ -173,7 +165,7 @@ class _Making:
             writer.write_benchmarks(folder / writer.VALIDATION_BENCHMARK, self._kept(shape.validation))
             scored = range(shape.meta_model_from, resolved_through(shape.newest_era, 60) + 1)
             writer.write_meta_model(folder / writer.META, self._kept(scored))
-            example = [_as_example(scores) for scores in self._kept(shape.validation)]
+            example = [scores.example() for scores in self._kept(shape.validation)]
             writer.write_example(folder, writer.VALIDATION_EXAMPLE, example)
             cost.rows += sum(len(scores.ids) for scores in example)
             files = set(folder.iterdir()) - {folder / writer.TRAIN, folder / writer.VALIDATION}
@@ -237,8 +229,8 @@ class _Making:
         with self._meter.stage("targets", rows=len(era.ids)):
             targets = self._targets(era, returns)
         with self._meter.stage("parquet", rows=len(era.ids)):
-            label, kind = era_label(era.era), self._shape.data_type(era.era)
-            file.add(Columns(label, kind, era.ids, published.result().bins, targets))
+            label, kind = era_label(era.era), data_type_of(era.era, self._shape.newest_era)
+            file.add(Rows(label, kind, era.ids, published.result().bins.T, targets.T))
 
     def _targets(self, era: _Era, returns: dict[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """(41, n) in the order of TARGETS."""
@@ -257,19 +249,11 @@ class _Making:
     def _kept(self, eras: range) -> Iterator[Scores]:
         for era in eras:
             arrays = load_arrays(self._oracle / f"{era_label(era)}.npz")
-            yield _scores(era_label(era), self._shape.data_type(era), arrays["ids"], arrays["predictions"])
+            data_type = data_type_of(era, self._shape.newest_era)
+            yield Scores.of(era_label(era), data_type, arrays["ids"], arrays["predictions"])
 
     def _rng(self, *key: str) -> np.random.Generator:
-        words = np.frombuffer("|".join(key).encode(), dtype=np.uint8).tolist()
-        return np.random.default_rng(np.random.SeedSequence([self._seed, 20, *words]))
-
-
-def _scores(era: str, kind: str, ids: NDArray[np.bytes_], predictions: NDArray[np.float64]) -> Scores:
-    return Scores(era, kind, ids, dict(zip(PREDICTIONS, predictions.T, strict=True)))
-
-
-def _as_example(scores: Scores) -> Scores:
-    return Scores(scores.era, scores.data_type, scores.ids, {"prediction": scores.values[EXAMPLE].copy()})
+        return encoder.stream(self._seed, *key)
 
 
 def _check_disk(directory: Path, shape: FullShape) -> None:
@@ -281,7 +265,3 @@ def _check_disk(directory: Path, shape: FullShape) -> None:
             f"{directory}: {free / 1e9:.1f} GB are free, a release of {shape} needs {needed / 1e9:.1f} GB; "
             "free some, choose another disk, or fewer eras, features or rows"
         )
-
-
-def _say_nothing(stage: str, done: int, total: int) -> None:
-    """The progress callback of those who do not look."""

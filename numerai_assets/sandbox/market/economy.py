@@ -38,45 +38,37 @@ _STYLE_LOADING = 0.20
 _STYLED = {"slow": 0.26, "middle": 0.20, "fast": 0.18}
 _STYLED_VARIANCE = (0.60, 0.95)
 _MOST_LOADED = 0.95
-# Variance of an innovation that comes from the group's own factors: mean correlation inside a group follows from it.
-_GROUP_VARIANCE = {
-    "dexterity": (0.35, 0.65),
-    "wisdom": (0.70, 0.95),
-    "agility": (0.40, 0.75),
-    "intelligence": (0.10, 0.45),
-    "constitution": (0.10, 0.60),
-    "midnight": (0.10, 0.70),
-    "serenity": (0.05, 0.40),
-    "strength": (0.10, 0.60),
-    "charisma": (0.05, 0.55),
-    "faith": (0.05, 0.50),
-    "sunshine": (0.0, 0.25),
-    "rain": (0.0, 0.25),
-    "quantum": (0.02, 0.40),
+# By group: range of the share of an innovation's variance that comes from the group's own factors, from which the mean
+# correlation within the group follows; shares of slow, middle and fast characteristics.
+_GROUP_TABLE = {
+    group: tuple(map(float, numbers))
+    for group, *numbers in map(
+        str.split,
+        """
+        intelligence  0.10 0.45  0.80 0.20 0.00
+        charisma      0.05 0.55  0.30 0.40 0.30
+        strength      0.10 0.60  0.55 0.25 0.20
+        dexterity     0.35 0.65  0.00 0.90 0.10
+        constitution  0.10 0.60  0.60 0.30 0.10
+        wisdom        0.70 0.95  0.85 0.15 0.00
+        agility       0.40 0.75  0.00 0.10 0.90
+        serenity      0.05 0.40  0.50 0.30 0.20
+        sunshine      0.00 0.25  0.25 0.35 0.40
+        rain          0.00 0.25  0.15 0.25 0.60
+        midnight      0.10 0.70  0.10 0.25 0.65
+        faith         0.05 0.50  0.25 0.35 0.40
+        quantum       0.02 0.40  0.25 0.30 0.45
+        """.strip().splitlines(),
+    )
 }
 _ONE_FACTOR_UP_TO = 8
 # Variance of a day's factor return, in units of the noise's variance, summed over a group's factors.
 _FACTOR_VARIANCE = {"constitution": 0.20, "charisma": 0.20, "sunshine": 0.20, "rain": 0.20, _STYLE: 0.32}
 _WEAK_FACTOR = 0.005
 
-# Shares of slow, middle and fast characteristics and their weekly persistence: the mixture whose autocorrelation over
-# 1, 2, 4, 8 and 26 weeks is that of price characteristics (.79 .67 .54 .43 .29).
+# Weekly persistence of slow, middle and fast characteristics: a mixture with the autocorrelation of price characteristics
+# over 1, 2, 4, 8 and 26 weeks (.79 .67 .54 .43 .29).
 _RHO_RANGES = ((0.992, 0.998), (0.88, 0.95), (0.25, 0.87))
-_SPEEDS = {
-    "intelligence": (0.80, 0.20, 0.00),
-    "charisma": (0.30, 0.40, 0.30),
-    "strength": (0.55, 0.25, 0.20),
-    "dexterity": (0.00, 0.90, 0.10),
-    "constitution": (0.60, 0.30, 0.10),
-    "wisdom": (0.85, 0.15, 0.00),
-    "agility": (0.00, 0.10, 0.90),
-    "serenity": (0.50, 0.30, 0.20),
-    "sunshine": (0.25, 0.35, 0.40),
-    "rain": (0.15, 0.25, 0.60),
-    "midnight": (0.10, 0.25, 0.65),
-    "faith": (0.25, 0.35, 0.40),
-    "quantum": (0.25, 0.30, 0.45),
-}
 _KINSHIP = 3
 
 # A thin stock lacks many characteristics at once: a quarter of them every stock has, of the others up to these shares
@@ -213,7 +205,7 @@ def premia(economy: Economy, era: int, tilt: NDArray[np.float64]) -> NDArray[np.
 def _draw_rho(groups: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     rho = np.empty(len(groups))
     for i, group in enumerate(groups):
-        low, high = _RHO_RANGES[rng.choice(3, p=_SPEEDS[group])]
+        low, high = _RHO_RANGES[rng.choice(3, p=_GROUP_TABLE[group][2:])]
         rho[i] = rng.uniform(low, high)
     return rho.astype(np.float32)
 
@@ -225,7 +217,7 @@ def _draw_loadings(
     own_group = np.array(exposure_groups)[:, None] == np.array(groups)[None, :]
     angle = rng.standard_normal((len(exposure_groups), len(groups))) * own_group
     angle /= np.sqrt((angle**2).sum(axis=0, keepdims=True))
-    low, high = np.array([_GROUP_VARIANCE[group] for group in groups]).T
+    low, high = np.array([_GROUP_TABLE[group][:2] for group in groups]).T
     loadings = angle * np.sqrt(rng.uniform(low, high))
     styles = _STYLE_LOADING * rng.standard_normal((_STYLES, len(groups)))
     chance = np.select([rho > 0.97, rho > 0.87], [_STYLED["slow"], _STYLED["middle"]], _STYLED["fast"])

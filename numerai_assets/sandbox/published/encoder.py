@@ -135,6 +135,12 @@ def encode_target(
     return target
 
 
+def stream(seed: int, *key: str) -> np.random.Generator:
+    """The random numbers that belong to a key, such as ("bins", "0575"), under the seed of a world."""
+    words = np.frombuffer("|".join(key).encode(), dtype=np.uint8).tolist()
+    return np.random.default_rng(np.random.SeedSequence([seed, 20, *words]))
+
+
 def encode_ids(seed: int, key: str, stocks: NDArray[np.int64]) -> NDArray[np.bytes_]:
     """(n,) S16 ids "n" + 15 hex digits, new for each stock under each key (an era, or a live round)."""
     prefix = f"{seed}|{key}|"

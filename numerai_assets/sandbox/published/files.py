@@ -1,12 +1,13 @@
 """Arrays and folders on disk: written aside, then renamed, so that whatever has its final name is whole."""
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +17,14 @@ from numerai_assets.errors import SandboxError
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write one array as .npy."""
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("wb") as file:
+    with _aside(path) as file:
         np.save(file, array, allow_pickle=False)
-    aside.replace(path)
 
 
 def save_arrays(path: Path, /, **arrays: NDArray[Any]) -> None:
-    """Write named arrays as one .npz; makes the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("wb") as file:
+    """Write named arrays as one .npz."""
+    with _aside(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-    aside.replace(path)
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -51,17 +47,19 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(text)
-    aside.replace(path)
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file; makes the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_bytes(content)
-    aside.replace(path)
+    """Write a file."""
+    with _aside(path) as file:
+        file.write(content)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file, read in bounded memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -91,6 +89,16 @@ def link_or_copy(source: Path, target: Path) -> None:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
             raise
         shutil.copyfile(source, target)
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[BinaryIO]:
+    """A file to fill that takes the name `path` at the end; makes the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    with aside.open("wb") as file:
+        yield file
+    aside.replace(path)
 
 
 def _damaged(path: Path, error: Exception) -> SandboxError:

@@ -3,11 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from numerai_assets.eras import friday_of
+from numerai_assets.eras import friday_of, resolve_lag
 from numerai_assets.errors import SandboxError
 
 FIRST_VALIDATION_ERA = 575
 """Training ends the era before, whatever the size: as in Numerai's own files."""
+
+TEST_ERAS = resolve_lag(60)
+"""The newest eras, whose 60-day target has not resolved, have data type "test"."""
 
 ROWS_PER_GROUP = 20_000
 """Rows of a row group of a release file."""
@@ -95,6 +98,13 @@ SIZES: dict[str, Size] = {
         learning_rate=0.02,
     ),
 }
+
+
+def data_type_of(era: int, newest_era: int) -> str:
+    """Data type of the rows of an era in a release whose newest era is `newest_era`."""
+    if era < FIRST_VALIDATION_ERA:
+        return "train"
+    return "test" if era > newest_era - TEST_ERAS else "validation"
 
 
 def fit_to_prices(size: Size, first_era: int, last_era: int) -> Size:

@@ -16,8 +16,8 @@ from numerai_tools.scoring import (
     tie_kept_rank__gaussianize__pow_1_5,
 )
 
-META_MODEL = "numerai_meta_model"
-BENCHMARKS = ("v53_lgbm_ender20", "v53_lgbm_ender60")
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, META_MODEL
+
 TARGET_OF_DAYS = {20: "target_ender_20", 60: "target_ender_60"}
 PAYOUT_FACTOR = 1.0
 CLIP_THRESHOLD = 1.0
@@ -84,7 +84,7 @@ def corr_with_meta_model(predictions: pd.DataFrame, live: pd.DataFrame, target: 
 
 def benchmark_meta_model(live: pd.DataFrame) -> pd.Series:
     """Mean rank of the benchmarks, index id. Whole ranks, so that ties stay ties."""
-    return live[list(BENCHMARKS)].rank().mean(axis=1)
+    return live[list(BENCHMARK_NAMES)].rank().mean(axis=1)
 
 
 SCORES: tuple[ScoreConfig, ...] = (
@@ -92,7 +92,7 @@ SCORES: tuple[ScoreConfig, ...] = (
     ScoreConfig("mmc60", "mmc60", 60, 15.0, mmc, yardsticks=(META_MODEL,)),
     ScoreConfig("v2_corr20", "v2_corr20", 20, 0.0, corr),
     ScoreConfig("mmc", "mmc20", 20, 0.0, mmc, yardsticks=(META_MODEL,)),
-    ScoreConfig("bmc", "bmc", 20, 0.0, bmc, yardsticks=BENCHMARKS),
+    ScoreConfig("bmc", "bmc", 20, 0.0, bmc, yardsticks=BENCHMARK_NAMES),
     ScoreConfig("corr_w_meta_model", "corr_w_meta_model", 20, 0.0, corr_with_meta_model, yardsticks=(META_MODEL,)),
 )
 
@@ -105,7 +105,7 @@ def score_day(
     predictions: index id, one column a submission, named by its id. live: index id, columns meta model and benchmarks.
     target_after: the target of a name after so many weekdays, index id.
     """
-    with_rivals = predictions.join(live[[META_MODEL, *BENCHMARKS]])
+    with_rivals = predictions.join(live[[META_MODEL, *BENCHMARK_NAMES]])
     targets = {days: target_after(TARGET_OF_DAYS[days], day) for days in TARGET_OF_DAYS if day <= days}
     found: list[DayScore] = []
     for config in SCORES:
@@ -118,7 +118,7 @@ def score_day(
                 submission_id=submission,
                 display_name=config.display_name,
                 day=day,
-                value=_number(values[submission]),
+                value=finite(values[submission]),
                 percentile=percentile(values[submission], rivals),
                 is_final=day == config.days,
             )
@@ -146,7 +146,7 @@ def score_round(
     day: int,
 ) -> tuple[list[DayScore], list[RivalScore]]:
     """`score_day` of the submissions to a round, and of the benchmarks beside them."""
-    rivals = live[list(BENCHMARKS)].add_prefix(_RIVAL)
+    rivals = live[list(BENCHMARK_NAMES)].add_prefix(_RIVAL)
     found = score_day(predictions.join(rivals), live, target_after, day)
     submitted = [score for score in found if not score.submission_id.startswith(_RIVAL)]
     of_rivals = [
@@ -183,5 +183,6 @@ def payouts(
     return {name: at_risk * Decimal(repr(part * scale)) for name, part in parts.items()}
 
 
-def _number(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The value, or None where it is not a number."""
     return float(value) if np.isfinite(value) else None

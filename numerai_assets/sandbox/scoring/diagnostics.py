@@ -30,13 +30,14 @@ from numerai_tools.scoring import (
 from numerai_tools.submissions import validate_headers_numerai, validate_values
 from numpy.typing import NDArray
 
-from numerai_assets.eras import era_label
+from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.prediction_names import EXAMPLE, META_MODEL
+from numerai_assets.sandbox.scoring.daily import finite
 
 Json = dict[str, Any]
 
-TARGET = "target_ender_60"
+TARGET = PAYOUT_TARGET
 NEUTRALIZERS_V3 = "fncv3_features"
 _PREDICTION = "prediction"
 _ERA_SCORES = (
@@ -204,15 +205,11 @@ def apy(scores: NDArray[np.float64]) -> float:
 
 def _of(values: pd.Series, measure: Callable[[NDArray[np.float64]], Any]) -> float | None:
     known = values.dropna().to_numpy(np.float64)
-    return _number(float(measure(known))) if len(known) else None
+    return finite(float(measure(known))) if len(known) else None
 
 
 def _finite(row: Mapping[str, Any]) -> Json:
-    return {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    return {name: finite(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def _only(scores: pd.Series) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 from ariadne import ObjectType, graphql_sync, load_schema_from_path
 from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema
 
+from numerai_assets.eras import PAYOUT_TARGET
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.rounds import RoundStatus
@@ -19,7 +20,6 @@ from numerai_assets.sandbox.scoring.daily import DayScore
 from numerai_assets.sandbox.server import api_diagnostics, api_hosted_models, api_standings
 from numerai_assets.sandbox.server.resolving import CLASSIC, ApiRequest, answers, model_type, mutation, query
 from numerai_assets.sandbox.server.shapes import (
-    TARGET,
     Json,
     model_json,
     performance_json,
@@ -30,6 +30,7 @@ from numerai_assets.sandbox.server.shapes import (
     utc,
 )
 from numerai_assets.sandbox.tournament import state
+from numerai_assets.sandbox.tournament.background import internal_error
 from numerai_assets.sandbox.tournament.intake import NOT_OPEN
 from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import Purpose, Submission
@@ -70,7 +71,7 @@ def _format_error(error: GraphQLError, debug: bool = False) -> Json:
     cause = _cause(error)
     if isinstance(cause, (SandboxError, GraphQLError)):
         return dict(error.formatted)
-    return {"message": f"Internal error of the sandbox: {type(cause).__name__}; its log tells more"}
+    return {"message": internal_error(cause)}
 
 
 # -- rounds ------------------------------------------------------------------------------------------------------
@@ -100,7 +101,7 @@ def resolve_rounds(
         found = [view.hours.announced(each, view.now) for each in numbers]
     if status is not None:
         found = [each for each in found if view.hours.actual(each.number).status(view.now) is RoundStatus(status)]
-    if target is not None and target != TARGET:
+    if target is not None and target != PAYOUT_TARGET:
         found = []
     if limit is not None:
         found = found[: max(limit, 0)]
@@ -220,9 +221,16 @@ def _change(request: ApiRequest, identity: str | None, **columns: str | None) ->
 # -- submissions -------------------------------------------------------------------------------------------------
 
 
-@answers(query, "submission_upload_auth", with_keys=True)
-def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
-    return request.upload_auth(filename, modelId, Purpose.SUBMISSION)
+def _answer_upload_auth(field: str, purpose: Purpose) -> None:
+    @answers(query, field, with_keys=True)
+    def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
+        name = request.tournament.hand_out_upload(filename, modelId, purpose)
+        return {"filename": name, "url": f"{request.base_url}/uploads/{name}"}
+
+
+_answer_upload_auth("submission_upload_auth", Purpose.SUBMISSION)
+_answer_upload_auth("diagnosticsUploadAuth", Purpose.DIAGNOSTICS)
+_answer_upload_auth("computePickleUploadAuth", Purpose.PICKLE)
 
 
 @answers(mutation, "create_submission", with_keys=True)

@@ -10,11 +10,6 @@ from numerai_assets.sandbox.tournament.state import Purpose
 TYPES: tuple[ObjectType, ...] = ()
 
 
-@answers(query, "diagnosticsUploadAuth", with_keys=True)
-def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
-    return request.upload_auth(filename, modelId, Purpose.DIAGNOSTICS)
-
-
 @answers(mutation, "createDiagnostics", with_keys=True)
 def resolve_create(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
     found = request.tournament

@@ -1,7 +1,6 @@
 """Resolvers of model uploads ("compute pickles")."""
 
 import platform
-import uuid
 
 from ariadne import ObjectType
 from graphql import GraphQLResolveInfo
@@ -11,23 +10,18 @@ from numerai_assets.sandbox.published.release_writer import VERSION
 from numerai_assets.sandbox.server.resolving import ApiRequest, answers, model_type, mutation, query
 from numerai_assets.sandbox.server.shapes import Json, round_id, stored_utc
 from numerai_assets.sandbox.tournament.hosted_models import NO_OPEN_ROUND, Pickle, PickleRun, RunType
-from numerai_assets.sandbox.tournament.state import Purpose
+from numerai_assets.sandbox.tournament.state import Purpose, named_id
 
 pickle_type = ObjectType("ComputePickleUpload")
 TYPES = (pickle_type,)
 
 
-def _named(kind: str, name: str) -> str:
-    """The id of something that is the same in every sandbox; a UUID, as the client expects of ids."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/{kind}/{name}"))
-
-
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
-DATA_VERSIONS: tuple[Json, ...] = ({"id": _named("data", VERSION), "name": VERSION, "default": True},)
+DATA_VERSIONS: tuple[Json, ...] = ({"id": named_id("data", VERSION), "name": VERSION, "default": True},)
 # Numerai offers several Pythons; the sandbox has the one that it runs on.
 DOCKER_IMAGES: tuple[Json, ...] = (
     {
-        "id": _named("images", _PYTHON),
+        "id": named_id("images", _PYTHON),
         "name": f"Python {_PYTHON}",
         "image": f"sandbox_py_{_PYTHON.replace('.', '_')}",
         "tag": "latest",
@@ -44,11 +38,6 @@ def resolve_data_versions(request: ApiRequest) -> tuple[Json, ...]:
 @answers(query, "computePickleDockerImages", with_keys=True)
 def resolve_docker_images(request: ApiRequest) -> tuple[Json, ...]:
     return DOCKER_IMAGES
-
-
-@answers(query, "computePickleUploadAuth", with_keys=True)
-def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
-    return request.upload_auth(filename, modelId, Purpose.PICKLE)
 
 
 @answers(mutation, "createComputePickleUpload", with_keys=True)

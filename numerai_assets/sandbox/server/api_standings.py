@@ -6,7 +6,6 @@ benchmark models; they are scored in the rounds that the account's models submit
 
 import datetime as dt
 import functools
-import uuid
 from typing import Any
 
 from ariadne import ObjectType
@@ -53,8 +52,7 @@ def resolve_user_profile(request: ApiRequest, model_name: str | None = None, mod
     name = model_name or modelName
     if name in BENCHMARK_NAMES:
         started = request.tournament.state.models()[0].inserted_at
-        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/rivals/{name}"))
-        return {"id": identity, "username": name, "startDate": stored_utc(started)}
+        return {"id": state.named_id("rivals", name), "username": name, "startDate": stored_utc(started)}
     model = request.tournament.model_named(name)
     return {**model_json(model), "startDate": stored_utc(model.inserted_at)}
 

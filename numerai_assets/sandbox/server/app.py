@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +23,7 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults import plan as fault_plan
 from numerai_assets.sandbox.server import api, resolving
 from numerai_assets.sandbox.server.fault_middleware import HIT, FaultMiddleware
+from numerai_assets.sandbox.server.object_store import store_error
 from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import MODEL_NAMES
 from numerai_assets.sandbox.world.history import World
@@ -121,7 +121,7 @@ def _file(request: Request) -> Response:
                 hit=request.scope.get(HIT),
             )
             return _served(request, path, etag)
-    return _xml(404, "NoSuchKey", "The specified key does not exist.")
+    return store_error(404, "NoSuchKey", "The specified key does not exist.")
 
 
 def _submission(request: Request) -> Response:
@@ -130,7 +130,7 @@ def _submission(request: Request) -> Response:
         return denied
     upload = tournament.state.upload(request.path_params["filename"])
     if upload is None or upload.sha256 is None:
-        return _xml(404, "NoSuchKey", "The specified key does not exist.")
+        return store_error(404, "NoSuchKey", "The specified key does not exist.")
     return _served(request, tournament.upload_path(upload.filename), upload.sha256)
 
 
@@ -138,7 +138,7 @@ async def _upload(request: Request) -> Response:
     tournament, filename = _tournament(request), request.path_params["filename"]
     content = await request.body()
     if not await run_in_threadpool(tournament.receive_upload, filename, content):
-        return _xml(403, "AccessDenied", "Not a name that an upload is expected under")
+        return store_error(403, "AccessDenied", "Not a name that an upload is expected under")
     return Response(status_code=200)
 
 
@@ -225,22 +225,17 @@ def _denied(request: Request) -> Response | None:
     try:
         _tournament(request).check_signature(request.url.path, expires, signature)
     except SandboxError as error:
-        return _xml(403, "AccessDenied", str(error))
+        return store_error(403, "AccessDenied", str(error))
     return None
 
 
 def _served(request: Request, path: Path, sha256: str) -> Response:
     etag = f'"{sha256}"'
     if request.headers.get("If-Match") not in (None, "*", etag):
-        return _xml(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+        return store_error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
     if request.headers.get("If-None-Match") == etag:
         return Response(status_code=304, headers={"ETag": etag})
     return FileResponse(path, headers={"ETag": etag}, media_type="application/octet-stream")
-
-
-def _xml(status: int, code: str, message: str) -> Response:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
-    return Response(body, status_code=status, media_type="application/xml")
 
 
 def _tournament(request: Request) -> LocalTournament:

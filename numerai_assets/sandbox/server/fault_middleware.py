@@ -10,7 +10,6 @@ import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from xml.sax.saxutils import escape
 
 from graphql import FieldNode, GraphQLError, OperationDefinitionNode, StringValueNode, VariableNode, parse
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +22,7 @@ from numerai_assets.sandbox.faults.alterations import changed_upload
 from numerai_assets.sandbox.faults.catalogue import IncomingRequest, RequestKind
 from numerai_assets.sandbox.faults.engine import Hit
 from numerai_assets.sandbox.server import connection
+from numerai_assets.sandbox.server.object_store import store_error
 from numerai_assets.sandbox.tournament.local import LocalTournament
 
 HIT = "numerai_assets.fault"
@@ -218,11 +218,11 @@ def refusal(hit: Hit) -> Response:
             wait = str(hit.parameters.retry_after_seconds)
             return PlainTextResponse("Too Many Requests", status_code=429, headers={"Retry-After": wait})
         case catalogue.EXPIRED_URL:
-            return _store_error(403, "AccessDenied", "Request has expired")
+            return store_error(403, "AccessDenied", "Request has expired")
         case catalogue.UPLOAD_FORBIDDEN:
-            return _store_error(403, "AccessDenied", "Access Denied")
+            return store_error(403, "AccessDenied", "Access Denied")
         case catalogue.UPLOAD_ERROR:
-            return _store_error(500, "InternalError", "We encountered an internal error. Please try again.")
+            return store_error(500, "InternalError", "We encountered an internal error. Please try again.")
         case catalogue.UPLOAD_LOST:
             return Response(status_code=200)
     raise AssertionError(f"{hit.fault.name} refuses nothing")
@@ -230,11 +230,6 @@ def refusal(hit: Hit) -> Response:
 
 def _gateway_error(status: int) -> Response:
     return Response(f"<html><body><h1>{status}</h1></body></html>\n", status_code=status, media_type="text/html")
-
-
-def _store_error(status: int, code: str, message: str) -> Response:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
-    return Response(body, status_code=status, media_type="application/xml")
 
 
 @dataclass

@@ -11,7 +11,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,11 @@ from filelock import FileLock
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
+from numerai_assets.sandbox.published.files import write_text
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
 from numerai_assets.sandbox.server.serve import HOST, command
 from numerai_assets.sandbox.tournament.state import MODEL_NAMES, State
-from numerai_assets.sandbox.world.history import World
-
-Progress = Callable[[str, int, int], None]
+from numerai_assets.sandbox.world.history import Progress, World
 
 START_SECONDS = 600.0
 STOP_SECONDS = 15.0
@@ -188,10 +187,7 @@ def _running(world_dir: Path) -> _Running | None:
 
 
 def _note(world_dir: Path, running: _Running) -> None:
-    path = _pid_file(world_dir)
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({"pid": running.pid, "born": running.born, "port": running.port}), encoding="utf-8")
-    aside.replace(path)
+    write_text(_pid_file(world_dir), json.dumps(vars(running)))
 
 
 def _end(process: psutil.Process) -> None:

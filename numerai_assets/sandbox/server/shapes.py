@@ -8,6 +8,7 @@ import functools
 from decimal import Decimal
 from typing import Any
 
+from numerai_assets.eras import PAYOUT_TARGET
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.rounds import CalendarRound, RoundStatus
 from numerai_assets.sandbox.scoring.daily import CLIP_THRESHOLD, PAYOUT_FACTOR, SCORES, DayScore, ScoreConfig, payouts
@@ -17,7 +18,6 @@ from numerai_assets.sandbox.tournament.state import TOURNAMENT, Model, Submissio
 Json = dict[str, Any]
 
 AT_RISK = Decimal(0)
-TARGET = "target_ender_60"
 
 
 def round_json(found: CalendarRound, now: dt.datetime) -> Json:
@@ -27,7 +27,7 @@ def round_json(found: CalendarRound, now: dt.datetime) -> Json:
         "id": round_id(found.number),
         "tournament": TOURNAMENT,
         "number": found.number,
-        "target": TARGET,
+        "target": PAYOUT_TARGET,
         "openTime": utc(found.opens),
         "closeTime": utc(found.closes_late),
         "closeStakingTime": utc(found.closes),
@@ -126,7 +126,7 @@ def performance_json(submission: Submission, scores: list[DayScore], now: dt.dat
         "roundOpenTime": utc(scored.opens),
         "roundResolveTime": utc(scored.resolves),
         "roundResolved": scored.status(now) is RoundStatus.RESOLVED,
-        "roundTarget": TARGET,
+        "roundTarget": PAYOUT_TARGET,
         "submissionScores": _payout_scores(scored, newest),
         "intraRoundSubmissionScores": _payout_scores(scored, scores),
     }

@@ -8,6 +8,11 @@ from collections.abc import Callable
 _log = logging.getLogger(__name__)
 
 
+def internal_error(error: BaseException | None) -> str:
+    """The answer to a client when the sandbox itself failed."""
+    return f"Internal error of the sandbox: {type(error).__name__}; see its log"
+
+
 class Background:
     """Does jobs one after another in a thread of its own, which the first job starts and the process's end stops.
 

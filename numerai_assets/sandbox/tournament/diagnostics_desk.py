@@ -21,8 +21,8 @@ from numerai_assets.sandbox.published.release_writer import FEATURES_JSON
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 from numerai_assets.sandbox.scoring import diagnostics
 from numerai_assets.sandbox.scoring.diagnostics import JudgedEra
-from numerai_assets.sandbox.tournament.background import Background
-from numerai_assets.sandbox.tournament.state import State, Upload
+from numerai_assets.sandbox.tournament.background import Background, internal_error
+from numerai_assets.sandbox.tournament.state import State, Upload, insert
 from numerai_assets.sandbox.tournament.submission_rules import read_submission
 from numerai_assets.sandbox.world.history import World
 
@@ -89,11 +89,7 @@ class DiagnosticsDesk:
         )
         try:
             with self._state.connected() as db:
-                db.execute(
-                    "INSERT INTO diagnostics VALUES (:id, :model_id, :filename, :newest_era, :inserted_at, :updated_at, "
-                    ":status, :message, :result)",
-                    vars(run),
-                )
+                insert(db, "diagnostics", run)
         except sqlite3.IntegrityError:
             raise SandboxError(f"File already submitted: {upload.filename}") from None
         self._queue(run)
@@ -121,7 +117,7 @@ class DiagnosticsDesk:
             self._finish(run, ERROR, str(error), None)
         except Exception as error:  # noqa: BLE001 - whatever it was, the run has ended and must say so
             _log.exception("diagnostics %s of %s failed", run.id, run.filename)
-            self._finish(run, ERROR, f"Internal error of the sandbox: {type(error).__name__}; its log tells more", None)
+            self._finish(run, ERROR, internal_error(error), None)
         else:
             self._finish(run, DONE, None, result)
 
@@ -152,16 +148,11 @@ class DiagnosticsDesk:
         )
 
     def _finish(self, run: DiagnosticsRun, status: str, message: str | None, result: str | None) -> None:
-        now = self._state.now()
-        assert now is not None
         with self._state.connected() as db:
             db.execute(
                 "UPDATE diagnostics SET status = ?, message = ?, result = ?, updated_at = ? WHERE id = ?",
-                (status, message, result, now.isoformat(), run.id),
+                (status, message, result, self._state.current.isoformat(), run.id),
             )
 
     def _runs(self, **where: str) -> list[DiagnosticsRun]:
-        condition = " AND ".join(f"{name} = ?" for name in where)
-        query = f"SELECT * FROM diagnostics WHERE {condition} ORDER BY rowid DESC"
-        with self._state.connected() as db:
-            return [DiagnosticsRun(**dict(row)) for row in db.execute(query, tuple(where.values()))]
+        return [DiagnosticsRun(**row) for row in self._state.rows("diagnostics", **where)]

@@ -14,14 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.published.release_writer import LIVE, LIVE_BENCHMARK
-from numerai_assets.sandbox.tournament.background import Background
+from numerai_assets.sandbox.tournament.background import Background, internal_error
 from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, run_pickle
-from numerai_assets.sandbox.tournament.state import Model, State, Upload
+from numerai_assets.sandbox.tournament.state import Model, State, Upload, insert
 from numerai_assets.sandbox.tournament.submission_rules import read_submission, validated
 from numerai_assets.sandbox.world.history import World
 
@@ -112,7 +111,7 @@ class HostedModels:
 
     def pickles(self, **where: str) -> list[Pickle]:
         """Uploads that match columns id or model_id, newest first."""
-        return [Pickle(**row) for row in self._rows("pickles", where)]
+        return [Pickle(**row) for row in self._state.rows("pickles", **where)]
 
     def pickle(self, identity: str) -> Pickle:
         """The upload of an id. Raises SandboxError when there is none."""
@@ -122,15 +121,15 @@ class HostedModels:
 
     def runs(self, **where: str) -> list[PickleRun]:
         """Runs that match columns pickle_id, type, status or id, newest first."""
-        return [PickleRun(**row) for row in self._rows("pickle_runs", where)]
+        return [PickleRun(**row) for row in self._state.rows("pickle_runs", **where)]
 
     def assigned_models(self, pickle_id: str) -> list[str]:
         """Ids of the slots that use a pickle."""
-        return [row["model_id"] for row in self._rows("pickle_assignments", {"pickle_id": pickle_id})]
+        return [row["model_id"] for row in self._state.rows("pickle_assignments", pickle_id=pickle_id)]
 
     def assigned_to(self, model_id: str) -> Pickle | None:
         """The pickle that a slot uses, None where it uses none."""
-        rows = self._rows("pickle_assignments", {"model_id": model_id})
+        rows = self._state.rows("pickle_assignments", model_id=model_id)
         return self.pickle(rows[0]["pickle_id"]) if rows else None
 
     # -- what is asked -------------------------------------------------------------------------------------------
@@ -164,7 +163,7 @@ class HostedModels:
         )
         try:
             with self._state.connected() as db:
-                _insert(db, "pickles", made)
+                insert(db, "pickles", made)
         except sqlite3.IntegrityError:
             raise SandboxError(f"File already submitted: {upload.filename}") from None
         self.trigger(made, made.model_id, RunType.VALIDATION, now, on, submit)
@@ -189,7 +188,7 @@ class HostedModels:
         """Begins a run in the background."""
         run = _begun(str(uuid.uuid4()), pickle.id, model_id, kind, on, now)
         with self._state.connected() as db:
-            _insert(db, "pickle_runs", run)
+            insert(db, "pickle_runs", run, replace=True)
         self._queue(run, submit)
         return run
 
@@ -198,15 +197,15 @@ class HostedModels:
 
         The same round's runs have the same ids whenever they are made, so that doing it again replaces them.
         """
-        for row in self._rows("pickle_assignments", {}):
+        for row in self._state.rows("pickle_assignments"):
             identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{row['pickle_id']}/{row['model_id']}/{opened.number}"))
             run = _begun(identity, row["pickle_id"], row["model_id"], RunType.SUBMISSION, opened, opened.opens)
             with self._state.connected() as db:
-                _insert(db, "pickle_runs", run)
+                insert(db, "pickle_runs", run, replace=True)
             self._carry_out(run, submit)
 
     def has_assignments(self) -> bool:
-        return bool(self._rows("pickle_assignments", {}))
+        return bool(self._state.rows("pickle_assignments"))
 
     def wait(self) -> None:
         """Returns when no run is going on in the background any more."""
@@ -226,8 +225,7 @@ class HostedModels:
             self._note(run, RunStatus.ERROR, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it was, the run has ended and must say so
             _log.exception("run %s of pickle %s failed", run.id, run.pickle_id)
-            message = f"Internal error of the sandbox: {type(error).__name__}; its log tells more"
-            self._note(run, RunStatus.FAILED, message)
+            self._note(run, RunStatus.FAILED, internal_error(error))
         else:
             self._note(run, RunStatus.SUCCESS, None, submission)
 
@@ -249,8 +247,7 @@ class HostedModels:
         return submit(run.model_id, round_by_number(run.round_number), ran.content)
 
     def _note(self, run: PickleRun, status: RunStatus, message: str | None, submission_id: str | None = None) -> None:
-        now = self._state.now()
-        assert now is not None
+        now = self._state.current
         with self._state.connected() as db:
             db.execute(
                 "UPDATE pickle_runs SET status = ?, message = ?, submission_id = ? WHERE id = ?",
@@ -259,12 +256,6 @@ class HostedModels:
             if run.type == RunType.VALIDATION:
                 db.execute("UPDATE pickles SET status = ? WHERE id = ?", (status, run.pickle_id))
             db.execute("UPDATE pickles SET updated_at = ? WHERE id = ?", (now.isoformat(), run.pickle_id))
-
-    def _rows(self, table: str, where: dict[str, str]) -> list[dict[str, Any]]:
-        condition = " AND ".join(f"{name} = ?" for name in where) or "1"
-        with self._state.connected() as db:
-            rows = db.execute(f"SELECT * FROM {table} WHERE {condition} ORDER BY rowid DESC", tuple(where.values()))
-            return [dict(row) for row in rows]
 
 
 class _RunEndedError(Exception):
@@ -277,9 +268,3 @@ def _begun(
     identity: str, pickle_id: str, model_id: str, kind: RunType, on: CalendarRound, now: dt.datetime
 ) -> PickleRun:
     return PickleRun(identity, pickle_id, model_id, kind, on.number, now.isoformat(), RunStatus.PENDING, None, None)
-
-
-def _insert(db: sqlite3.Connection, table: str, row: Pickle | PickleRun) -> None:
-    values = vars(row)
-    verb = "INSERT OR REPLACE" if table == "pickle_runs" else "INSERT"
-    db.execute(f"{verb} INTO {table} VALUES ({', '.join(':' + name for name in values)})", values)

@@ -24,7 +24,7 @@ from numerai_assets.sandbox.calendar.hours import Hours
 from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
-from numerai_assets.sandbox.published.files import write_bytes
+from numerai_assets.sandbox.published.files import sha256_of, write_bytes
 from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.scoring.daily import DayScore, RivalScore, score_round
 from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
@@ -239,8 +239,7 @@ class LocalTournament:
         return validated(read_submission(self.upload_path(submission.filename).read_bytes()), live)
 
     def _refresh(self) -> None:
-        now = self.state.now()
-        assert now is not None
+        now = self.state.current
         self._view = View(now, tuple(self.state.releases()), self.faults.hours)
         self.faults.keep_files(release.datestamp for release in self._view.releases)
         kept = {str(release.datestamp) for release in self._view.releases}
@@ -390,9 +389,3 @@ class LocalTournament:
             "next_opening": view.hours.next_opening(view.now).isoformat(),
             "submissions": len(self.state.submissions()),
         }
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in bounded memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -141,9 +141,20 @@ class OfferedRelease:
         return next((file for file in self.files if file.name == name), None)
 
 
+def named_id(kind: str, name: str) -> str:
+    """An id that is the same in every sandbox; a UUID, as the client expects."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/{kind}/{name}"))
+
+
 def model_id(name: str) -> str:
-    """The id of a model slot: the same in every sandbox."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/models/{name}"))
+    """The id of a model slot."""
+    return named_id("models", name)
+
+
+def insert(db: sqlite3.Connection, table: str, row: Any, *, replace: bool = False) -> None:
+    """Adds a row whose fields are the table's columns. sqlite3.IntegrityError where a unique value is taken."""
+    names = ", ".join(f":{name}" for name in vars(row))
+    db.execute(f"INSERT {'OR REPLACE ' if replace else ''}INTO {table} VALUES ({names})", vars(row))
 
 
 class State:
@@ -166,6 +177,13 @@ class State:
     def now(self) -> dt.datetime | None:
         """The sandbox's time, None before the first start."""
         return _time(self._meta("now"))
+
+    @property
+    def current(self) -> dt.datetime:
+        """The time of a sandbox that was started."""
+        now = self.now()
+        assert now is not None, "the sandbox was never started"
+        return now
 
     def pending(self) -> dt.datetime | None:
         """Where an advance that was cut short was going, None when none was."""
@@ -348,12 +366,8 @@ class State:
 
     def submissions(self, **where: Any) -> list[Submission]:
         """Submissions, newest first, that match columns such as model_id, round_number, id, filename or selected."""
-        assert set(where) <= {"id", "model_id", "round_number", "filename", "selected", "status"}
-        condition = " AND ".join(f"{name} = ?" for name in where) or "1"
-        query = f"SELECT * FROM submissions WHERE {condition} ORDER BY inserted_at DESC"
-        with self.connected() as db:
-            rows = db.execute(query, tuple(where.values())).fetchall()
-        return [Submission(**dict(row) | {"selected": bool(row["selected"])}) for row in rows]
+        rows = self.rows("submissions", order="inserted_at", **where)
+        return [Submission(**row | {"selected": bool(row["selected"])}) for row in rows]
 
     def scores(self, identity: str) -> list[tuple[Submission, list[DayScore]]]:
         """Selected submissions of a model, newest round first, with their scores, newest day first."""
@@ -377,6 +391,13 @@ class State:
             return [RivalScore(*row) for row in db.execute("SELECT * FROM rival_scores")]
 
     # ------------------------------------------------------------------------------------------------------------
+
+    def rows(self, table: str, *, order: str = "rowid", **where: Any) -> list[dict[str, Any]]:
+        """Rows of a table whose columns have the values of `where`, the last first."""
+        condition = " AND ".join(f"{name} = ?" for name in where) or "1"
+        query = f"SELECT * FROM {table} WHERE {condition} ORDER BY {order} DESC"
+        with self.connected() as db:
+            return [dict(row) for row in db.execute(query, tuple(where.values()))]
 
     def _meta(self, key: str) -> str | None:
         with self.connected() as db:

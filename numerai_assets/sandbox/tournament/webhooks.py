@@ -15,7 +15,7 @@ import requests
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.tournament.background import Background
-from numerai_assets.sandbox.tournament.state import Model, State
+from numerai_assets.sandbox.tournament.state import Model, State, insert
 
 ANSWER_SECONDS = 5.0
 # What a call has held since its first description; no newer value is published.
@@ -59,18 +59,13 @@ class Webhooks:
             raise SandboxError(f"Model {model.name} has no submission webhook")
         call = WebhookCall(str(uuid.uuid4()), model.id, on.number, model.webhook, now.isoformat(), None)
         with self._state.connected() as db:
-            db.execute(
-                "INSERT INTO webhook_calls VALUES (:trigger_id, :model_id, :round_number, :url, :called_at, :outcome)",
-                vars(call),
-            )
+            insert(db, "webhook_calls", call)
         self._background.do(lambda: self._carry_out(call))
         return call.trigger_id
 
     def calls(self, model_id: str) -> list[WebhookCall]:
         """A model's calls, newest first."""
-        query = "SELECT * FROM webhook_calls WHERE model_id = ? ORDER BY rowid DESC"
-        with self._state.connected() as db:
-            return [WebhookCall(**dict(row)) for row in db.execute(query, (model_id,))]
+        return [WebhookCall(**row) for row in self._state.rows("webhook_calls", model_id=model_id)]
 
     def wait(self) -> None:
         """Returns when every call has its outcome."""

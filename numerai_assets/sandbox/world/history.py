@@ -23,23 +23,22 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS, era_label, era_on, friday_of, live_key, resolved_through
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.market.economy import Dials
 from numerai_assets.sandbox.market.oracle import COMPONENTS
 from numerai_assets.sandbox.market.protocol import Market
 from numerai_assets.sandbox.published import encoder, names
 from numerai_assets.sandbox.published.files import whole_folder, write_text
-from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, PREDICTIONS
 from numerai_assets.sandbox.published.release_writer import FEATURES_JSON
-from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, SIZES, fit_to_prices
-from numerai_assets.sandbox.world.era_files import PREDICTIONS, EraFiles, era_files, round_files
+from numerai_assets.sandbox.published.sizes import SIZES, fit_to_prices
+from numerai_assets.sandbox.world.era_files import EraFiles, era_files, round_files
 from numerai_assets.sandbox.world.publisher import Publisher
 from numerai_assets.sandbox.world.recipe import WorldRecipe, open_market, read_recipe
 from numerai_assets.sandbox.world.rivals import Rivals, meta_model
 
 MARKETS = ("synthetic", "prices")
 Progress = Callable[[str, int, int], None]
-
-ROUNDS_PER_ERA = 5
 
 
 class World:
@@ -57,14 +56,6 @@ class World:
     @property
     def seed(self) -> int:
         return self.recipe.seed
-
-    @property
-    def market_name(self) -> str:
-        return self.recipe.market
-
-    @property
-    def size_name(self) -> str:
-        return self.recipe.size.name
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -102,7 +93,7 @@ class World:
         if directory.exists() and any(directory.iterdir()):
             raise SandboxError(f"{directory}: not empty; choose a new folder or open the world that is there")
         with whole_folder(directory) as aside:
-            cls._begin(aside, market, size, seed, prices, features_json, dials)._fill(progress or _say_nothing)
+            cls._begin(aside, market, size, seed, prices, features_json, dials)._fill(progress or say_nothing)
         return cls.open(directory)
 
     @classmethod
@@ -122,7 +113,7 @@ class World:
         self._write_era(era)
         for horizon in HORIZONS:
             self._resolve(resolved_through(era, horizon), horizon)
-        self._fit_rivals(era, _say_nothing)
+        self._fit_rivals(era, say_nothing)
         self._predict_era(era)
         self.newest_era = era
         self._remember()
@@ -133,7 +124,7 @@ class World:
 
         Idempotent. SandboxError if the day is not of the round's era, or the world has not reached that era.
         """
-        era = era_of_round(round_number)
+        era = round_by_number(round_number).era
         if era_on(data_day) != era:
             raise SandboxError(
                 f"round {round_number}: data day {data_day} is of era {era_on(data_day)}, the round is of era {era}"
@@ -390,15 +381,7 @@ class World:
         return files
 
     def _rng(self, *key: str) -> np.random.Generator:
-        words = np.frombuffer("|".join(key).encode(), dtype=np.uint8).tolist()
-        return np.random.default_rng(np.random.SeedSequence([self.seed, 20, *words]))
-
-
-def era_of_round(round_number: int) -> int:
-    """Era whose week a round belongs to. SandboxError below 1."""
-    if round_number < 1:
-        raise SandboxError(f"round {round_number}: rounds are numbered from 1")
-    return FIRST_VALIDATION_ERA + (round_number - 1) // ROUNDS_PER_ERA
+        return encoder.stream(self.seed, *key)
 
 
 def _short_name(target: str) -> str:
@@ -406,5 +389,5 @@ def _short_name(target: str) -> str:
     return full.removeprefix("target_").rpartition("_")[0]
 
 
-def _say_nothing(stage: str, done: int, total: int) -> None:
-    """The progress callback of those who do not look."""
+def say_nothing(stage: str, done: int, total: int) -> None:
+    """The progress callback that reports nothing."""

@@ -24,7 +24,7 @@ from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
 from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import Purpose
 from numerai_assets.sandbox.world.history import World
-from numerai_assets_tests.sandbox.serving import Served
+from numerai_assets_tests.sandbox.serving import Served, started
 
 FIRST, LAST_RESOLVED, NEWEST = 575, 627, 640
 META_FROM = 606
@@ -218,8 +218,7 @@ def test_a_restart_takes_up_what_was_left_running(
     tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copytree(tiny_world, tmp_path / "world")
-    before = LocalTournament(World.open(folder), folder / SERVER_FOLDER)
-    before.start()
+    before = started(folder)
     model = before.state.models()[0]
     name = before.hand_out_upload("p.csv", model.id, Purpose.DIAGNOSTICS)
     content = validation_file(before.world, range(600, 603)).to_csv(index=False).encode()

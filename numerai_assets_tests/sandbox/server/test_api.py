@@ -13,9 +13,7 @@ import time_machine
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
-from numerai_assets_tests.sandbox.serving import Served
-
-FIRST_ROUND = 5 * (640 - 575) + 1
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 import json
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numerapi
@@ -16,12 +16,10 @@ import requests
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.market.economy import Dials
-from numerai_assets.sandbox.server import process
+from numerai_assets.sandbox.server import process, serve
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
-from numerai_assets.sandbox.server.serve import command
 from numerai_assets.sandbox.world.history import World
-
-FIRST_ROUND = 5 * (640 - 575) + 1
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND
 
 
 @pytest.fixture
@@ -142,18 +140,19 @@ def test_a_failed_start_shows_the_end_of_the_log(world_dir: Path, unused_port: i
 
 
 def test_a_second_server_of_the_same_world_is_refused(world_dir: Path, running: str, unused_port: int) -> None:
-    second = subprocess.run(command(world_dir, unused_port), capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(
+        serve.command(world_dir, unused_port), capture_output=True, text=True, timeout=60, check=False
+    )
     assert (second.returncode, second.stderr.count("\n")) == (1, 1)
     assert "another process serves this sandbox already" in second.stderr
 
 
-def test_a_server_without_assertions_is_refused(world_dir: Path, unused_port: int) -> None:
-    environment = {**os.environ, "PYTHONOPTIMIZE": "1"}
-    refused = subprocess.run(
-        command(world_dir, unused_port), capture_output=True, text=True, timeout=60, env=environment, check=False
-    )
-    assert refused.returncode == 1
-    assert "numerai-tools would check nothing" in refused.stderr
+def test_a_server_without_assertions_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "sys", SimpleNamespace(flags=SimpleNamespace(optimize=1), stderr=sys.stderr))
+    assert serve.main(["--world", str(tmp_path), "--port", "1"]) == 1
+    assert "numerai-tools would check nothing" in capsys.readouterr().err
 
 
 def test_the_status_of_a_sandbox_that_never_was_is_not_running(tmp_path: Path) -> None:
