@@ -1,15 +1,14 @@
 """A release of Numerai's true size, written in one pass over a synthetic economy in bounded memory.
 
     <directory>/v5.3/           the twelve files
-    <directory>/oracle/<era>    what nobody is told: stocks, best predictions by component, and all that was published of
-                                the rivals
-    <directory>/release.json    what made it
+    <directory>/oracle/<era>    unpublished data: stocks, best predictions by component, and all predictions of the rivals
+    <directory>/release.json    seed and shape
 
-Two threads share the work. One lives through the weeks: an era is looked at on its Friday, and its targets are known 13
-weeks later. The other encodes: bins as soon as an era is seen, targets and Parquet when its returns are known. So 14 eras
-of bins are held, one row group, and few states of the economy.
+Two threads share the work. One simulates the weeks: an era is observed on its Friday, and its targets are known 13 weeks
+later. The other encodes: bins once an era is observed, targets and Parquet once its returns are known. Memory holds 14
+eras of bins, one row group, and a few states of the economy.
 
-It is no World: it has no era folders and no fitted models, so it can be read and trained on but time does not go on in it.
+It is not a World: without era folders and fitted models it can be read and trained on, but not advanced.
 """
 
 import json
@@ -47,9 +46,9 @@ from numerai_assets.sandbox.world.history import Progress, say_nothing
 ORACLE = "oracle"
 RELEASE_JSON = "release.json"
 
-# Eras that may wait for the encoding thread; each holds its characteristics until then.
+# Eras that may wait for the encoding thread; each keeps its characteristics in memory until then.
 _BACKLOG = 2
-# Of a value in Parquet, and of all else of a row (ids, targets, scores, oracle, CSV), both with a margin.
+# Bytes of a feature value in Parquet, and of the rest of a row (ids, targets, scores, oracle, CSV), with a margin.
 _BYTES_A_VALUE, _BYTES_A_ROW = 0.4, 400
 
 
@@ -62,16 +61,16 @@ def write_full_release(
     rows_per_group: int = ROWS_PER_GROUP,
     progress: Progress | None = None,
 ) -> Meter:
-    """Write a release into `directory`, which must not exist or be empty; whole or not at all. Returns what it cost.
+    """Write a release into `directory`, which must be absent or empty; complete or not at all. Returns its cost.
 
     features_json: a real features.json to take names and sets from.  progress is called with (stage, done, total).
-    SandboxError for a folder that holds something, too small a disk, or a file that is no features.json.
+    SandboxError for a folder that is not empty, too small a disk, or a file that is not a features.json.
     """
     shape, meter = shape or FullShape(), Meter()
     if directory.exists() and any(directory.iterdir()):
-        raise SandboxError(f"{directory}: not empty; choose a new folder, or remove it to write the release anew")
+        raise SandboxError(f"{directory}: not empty; choose a new folder, or remove it to write the release again")
     _check_disk(directory, shape)
-    # One thread of BLAS: more would get in the way of the encoding thread, and sums could differ between machines.
+    # One BLAS thread: more would slow down the encoding thread, and sums could differ between machines.
     with whole_folder(directory) as aside, threadpool_limits(1), meter.watching():
         with meter.stage("economy"):
             market = SyntheticMarket(shape, seed, group_sizes=FIRST_GROUPS)
@@ -88,7 +87,7 @@ def write_full_release(
 
 @dataclass(frozen=True)
 class _Era:
-    """What is known of an era on its Friday. Rows go by id, so that their order tells nothing.
+    """Data of an era on its Friday. Rows are sorted by id, so that their order reveals nothing.
 
     stocks, ids (n,); exposures (n, k); oracle: by horizon and component, (n,) best predictions.
     """
@@ -102,14 +101,14 @@ class _Era:
 
 @dataclass(frozen=True)
 class _Published:
-    """What is published of an era at once. bins (d, n) int8; predictions (n, 3) as in PREDICTIONS."""
+    """Published data of an era. bins (d, n) int8; predictions (n, 3) as in PREDICTIONS."""
 
     bins: NDArray[np.int8]
     predictions: NDArray[np.float64]
 
 
 class _Making:
-    """A release in the making, in `folder`."""
+    """A release being written, in `folder`."""
 
     def __init__(
         self, folder: Path, shape: FullShape, seed: int, market: SyntheticMarket, features: FeatureList, meter: Meter
@@ -141,14 +140,14 @@ class _Making:
                         while backlog:
                             backlog.popleft().result()
                     finally:
-                        # The file may be closed only when nobody writes to it any more.
+                        # The file may be closed only after the last write to it.
                         wait(backlog)
                 with self._meter.stage("parquet") as cost:
                     cost.bytes += (self._folder / name).stat().st_size
             return era, published.result()
 
     def write_live(self, era: _Era, published: _Published) -> None:
-        """The live files of the weekend round of the newest era: its stocks, under ids of their own."""
+        """The live files of the weekend round of the newest era: its stocks, under other ids."""
         with self._meter.stage("live", rows=len(era.ids)):
             ids = encoder.encode_ids(self._seed, live_key(weekend_round(era.era).number), era.stocks)
             order = np.argsort(ids)
@@ -157,7 +156,7 @@ class _Making:
             writer.write_live(self._folder, names, ids[order], bins, predictions)
 
     def write_scores(self) -> None:
-        """Meta model, benchmarks and example predictions, from what was kept beside the oracle."""
+        """Meta model, benchmarks and example predictions, from the files of the oracle."""
         shape, folder = self._shape, self._folder
         with self._meter.stage("scores") as cost:
             first = range(shape.first_benchmark_era, FIRST_VALIDATION_ERA)
@@ -176,7 +175,7 @@ class _Making:
     def _known(
         self, encoding: ThreadPoolExecutor
     ) -> Iterator[tuple[_Era, "Future[_Published]", dict[int, NDArray[np.float32]]]]:
-        """Every era in order with its returns by horizon, where these are known when the newest era is."""
+        """Every era in order with its returns by horizon, as far as they are known in the newest era."""
         waiting: deque[tuple[_Era, Future[_Published]]] = deque()
         for number in self._shape.eras:
             waiting.append(self._look(number, encoding))
@@ -186,7 +185,7 @@ class _Making:
             yield self._with_returns(*waiting.popleft())
 
     def _look(self, number: int, encoding: ThreadPoolExecutor) -> tuple[_Era, "Future[_Published]"]:
-        """The era on its Friday, and a promise of what is published of it."""
+        """The era on its Friday, and a future of its published data."""
         day = friday_of(number)
         with self._meter.stage("weeks"):
             snapshot = self._market.snapshot(day)
@@ -263,5 +262,5 @@ def _check_disk(directory: Path, shape: FullShape) -> None:
     if free < needed:
         raise SandboxError(
             f"{directory}: {free / 1e9:.1f} GB are free, a release of {shape} needs {needed / 1e9:.1f} GB; "
-            "free some, choose another disk, or fewer eras, features or rows"
+            "free some, or choose another disk or fewer eras, features or rows"
         )

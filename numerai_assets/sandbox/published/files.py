@@ -1,4 +1,4 @@
-"""Arrays and folders on disk: written aside, then renamed, so that whatever has its final name is whole."""
+"""Files and folders on disk: written aside, then renamed, so that a file under its final name is complete."""
 
 import errno
 import hashlib
@@ -37,7 +37,7 @@ def load_array(path: Path) -> NDArray[Any]:
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read a .npz whole. SandboxError if it is absent or damaged."""
+    """Read all arrays of a .npz. SandboxError if it is absent or damaged."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
@@ -64,7 +64,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill aside, which takes its name at the end and replaces what had it; nothing is left on an error."""
+    """A folder to fill aside; at the end it replaces `folder`. An error leaves nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     shutil.rmtree(aside, ignore_errors=True)
@@ -82,7 +82,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where both lie on one file system, else a copy."""
+    """A hard link if both paths are on one file system, else a copy."""
     try:
         os.link(source, target)
     except OSError as error:
@@ -93,7 +93,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[BinaryIO]:
-    """A file to fill that takes the name `path` at the end; makes the folder where it is missing."""
+    """A file to fill, renamed to `path` at the end; creates the folder if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     with aside.open("wb") as file:
@@ -102,4 +102,4 @@ def _aside(path: Path) -> Iterator[BinaryIO]:
 
 
 def _damaged(path: Path, error: Exception) -> SandboxError:
-    return SandboxError(f"{path}: cannot be read ({error}); create the world anew")
+    return SandboxError(f"{path}: cannot be read ({error}); create the world again")

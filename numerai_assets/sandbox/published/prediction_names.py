@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rival:
-    """One participant. groups: feature sets that it uses, none meaning all. trees: 0 for a ridge regression."""
+    """One participant. groups: feature groups that it uses; empty: all. trees_share: 0 for a ridge regression."""
 
     name: str
     target: str

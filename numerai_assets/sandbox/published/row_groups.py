@@ -1,7 +1,7 @@
-"""A wide release file written as eras come in: train.parquet or validation.parquet of full size.
+"""A wide release file written era by era: train.parquet or validation.parquet of full size.
 
-Row groups of 100,000 rows: 70 of them, as a footer describes each of 3,599 columns in every group, and a reader holds it
-whole. They do not align with eras, as in the real files. Columns are dictionary-encoded (a bin takes 3 bits) and
+Row groups of 100,000 rows make 70 of them: the footer describes each of 3,599 columns in every group, and a reader loads
+all of it. They do not align with eras, as in the real files. Columns are dictionary-encoded (a bin takes 3 bits) and
 compressed by zstd: 2.75 bits a value, real files have 2.70.
 """
 
@@ -20,7 +20,7 @@ ROWS_PER_GROUP = 100_000
 
 
 class RowGroups:
-    """Gathers eras into row groups of equal length, and holds one of these: 0.4 GB at 3,555 features.
+    """Gathers eras into row groups of equal length; one of them is in memory, 0.4 GB at 3,555 features.
 
     features: (f,) names in the order of the file.  columns: (f,) column of `Rows.features` behind each name.
     Use as a context manager; a file that was not closed has no footer.

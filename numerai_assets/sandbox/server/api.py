@@ -1,6 +1,6 @@
-"""Resolvers of `schema.graphql`: each answers one question of the client from the tournament's current view.
+"""Resolvers for `schema.graphql`: each answers one field from the tournament's current view.
 
-A refused request raises SandboxError; its one line becomes `{"errors": [{"message": ...}]}`, as Numerai answers.
+A refused request raises SandboxError; its message becomes `{"errors": [{"message": ...}]}`, as at Numerai.
 """
 
 import datetime as dt
@@ -37,7 +37,7 @@ from numerai_assets.sandbox.tournament.state import Purpose, Submission
 from numerai_assets.sandbox.tournament.webhooks import check_webhook
 
 _log = logging.getLogger(__name__)
-# Refusals are answers, not failures of the server.
+# Refusals are normal answers and not worth a traceback in the log.
 _log.addFilter(lambda record: not (record.exc_info and isinstance(_cause(record.exc_info[1]), SandboxError)))
 
 submission_type = ObjectType("V2Submission")
@@ -56,7 +56,7 @@ def answer(request: ApiRequest, payload: Any) -> Json:
 @functools.cache
 def _schema() -> GraphQLSchema:
     # Not make_executable_schema: ariadne 1.1.1 patches enums with a function that graphql-core 3.2.14 calls with one
-    # argument more, and every enum variable is then refused.
+    # argument too many, so that every enum variable is refused.
     schema = build_schema(load_schema_from_path(str(_SCHEMA_FILE)))
     for bindable in (query, mutation, model_type, submission_type, *_OTHER_TYPES):
         bindable.bind_to_schema(schema)
@@ -87,8 +87,8 @@ def resolve_rounds(
 ) -> list[Json]:
     """Rounds up to one week ahead, newest first; number 0 is the open one.
 
-    There is none once staking has closed, although the round still takes late submissions: a client that asks whether
-    it may submit (numerapi's check_round_open) is never led to submit late.
+    No round is open once staking has closed, although the round still takes late submissions: so a client that checks
+    whether it may submit (numerapi's check_round_open) never submits late by accident.
     """
     view = request.view
     if number == 0:
@@ -110,7 +110,7 @@ def resolve_rounds(
 
 @answers(query, "pipelineStatus")
 def resolve_pipeline_status(request: ApiRequest, date: str | None = None) -> Json:
-    """How far the scoring of a day has come; times are null until they have come."""
+    """Progress of the scoring of a day; times are null until they are reached."""
     now = request.view.now
     try:
         day = now.date() if date is None else dt.date.fromisoformat(date)
@@ -194,7 +194,7 @@ def resolve_set_webhook(request: ApiRequest, modelId: str, newSubmissionWebhook:
 
 @answers(mutation, "triggerModelWebhook", with_keys=True)
 def resolve_trigger_webhook(request: ApiRequest, modelId: str) -> str:
-    """Calls a model's webhook now, on the newest round."""
+    """Calls a model's webhook now, for the newest round."""
     tournament, view = request.tournament, request.view
     tournament.webhooks.call(tournament.model(modelId), view.latest_round, view.now)
     return "true"

@@ -1,4 +1,4 @@
-"""Resolvers of diagnostics."""
+"""Resolvers for diagnostics."""
 
 from ariadne import ObjectType
 

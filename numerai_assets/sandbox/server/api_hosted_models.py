@@ -1,4 +1,4 @@
-"""Resolvers of model uploads ("compute pickles")."""
+"""Resolvers for model uploads ("compute pickles")."""
 
 import platform
 
@@ -18,7 +18,7 @@ TYPES = (pickle_type,)
 
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
 DATA_VERSIONS: tuple[Json, ...] = ({"id": named_id("data", VERSION), "name": VERSION, "default": True},)
-# Numerai offers several Pythons; the sandbox has the one that it runs on.
+# Numerai offers several versions of Python; the sandbox offers the one that it runs on.
 DOCKER_IMAGES: tuple[Json, ...] = (
     {
         "id": named_id("images", _PYTHON),
@@ -70,7 +70,7 @@ def resolve_assign(request: ApiRequest, modelId: str | None = None, pickleId: st
 def resolve_trigger(
     request: ApiRequest, modelId: str | None = None, pickleId: str | None = None, triggerValidation: bool | None = None
 ) -> Pickle:
-    """Runs a pickle now: to validate it again, or for the open round of a model that uses it."""
+    """Runs a pickle now: to validate it again, or to submit to the open round for a model that uses it."""
     tournament, hosted = request.tournament, request.tournament.hosted
     found = hosted.pickle(pickleId or "")
     kind = RunType.VALIDATION if triggerValidation else RunType.SUBMISSION
@@ -91,7 +91,7 @@ def resolve_pickles(
     modelId: str | None = None,
     unassigned: bool = False,
 ) -> list[Pickle]:
-    """Uploads, newest first. `unassigned`: only those that no model uses."""
+    """Uploads, newest first. unassigned: only those that no model uses."""
     hosted = request.tournament.hosted
     wanted = {name: value for name, value in (("id", id), ("model_id", modelId)) if value is not None}
     return [pickle for pickle in hosted.pickles(**wanted) if not (unassigned and hosted.assigned_models(pickle.id))]
@@ -176,5 +176,5 @@ def _chosen(what: str, options: tuple[Json, ...], identity: str | None) -> str:
 
 
 def _name_of(options: tuple[Json, ...], identity: str) -> str:
-    """The name of an option; the id where a sandbox of another Python made the upload."""
+    """Name of an option, or its id if the upload was made under another version of Python."""
     return next((str(option["name"]) for option in options if option["id"] == identity), identity)

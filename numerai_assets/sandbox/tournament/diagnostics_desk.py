@@ -1,7 +1,7 @@
-"""Validation files that were handed in for diagnostics: kept, judged in the background, and their results.
+"""Diagnostics of validation files: the files, their scoring in the background, and the results.
 
-A run is "running" until it is "done" or an "error" that `message` tells. One that a stopped server left running is taken
-up again by the next.
+A run is "running" until it is "done" or has an "error", described in `message`. A run that a stopped server left
+unfinished is continued by the next.
 """
 
 import datetime as dt
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS diagnostics (
 
 @dataclass(frozen=True)
 class DiagnosticsRun:
-    """One file and what came of it. newest_era: the newest era when it was handed in. result: JSON, once it is done."""
+    """One file and its result. newest_era: when it was submitted. result: JSON, once it is done."""
 
     id: str
     model_id: str
@@ -54,12 +54,12 @@ class DiagnosticsRun:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """Fields of V2Diagnostics that were computed, empty before."""
+        """Computed fields of V2Diagnostics; empty before the run is done."""
         return {} if self.result is None else json.loads(self.result)
 
 
 class DiagnosticsDesk:
-    """Takes validation files in and judges them. uploads: the folder that files were uploaded to."""
+    """Accepts validation files and scores them. uploads: the folder of uploaded files."""
 
     def __init__(self, world: World, state: State, uploads: Path) -> None:
         self._world = world
@@ -70,12 +70,12 @@ class DiagnosticsDesk:
             db.executescript(_TABLES)
 
     def resume(self) -> None:
-        """Takes up what was left running."""
+        """Continues unfinished runs."""
         for run in self._runs(status=RUNNING):
             self._queue(run)
 
     def create(self, upload: Upload, now: dt.datetime, newest_era: int) -> DiagnosticsRun:
-        """Begins the diagnostics of an uploaded file. Raises SandboxError for one that was handed in before."""
+        """Starts the diagnostics of an uploaded file. Raises SandboxError if it was submitted before."""
         run = DiagnosticsRun(
             id=str(uuid.uuid4()),
             model_id=upload.model_id,
@@ -96,7 +96,7 @@ class DiagnosticsDesk:
         return run
 
     def found(self, model_id: str, identity: str | None) -> list[DiagnosticsRun]:
-        """A model's diagnostics, newest first, or the one of an id. Raises SandboxError for an unknown id."""
+        """A model's diagnostics, newest first, or the one with an id. Raises SandboxError for an unknown id."""
         if identity is None:
             return self._runs(model_id=model_id)
         if not (runs := self._runs(model_id=model_id, id=identity)):
@@ -104,7 +104,7 @@ class DiagnosticsDesk:
         return runs
 
     def wait(self) -> None:
-        """Returns when nothing is running any more."""
+        """Returns when all runs have ended."""
         self._background.wait()
 
     def _queue(self, run: DiagnosticsRun) -> None:
@@ -115,7 +115,7 @@ class DiagnosticsDesk:
             result = json.dumps(self._judge(run))
         except SandboxError as error:
             self._finish(run, ERROR, str(error), None)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the run has ended and must say so
+        except Exception as error:  # noqa: BLE001 - the run has ended, and its state must say so
             _log.exception("diagnostics %s of %s failed", run.id, run.filename)
             self._finish(run, ERROR, internal_error(error), None)
         else:

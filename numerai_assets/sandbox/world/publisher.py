@@ -1,4 +1,4 @@
-"""Makes a release out of the world's folder: only what Numerai would publish, as it stood when an era was the newest."""
+"""Writes releases from the world's folder: only what Numerai would publish, as of the newest era."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from numerai_assets.sandbox.world.era_files import EraFiles, era_files
 class Publisher:
     """Writes releases of the world in `directory` as of `newest_era`.
 
-    Files that several releases share are written once, under published/, and hard-linked: those of training for ever,
-    those of validation for as long as the era is the newest.
+    Files that several releases share are written once, under published/, and hard-linked: training files always,
+    validation files as long as the era is the newest.
     """
 
     def __init__(self, directory: Path, feature_names: tuple[str, ...], size: Size, newest_era: int) -> None:
@@ -26,7 +26,7 @@ class Publisher:
         self._newest_era = newest_era
 
     def write(self, directory: Path, live: EraFiles) -> None:
-        """Write the twelve files into directory/"v5.3", whole or not at all; `live` holds the rows of the round."""
+        """Write the twelve files into directory/"v5.3", complete or not at all; live: the rows of the round."""
         shared = (*self._fixed_files(), *self._weekly_files())
         with whole_folder(directory / writer.VERSION) as aside:
             for path in shared:
@@ -34,7 +34,7 @@ class Publisher:
             self.write_live(aside, live)
 
     def write_live(self, folder: Path, live: EraFiles) -> None:
-        """Write the live files alone into an existing folder."""
+        """Write only the live files into an existing folder."""
         writer.write_live(folder, self._feature_names, live.rows()["ids"], live.features(), live.predictions())
 
     def _fixed_files(self) -> list[Path]:

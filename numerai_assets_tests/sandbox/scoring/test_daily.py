@@ -88,7 +88,7 @@ def test_percentile_is_the_share_of_rivals_below() -> None:
     assert percentile(float("nan"), rivals) is None
 
 
-def test_a_score_is_not_ranked_against_its_own_yardstick() -> None:
+def test_a_score_is_not_ranked_against_its_own_reference() -> None:
     scores = by_name(score_day(PREDICTIONS, LIVE, target_after, 1))
     # Two benchmarks remain for mmc, the meta model alone for bmc.
     assert scores["a", "mmc"].percentile in (0.0, 0.5, 1.0)

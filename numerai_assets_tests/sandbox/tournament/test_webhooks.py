@@ -134,7 +134,7 @@ def test_a_machine_that_does_not_answer_is_waited_for_briefly(fresh_sandbox: Ser
     ],
 )
 def test_a_webhook_beyond_this_machine_is_refused(sandbox: Served, url: str) -> None:
-    with pytest.raises(ValueError, match="the sandbox calls this machine alone"):
+    with pytest.raises(ValueError, match="the sandbox calls only this machine"):
         sandbox.client().set_submission_webhook(sandbox.slot(), url)
 
 

@@ -59,7 +59,7 @@ def validation(release: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def advanced(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
-    """A copy of the world one era on, opened anew, and its release."""
+    """A copy of the world one era later, opened again, and its release."""
     folder = tmp_path_factory.mktemp("advanced")
     later = World.open(Path(shutil.copytree(world.directory, folder / "world")))
     later.advance_era()
