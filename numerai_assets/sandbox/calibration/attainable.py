@@ -1,4 +1,4 @@
-"""How much of a world's target could be found at best, so that a method's score can be read as a share of it."""
+"""The best attainable score in a world, as a reference for the scores of methods."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Attainable:
 
 
 def attainable(world: World) -> list[Attainable]:
-    """What there is to find in a world, by component and horizon, over its validation eras; and the example model's.
+    """Attainable scores of a world by component and horizon, over its validation eras, and those of the example model.
 
     Components are those of module `oracle`; "all" is their sum. SandboxError for a world of real prices.
     """
@@ -35,7 +35,7 @@ def attainable(world: World) -> list[Attainable]:
         for era in eras:
             parts = world.oracle_components(era, horizon)
             if parts is None:
-                raise SandboxError(f"{world.directory}: nobody knows what is attainable in a world of real prices")
+                raise SandboxError(f"{world.directory}: the attainable score of a world of real prices is unknown")
             columns = {
                 **parts,
                 "all": np.sum(list(parts.values()), axis=0),
