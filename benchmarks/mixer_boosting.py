@@ -63,7 +63,7 @@ def fit(folder: Path, way: str, vintage: int) -> None:
     name, parameters = WAYS[way]
     # The planted market has one target.
     alone: dict[str, Any] = {"extra_targets": []} if name == "mixer_boosting" else {}
-    store, method = EraStore(folder), method_class(name).of_profile("quick", num_threads=1, **alone, **parameters)
+    store, method = EraStore(folder), method_class(name).of_profile("quick", **alone, **parameters).run_on(threads=1)
     panel = store.fit_panel(Wall(vintage, 60), target=TARGET, every=method.every_eras)
     if way == GROWN_ON:
         method.fit(panel.with_eras(panel.eras[: len(panel.eras) * 3 // 4]), target=TARGET, seed=0)

@@ -148,8 +148,7 @@ def main() -> None:
             n_estimators=options.trees,
             learning_rate=options.learning_rate,
             colsample_bytree=options.colsample,
-            num_threads=1,
-        )
+        ).run_on(threads=1)
         method.fit(made.panel.with_eras(range(eras[0], judged[0] - purge(_HORIZON))), target=PAYOUT_TARGET, seed=seed)
         unseen = made.panel.with_eras(judged)
         table = importances_of(method, unseen, seed)

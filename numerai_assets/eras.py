@@ -1,8 +1,9 @@
-"""The calendar of the tournament and the wall between what is fitted and what is judged.
+"""The calendar of the tournament and the wall between training eras and validation eras.
 
 Era N is the market close of Friday 2003-01-10 plus 7(N-1) days. A target of horizon H at era N spans H weekdays
 of returns after skipping two, so it is published only some eras later, and neighbouring eras share most of it.
-Whatever fits, selects, stops early, scales, neutralises or weighs takes its eras from here.
+All code that fits, selects, stops early, scales, neutralises or weighs takes its eras from here. No other module adds or
+subtracts a purge.
 
 Sources: Numerai docs, "Data" (eras), "Models" (walk-forward with a purge of 8 and 16 eras).
 """
@@ -25,7 +26,7 @@ _PURGE = {20: 8, 60: 16}
 
 
 def friday_of(era: int) -> dt.date:
-    """Date of the market close that era `era` (>= 1) stands for. Raises CalendarError below 1."""
+    """Date of the market close of era `era` (>= 1). Raises CalendarError below 1."""
     if era < 1:
         raise CalendarError(f"era {era}: eras are numbered from 1 (Friday {FIRST_FRIDAY})")
     return FIRST_FRIDAY + dt.timedelta(weeks=era - 1)
@@ -52,7 +53,7 @@ def parse_era(label: str) -> int:
 
 
 def live_key(round_number: int) -> str:
-    """Store key of a live round: one more era, kept apart from history by its name."""
+    """Store key of a live round: one more era, whose name tells it from historical eras."""
     return f"X@{round_number}"
 
 
@@ -72,14 +73,55 @@ def resolve_lag(horizon: int) -> int:
     return _of_horizon(_RESOLVE_LAG, horizon)
 
 
-def purge(horizon: int) -> int:
-    """Calendar eras to leave out between the last fitted and the first judged era."""
-    return _of_horizon(_PURGE, horizon)
+def purge(horizon: int, *, extra: int = 0) -> int:
+    """Calendar eras to leave out between the last training and the first validation era; `extra`: how many more."""
+    return _of_horizon(_PURGE, horizon) + extra
 
 
 def resolved_through(newest_era: int, horizon: int) -> int:
     """Newest era whose targets of `horizon` are known when `newest_era` is the newest era."""
     return newest_era - resolve_lag(horizon)
+
+
+def resolved_at(era: int, horizon: int) -> int:
+    """First era at which the target of `era` is known."""
+    return era + resolve_lag(horizon)
+
+
+def resolved_within(look_back: int, horizon: int) -> int:
+    """Number of eras with a known target among the `look_back` eras before an era; below 1 when there is none."""
+    return look_back - resolve_lag(horizon) + 1
+
+
+def look_back_to(resolved: int, horizon: int) -> int:
+    """Number of eras to look back in order to reach `resolved` eras with a known target."""
+    return resolved + resolve_lag(horizon) - 1
+
+
+def spanned_eras(horizon: int) -> int:
+    """Number of eras that the returns of a target span: targets so many eras apart share no return."""
+    # A target is known one era after the last of its returns.
+    return resolve_lag(horizon) - 1
+
+
+def last_era_before(first_validation: int, horizon: int, *, extra: int = 0) -> int:
+    """Newest training era when validation begins at era `first_validation`. extra: eras left out beyond the purge."""
+    return first_validation - purge(horizon, extra=extra) - 1
+
+
+def first_era_after(last_training: int, horizon: int, *, extra: int = 0) -> int:
+    """First validation era when training ends with era `last_training`. extra: eras left out beyond the purge."""
+    return last_training + purge(horizon, extra=extra) + 1
+
+
+def first_vintage_with(era: int, horizon: int) -> int:
+    """Earliest vintage that may be fitted on `era`."""
+    return first_era_after(era, horizon) - 1
+
+
+def fewest_eras(validation: int, horizon: int) -> int:
+    """Fewest consecutive eras that leave one training era, the purge and `validation` eras."""
+    return first_vintage_with(1, horizon) + validation
 
 
 def _of_horizon(table: dict[int, int], horizon: int) -> int:
@@ -90,7 +132,7 @@ def _of_horizon(table: dict[int, int], horizon: int) -> int:
 
 @dataclass(frozen=True)
 class Wall:
-    """What a model of one vintage may be fitted on, and what it may be judged on.
+    """Training eras and out-of-sample eras of a model of one vintage.
 
     A vintage is the newest era at the moment of fitting. `horizon` is that of the target fitted.
     """
@@ -100,14 +142,14 @@ class Wall:
 
     @property
     def last_fit_era(self) -> int:
-        return self.vintage - purge(self.horizon)
+        return last_era_before(self.first_judged_era, self.horizon)
 
     @property
     def first_judged_era(self) -> int:
         return self.vintage + 1
 
     def fit_eras(self, eras: Iterable[int]) -> list[int]:
-        """Those of `eras` that may be fitted on, ascending. Raises WallError when none is."""
+        """The training eras among `eras`, ascending. Raises WallError when there is none."""
         kept = sorted(era for era in eras if era <= self.last_fit_era)
         if not kept:
             raise WallError(
@@ -117,15 +159,15 @@ class Wall:
         return kept
 
     def judged_eras(self, eras: Iterable[int], *, next_vintage: int | None = None) -> list[int]:
-        """Those of `eras` after the vintage, up to and including `next_vintage`, ascending."""
+        """The eras among `eras` after the vintage, up to and including `next_vintage`, ascending."""
         last = next_vintage if next_vintage is not None else max(eras := list(eras), default=0)
         return sorted(era for era in eras if self.first_judged_era <= era <= last)
 
     def check_fit(self, eras: Iterable[int]) -> None:
-        """Raises WallError, naming the era, if any of `eras` lies behind the wall."""
+        """Raises WallError, naming the era, if any of `eras` lies after the last training era."""
         beyond = [era for era in eras if era > self.last_fit_era]
         if beyond:
             raise WallError(
                 f"era {era_label(min(beyond))} may not be fitted on by vintage {era_label(self.vintage)}: "
-                f"its {self.horizon}-day target overlaps what is judged; last allowed era is {self.last_fit_era}"
+                f"its {self.horizon}-day target overlaps the out-of-sample eras; last allowed era is {self.last_fit_era}"
             )

@@ -34,7 +34,11 @@ class DownloadError(NumeraiAssetsError):
 
 
 class TournamentError(NumeraiAssetsError):
-    """The tournament refused a request or could not be reached."""
+    """The tournament refused a request or could not be reached. `code`: the server's own, where it gives one."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Unreachable(TournamentError):
@@ -63,6 +67,10 @@ class StaleLiveError(SubmissionError):
 
 class MethodError(NumeraiAssetsError):
     """A method was given input that it cannot fit or predict."""
+
+
+class ComputeError(MethodError):
+    """What a fit runs on is not available: a cluster that does not answer, a disk without room. Worth another try."""
 
 
 class FeatureError(NumeraiAssetsError):

@@ -12,13 +12,21 @@ from numerai_assets.eras import (
     Wall,
     era_label,
     era_on,
+    fewest_eras,
+    first_era_after,
+    first_vintage_with,
     friday_of,
     horizon_of,
+    last_era_before,
     live_key,
+    look_back_to,
     parse_era,
     purge,
     resolve_lag,
+    resolved_at,
     resolved_through,
+    resolved_within,
+    spanned_eras,
 )
 from numerai_assets.errors import CalendarError, WallError
 
@@ -127,6 +135,45 @@ def test_unknown_horizons_are_refused(ask: object, horizon: int) -> None:
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_purge_is_never_less_than_the_resolve_lag(horizon: int) -> None:
     assert purge(horizon) >= resolve_lag(horizon)
+
+
+@given(era=st.integers(1, 1500), horizon=st.sampled_from(HORIZONS), extra=st.integers(0, 20))
+@LAWFUL
+def test_exactly_the_purge_lies_between_the_last_training_and_the_first_validation_era(
+    era: int, horizon: int, extra: int
+) -> None:
+    last = last_era_before(era, horizon, extra=extra)
+
+    assert len(range(last + 1, era)) == purge(horizon) + extra == purge(horizon, extra=extra)
+    assert first_era_after(last, horizon, extra=extra) == era
+
+
+@given(era=st.integers(1, 1500), horizon=st.sampled_from(HORIZONS), validation=st.integers(1, 200))
+@LAWFUL
+def test_a_vintage_is_the_first_with_an_era_when_its_wall_begins_after_it(
+    era: int, horizon: int, validation: int
+) -> None:
+    assert Wall(first_vintage_with(era, horizon), horizon).last_fit_era == era
+    eras = range(1, fewest_eras(validation, horizon) + 1)
+    assert last_era_before(eras[-validation], horizon) == 1
+
+
+@given(era=st.integers(100, 1500), horizon=st.sampled_from(HORIZONS), look_back=st.integers(1, 99))
+@LAWFUL
+def test_a_look_back_reaches_the_eras_whose_targets_have_resolved(era: int, horizon: int, look_back: int) -> None:
+    resolved = [earlier for earlier in range(era - look_back, era) if resolved_at(earlier, horizon) <= era]
+
+    assert len(resolved) == max(resolved_within(look_back, horizon), 0)
+    assert resolved_within(look_back_to(look_back, horizon), horizon) == look_back
+    assert resolved_at(resolved_through(era, horizon), horizon) == era
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_targets_share_no_return_from_the_span_on(horizon: int) -> None:
+    # The first return of a target is that of the third weekday after its Friday, a Wednesday.
+    first_returns = [friday_of(100 + spanned_eras(horizon) + more) + dt.timedelta(days=5) for more in (-1, 0)]
+
+    assert first_returns[0] <= last_weekday_of_target(100, horizon) < first_returns[1]
 
 
 def last_weekday_of_target(era: int, horizon: int) -> dt.date:

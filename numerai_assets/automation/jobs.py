@@ -15,7 +15,7 @@ from numerai_assets.assets.predictions import live_predictions_key, out_of_sampl
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.eras import parse_era
-from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
+from numerai_assets.features.registry import learned, per_era
 from numerai_assets.pipeline.equal_blend import judged_names
 from numerai_assets.pipeline.plan import Step
 from numerai_assets.settings import Settings
@@ -45,15 +45,13 @@ _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset
 def build_jobs(settings: Settings) -> Sequence[Any]:
     """All jobs of the pipeline for the methods and slots of the settings (Dagster does not export their type)."""
     methods = settings.active_methods
-    computed = [name for name in settings.active_blocks if name in BLOCKS]
+    computed = per_era(settings.active_blocks)
     selections = {
         "release": [asset_key(file) for file in WEEKLY_FILES],
         "yardsticks": [asset_key(file) for file in YARDSTICK_FILES],
         "eras": [dg.AssetKey(["store", "era_store"]), dg.AssetKey(["features", "cleaned_features"])],
         "blocks": [block_key(name) for name in computed],
-        "vintage": [
-            *_of_vintage([*(name for name in settings.active_blocks if name in FITTED_BLOCKS), *methods]),
-        ],
+        "vintage": _of_vintage(learned(settings.active_blocks), methods),
         "out_of_sample": [out_of_sample_key(m) for m in methods],
         "diagnostics": [diagnostics_key(name) for name in judged_names(methods)],
         "explanations": [explanations_key(m) for m in methods],
@@ -85,11 +83,9 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
     ]
 
 
-def _of_vintage(names: Sequence[str]) -> list[dg.AssetKey]:
-    """The assets of methods and learned blocks."""
-    blocks = [block_key(name) for name in names if name in FITTED_BLOCKS]
-    methods = [name for name in names if name not in FITTED_BLOCKS]
-    return [*blocks, *(key(method) for method in methods for key in (model_key, out_of_sample_key))]
+def _of_vintage(blocks: Sequence[str], methods: Sequence[str]) -> list[dg.AssetKey]:
+    """The assets of learned blocks and of methods."""
+    return [*map(block_key, blocks), *(key(method) for method in methods for key in (model_key, out_of_sample_key))]
 
 
 @dataclass(frozen=True)
@@ -119,6 +115,6 @@ def run_of(step: Step, current: Round | None = None) -> RunOf:
         return RunOf(None, tags | {_RANGE_START: first, _RANGE_END: last}, None)
     if step.partitions:
         (key,) = step.partitions
-        assets = tuple(_of_vintage(step.lacking)) if step.lacking else None
+        assets = tuple(_of_vintage(step.lacking.blocks, step.lacking.methods)) if step.lacking else None
         return RunOf(key, tags, ("rounds" if step.job == "round" else "vintages", key), assets)
     return RunOf(None, tags, None)

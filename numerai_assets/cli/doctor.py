@@ -9,13 +9,14 @@ import psutil
 
 from numerai_assets.cli.terminal import describe_round
 from numerai_assets.errors import NumeraiAssetsError
+from numerai_assets.execution import LOCAL
 from numerai_assets.methods.registry import create_method
 from numerai_assets.pipeline.alerts import URLS_VARIABLE
 from numerai_assets.pipeline.plan import next_steps
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.increment import why_whole
 from numerai_assets.tournament.release import VALIDATION
-from numerai_assets.trees.cluster import LOCAL, Patience, threads_of
+from numerai_assets.trees.cluster import Patience, threads_of
 
 # v5.3 takes 9 GB of release and 25 GB of store; the sandbox's worlds stay below one.
 _NEEDED_BYTES = {"numerai": 60e9, "sandbox": 2e9}

@@ -74,6 +74,7 @@ def status(expect_round: bool, grace_minutes: int) -> None:
     """Show the open round, stored eras, vintages, submissions and their scores."""
     from numerai_assets.cli import terminal
     from numerai_assets.pipeline.live_scores import read_live_scores
+    from numerai_assets.pipeline.vintages import refused_vintages
     from numerai_assets.tournament.scores import latest_scores
 
     settings = load_settings()
@@ -92,6 +93,10 @@ def status(expect_round: bool, grace_minutes: int) -> None:
         vintages = workspace.vintages.vintages(method)
         say(f"{method}: vintages {', '.join(f'{v:04d}' for v in vintages) or 'none'}")
         _show_validation(workspace, method)
+    for refusal in refused_vintages(workspace):
+        say(
+            f"{refusal.method}: vintage {refusal.vintage:04d} cannot be fitted and is not tried again: {refusal.reason}"
+        )
     if receipts := workspace.desk.receipts():
         terminal.show_receipts(receipts[-10:])
     scores = read_live_scores(workspace)
@@ -326,6 +331,7 @@ def _ensure_sandbox(settings: Settings) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from numerai_assets.cli import terminal
+    from numerai_assets.sandbox.market.economy import Dials
     from numerai_assets.sandbox.server import process
 
     options = settings.sandbox
@@ -346,6 +352,8 @@ def _ensure_sandbox(settings: Settings) -> None:
             seed=options.seed,
             prices=options.prices,
             features_json=options.features_json,
+            dials=Dials(**options.dials.model_dump()),
+            models=options.models,
             progress=progress,
         )
     _show_sandbox(process.status(_world(settings)))

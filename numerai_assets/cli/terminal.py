@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from numerai_assets.tournament.client import Round
-from numerai_assets.tournament.submission import Receipt
+from numerai_assets.tournament.receipt import Receipt
 
 console = Console(highlight=False)
 

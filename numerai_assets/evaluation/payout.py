@@ -108,13 +108,6 @@ def rule_of_round(number: int) -> PayoutRule:
     raise ScoringError(f"round {number}: no payout rule is known before round {_SINCE[-1][0]}, the first of 2024")
 
 
-def crowding_factor(total_at_risk: float, *, threshold: float = 72_000.0) -> float:
-    """Payout factor of a round with so many NMR at risk: min(1, threshold / at risk). Threshold: that of 2026."""
-    if not total_at_risk > 0:
-        raise ScoringError(f"payout factor: {total_at_risk} NMR at risk, expected above 0")
-    return min(1.0, threshold / total_at_risk)
-
-
 def _number(config: Mapping[str, Any], field: str) -> float:
     try:
         number = float(config.get(field, np.nan))

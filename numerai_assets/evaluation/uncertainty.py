@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.stats import t as student
 
-from numerai_assets.eras import resolve_lag
+from numerai_assets.eras import spanned_eras
 from numerai_assets.errors import ScoringError
 
 Array = NDArray[np.float64]
@@ -180,7 +180,7 @@ def _reach(grid: Array, horizon: int) -> NDArray[np.intp]:
     """(m,) lags of the kernel: those at which targets overlap, and none that is longer than the series."""
     known = ~np.isnan(grid)
     spans = [np.ptp(np.flatnonzero(column)) if column.any() else 0 for column in known.T]
-    return np.minimum(resolve_lag(horizon) - 1, np.asarray(spans, np.intp))
+    return np.minimum(spanned_eras(horizon), np.asarray(spans, np.intp))
 
 
 def _moments_under_overlap(known: NDArray[np.bool_], reach: int) -> tuple[float, float]:

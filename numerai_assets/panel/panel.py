@@ -40,12 +40,6 @@ class Reads:
     columns: tuple[str, ...] = ()
 
 
-def reads_of(estimator: object) -> Reads:
-    """What a method or learned block says it reads in its `reads`; one that says nothing reads nothing."""
-    found: Reads = getattr(estimator, "reads", Reads())
-    return found
-
-
 @dataclass(frozen=True)
 class History:
     """What a block may know besides the era at hand: earlier eras and, of targets, only those that had resolved.
@@ -126,6 +120,17 @@ class Cache(Protocol):
         """Yields an empty folder to write to; on leaving without an error it is kept under `key`."""
 
 
+def is_known(target: NDArray[np.floating]) -> bool:
+    """True when at least one row has the target (n,), where NaN stands for unknown."""
+    return not bool(np.isnan(target).all())
+
+
+def varies(target: NDArray[np.floating]) -> bool:
+    """True when the known values of the target (n,) are not all equal."""
+    known = target[~np.isnan(target)]
+    return bool(len(known) and known.min() < known.max())
+
+
 @dataclass(frozen=True)
 class EraPanel:
     """Rows of one or more eras; rows of an era are contiguous and eras ascend.
@@ -203,9 +208,21 @@ class EraPanel:
 
     def target(self, name: str) -> NDArray[np.float32]:
         """(n,) float32 values of one target. Raises StoreError if the panel does not carry it."""
-        if name not in self.targets_of_block:
-            raise StoreError(f"panel: no target {name!r}; it carries {sorted(self.targets_of_block) or 'none'}")
-        return np.concatenate(self.targets_of_block[name])
+        return np.concatenate(self._blocks_of(name))
+
+    def eras_with(self, target: str, *, varying: bool = False) -> list[int]:
+        """Eras in which at least one row has the target, ascending.
+
+        varying: only those in which the known values are not all equal, which is what a correlation needs; without it an
+        era of one repeated value counts. Raises StoreError if the panel does not carry the target.
+        """
+        holds = varies if varying else is_known
+        return [era for era, values in zip(self.eras, self._blocks_of(target), strict=True) if holds(values)]
+
+    def _blocks_of(self, target: str) -> tuple[NDArray[np.float32], ...]:
+        if target not in self.targets_of_block:
+            raise StoreError(f"panel: no target {target!r}; it carries {sorted(self.targets_of_block) or 'none'}")
+        return self.targets_of_block[target]
 
     def history(self, era: int) -> History:
         """What may be known at one of its eras. Raises StoreError for a panel that was given none."""

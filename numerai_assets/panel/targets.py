@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from numerai_assets.panel.panel import varies
+
 
 def normal_scores(target: NDArray[np.floating], rows_of_era: Sequence[int]) -> NDArray[np.float32]:
     """(n,) float32 normal scores of a target (n,) among the known rows of its era, of mean 0 and mean square 1 over these.
@@ -28,12 +30,6 @@ def normal_scores(target: NDArray[np.floating], rows_of_era: Sequence[int]) -> N
             known = ~np.isnan(values)
             of_era[known] = standardised(ndtri((rankdata(values[known]) - 0.5) / known.sum()))
     return ranked
-
-
-def varies(target: NDArray[np.floating]) -> bool:
-    """True when the rows whose target (n,) is known, not NaN, do not all have the same."""
-    known = target[~np.isnan(target)]
-    return bool(len(known) and known.min() < known.max())
 
 
 def standardised(target: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -4,19 +4,23 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from numerai_assets.eras import PAYOUT_TARGET, era_label
+from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of
+from numerai_assets.errors import ReleaseError
 from numerai_assets.evaluation.diagnostics import ScoredRows, era_scores, validation_table
+from numerai_assets.features.contract import features_of
 from numerai_assets.pipeline.predictions import predicted
-from numerai_assets.pipeline.vintages import feature_set, load_vintage, made_with, model_digest
+from numerai_assets.pipeline.vintages import load_vintage, model_digest
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.holdout_ledger import Look
-from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS
+from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, benchmark_column
 
 NEUTRAL_SET = "fncv3_features"
 
@@ -63,7 +67,7 @@ def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: 
     vintages = workspace.predictions.vintages(name)
     eras = [era for vintage in vintages for era in workspace.predictions.eras(name, vintage)]
     if eras:
-        made = json.dumps([name, *(made_with(workspace, method) for method in methods)], sort_keys=True)
+        made = json.dumps([name, *(workspace.specs.method(method).digest for method in methods)])
         variant = hashlib.sha256(made.encode()).hexdigest()[:16]
         workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
 
@@ -75,7 +79,7 @@ def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, str
         models: dict[int, str] = {}
         for vintage in workspace.vintages.vintages(method):
             models |= dict.fromkeys(
-                workspace.predictions.eras(method, vintage), model_digest(workspace, method, vintage)
+                workspace.predictions.eras(method, vintage), model_digest(workspace.vintages, method, vintage)
             )
         found.append(models)
     return {era: " ".join(models[era] for models in found) for era in set.intersection(*map(set, found))}
@@ -116,7 +120,7 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
 
     store = workspace.store
     neutralised = store.panel([era_label(int(era)) for era in scores.index[:1]]).places_of(
-        feature_set(workspace, NEUTRAL_SET)
+        features_of(workspace.feature_sets(), NEUTRAL_SET)
     )
     same = known.reindex(scores.index)
     found = same.reindex(columns=list(NEUTRAL_SCORES)).astype(float)
@@ -144,7 +148,12 @@ def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
     release = workspace.release
     benchmarks = [release.path(TRAIN_BENCHMARKS), release.path(VALIDATION_BENCHMARKS)]
     found = out_of_sample(
-        workspace.predictions, method, workspace.store, benchmarks=benchmarks, meta_model=release.path(META_MODEL)
+        workspace.predictions,
+        method,
+        workspace.store,
+        benchmarks=benchmarks,
+        benchmark_columns=_benchmark_columns(benchmarks[-1]),
+        meta_model=release.path(META_MODEL),
     )
     for era, vintage, rows in found:
         yield ScoredRows(
@@ -155,6 +164,18 @@ def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
             meta_model=rows["meta_model"].to_numpy(float),
             benchmark={h: rows[f"benchmark_{h}"].to_numpy(float) for h in (20, 60)},
         )
+
+
+def _benchmark_columns(path: Path) -> dict[int, str]:
+    """Columns of Numerai's own benchmarks by their horizon. Raises ReleaseError for a file without one of them."""
+    names = pq.read_schema(path).names
+    found = {}
+    for target in ("target_ender_20", PAYOUT_TARGET):
+        column = benchmark_column(names, target)
+        if column is None:
+            raise ReleaseError(f"{path.name}: has no benchmark of {target}; its columns are {', '.join(names)}")
+        found[horizon_of(target)] = column
+    return found
 
 
 def read_scores(workspace: Workspace, method: str) -> pd.DataFrame:

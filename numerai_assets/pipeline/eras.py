@@ -8,16 +8,8 @@ from numerai_assets.features.cleaning.fill import clean, leaves_as_released
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress
 from numerai_assets.store.era_records import EraRecord
-from numerai_assets.tournament.release import (
-    LIVE,
-    LIVE_ERA,
-    TRAIN,
-    VALIDATION,
-    ReleasedEra,
-    alias_of,
-    check_calendar,
-    read_eras,
-)
+from numerai_assets.tournament.release import LIVE, LIVE_ERA, TRAIN, VALIDATION, alias_of, check_calendar
+from numerai_assets.tournament.released_eras import read_eras
 
 
 def store_live_round(workspace: Workspace, number: int) -> EraRecord:
@@ -30,7 +22,7 @@ def store_live_round(workspace: Workspace, number: int) -> EraRecord:
     )
     if live.targets.notna().any().any():
         raise ReleaseError(f"{LIVE} of round {number}: holds targets; live targets are all NaN")
-    _write(workspace, key, era, live, names, as_of=era)
+    live.store_in(workspace.store, names, key=key, era=era, as_of=era)
     return clean_era(workspace, key)
 
 
@@ -85,7 +77,7 @@ def store_eras(
         for count, item in enumerate(found):
             progress(f"eras from {file}", count, len(left))
             alias = alias_of(item.targets) or alias
-            written.append(_write(workspace, item.label, int(item.label), item, held, as_of=newest, read_from=digest))
+            written.append(item.store_in(workspace.store, held, as_of=newest, read_from=digest))
         progress(f"eras from {file}", len(left), len(left))
     absent = labels - {record.key for record in written}
     due = [era_label(era) for era in workspace.store.to_read(map(int, absent), validation.newest_era)]
@@ -104,25 +96,3 @@ def _is_stored(workspace: Workspace, key: str, digest: str, newest_era: int) -> 
         return False
     record = store.record(key)
     return (record.read_from, record.targets_as_of) == (digest, newest_era)
-
-
-def _write(
-    workspace: Workspace,
-    key: str,
-    era: int,
-    item: ReleasedEra,
-    feature_names: Sequence[str],
-    *,
-    as_of: int,
-    read_from: str | None = None,
-) -> EraRecord:
-    return workspace.store.write_era(
-        key,
-        era=era,
-        ids=item.ids,
-        features=item.features,
-        feature_names=feature_names,
-        targets=item.targets,
-        targets_as_of=as_of,
-        read_from=read_from,
-    )

@@ -56,7 +56,8 @@ def explanations_are_stale(workspace: Workspace, method: str) -> bool:
     if not any(workspace.predictions.eras(method, vintage) for vintage in workspace.vintages.vintages(method)):
         return False
     asked = {
-        (vintage, model_digest(workspace, method, vintage)) for vintage in eras_to_explain(workspace, method).values()
+        (vintage, model_digest(workspace.vintages, method, vintage))
+        for vintage in eras_to_explain(workspace, method).values()
     }
     known = read_by_era(workspace, method, ["vintage", "model"])
     return not asked <= set(zip(known["vintage"], known["model"], strict=True))
@@ -126,7 +127,7 @@ class Explainer:
     def explained(self, era: int, vintage: int) -> pd.DataFrame:
         """The rows of one era, in the columns of what is kept."""
         is_resolved = horizon_of(PAYOUT_TARGET) in self._workspace.store.record(era_label(era)).resolved
-        model = model_digest(self._workspace, self._method, vintage)
+        model = model_digest(self._workspace.vintages, self._method, vintage)
         kept = self._known[(self._known["era"] == era) & (self._known["model"] == model)]
         if len(kept) and kept["permutation"].notna().any() == is_resolved:
             return kept

@@ -2,34 +2,45 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from numerai_assets.eras import era_label
-from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
-from numerai_assets.pipeline.block_columns import BlockWriter, fitted_with
+from numerai_assets.features.registry import learned, per_era
 from numerai_assets.pipeline.diagnostics import judged_models, read_scores
 from numerai_assets.pipeline.explanations import explanations_are_stale
 from numerai_assets.pipeline.ladder import Rung, candidates, is_fresh
 from numerai_assets.pipeline.live_scores import scores_as_of
 from numerai_assets.pipeline.predictions import judged_eras
+from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintage_grid import vintages_due
-from numerai_assets.pipeline.vintages import base_of, made_with
+from numerai_assets.pipeline.vintages import base_of, is_current, is_refused
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.increment import not_on_disk
 from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
 
 
+class Lacking(NamedTuple):
+    """What a vintage lacks and can be fitted: methods, and the learned blocks that they wait for."""
+
+    blocks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.methods)
+
+
 @dataclass(frozen=True)
 class Step:
     """One run: a job, the partitions it is for (none for an unpartitioned job, a first and last era for a range), why.
 
-    lacking: of a vintage, the methods and learned blocks to fit; what it holds as the settings ask for stays as it is.
+    lacking: what to fit of a vintage; methods and blocks that are stored as the settings ask stay as they are.
     """
 
     job: str
     partitions: tuple[str, ...]
     why: str
-    lacking: tuple[str, ...] = ()
+    lacking: Lacking | None = None
 
     @property
     def key(self) -> str:
@@ -110,12 +121,12 @@ def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) 
 
 def _block_steps(workspace: Workspace) -> list[Step]:
     """Eras of which a feature block that is on lacks its columns, or holds those of other settings."""
-    blocks = [name for name in workspace.settings.active_blocks if name in BLOCKS]
+    blocks = per_era(workspace.settings.active_blocks)
     if not blocks:
         return []
-    writer = BlockWriter(workspace)
+    columns = workspace.block_columns()
     lacking = [
-        era for era in workspace.store.eras() if not all(writer.is_current(name, era_label(era)) for name in blocks)
+        era for era in workspace.store.eras() if not all(columns.is_current(name, era_label(era)) for name in blocks)
     ]
     return [
         Step("blocks", (era_label(first), era_label(last)), f"{last - first + 1} eras lack columns of feature blocks")
@@ -124,9 +135,9 @@ def _block_steps(workspace: Workspace) -> list[Step]:
 
 
 def vintage_steps(workspace: Workspace) -> list[Step]:
-    """Vintages that are due and not held, newest first: that one is to go live, and each knows where the next begins.
+    """Vintages that are due and not stored, newest first: that one goes live, and each ends where the next begins.
 
-    Only what the newest is to go on from comes before it.
+    Only the vintage that the newest warm-starts from comes before it.
     """
     lacking = {vintage: found for vintage in _due(workspace) if (found := _lacking(workspace, vintage))}
     steps = {
@@ -134,13 +145,13 @@ def vintage_steps(workspace: Workspace) -> list[Step]:
         for vintage, found in lacking.items()
     }
     newest = max(steps, default=0)
-    bases = {base_of(workspace, method, newest) for method in lacking.get(newest, ()) if method not in FITTED_BLOCKS}
+    bases = {base_of(workspace, method, newest) for method in lacking[newest].methods} if steps else set()
     return [steps[vintage] for vintage in sorted(steps, key=lambda v: (v in bases, v), reverse=True)]
 
 
-def _why(workspace: Workspace, vintage: int, lacking: Sequence[str]) -> str:
-    held = all(vintage in workspace.vintages.vintages(m) for m in lacking if m not in FITTED_BLOCKS)
-    return f"vintage {era_label(vintage)} {'was made with other settings' if held else 'is due'}"
+def _why(workspace: Workspace, vintage: int, lacking: Lacking) -> str:
+    stored = all(workspace.vintages.holds(method, vintage) for method in lacking.methods)
+    return f"vintage {era_label(vintage)} {'was made with other settings' if stored else 'is due'}"
 
 
 def _newest_is_missing(workspace: Workspace) -> bool:
@@ -148,22 +159,33 @@ def _newest_is_missing(workspace: Workspace) -> bool:
     return bool(due) and bool(_lacking(workspace, due[-1]))
 
 
-def _lacking(workspace: Workspace, vintage: int) -> tuple[str, ...]:
-    """Methods that are not held as the settings ask for, and the learned blocks that they wait for, these first."""
-    methods = [
-        method
-        for method in workspace.settings.active_methods
-        if not workspace.vintages.holds(method, vintage, **made_with(workspace, method))
-    ]
-    # What goes on from an earlier vintage keeps the learned blocks of that one.
-    fresh = [method for method in methods if base_of(workspace, method, vintage) is None]
-    named = {name for method in fresh for name in workspace.settings.methods[method].blocks if name in FITTED_BLOCKS}
-    blocks = [
-        name
-        for name in workspace.settings.active_blocks
-        if name in named and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name))
-    ]
-    return (*blocks, *methods)
+def _lacking(workspace: Workspace, vintage: int) -> Lacking:
+    """Methods that are not stored as the settings ask, less those that are known not to be fittable, and their blocks."""
+    blocks: dict[str, None] = {}
+    methods = []
+    for method in workspace.settings.active_methods:
+        spec = workspace.specs.method(method)
+        if is_current(workspace.vintages, method, vintage, spec):
+            continue
+        # A warm start keeps the learned blocks of the vintage that it starts from.
+        fresh = base_of(workspace, method, vintage) is None
+        awaited = [name for name in learned(spec.blocks) if not _has_block(workspace, name, vintage)] if fresh else []
+        if any(_is_refused(workspace, name, vintage) for name in awaited):
+            continue
+        if not is_refused(workspace.vintages, workspace.store, method, vintage, spec):
+            methods.append(method)
+            blocks |= dict.fromkeys(awaited)
+    return Lacking(tuple(name for name in workspace.settings.active_blocks if name in blocks), tuple(methods))
+
+
+def _has_block(workspace: Workspace, name: str, vintage: int) -> bool:
+    spec = workspace.specs.block(name)
+    return isinstance(spec, VintageSpec) and is_current(workspace.fitted_blocks, name, vintage, spec)
+
+
+def _is_refused(workspace: Workspace, name: str, vintage: int) -> bool:
+    spec = workspace.specs.block(name)
+    return isinstance(spec, VintageSpec) and is_refused(workspace.fitted_blocks, workspace.store, name, vintage, spec)
 
 
 def _due(workspace: Workspace) -> list[int]:
@@ -250,7 +272,7 @@ def _has_better(workspace: Workspace, slot: str, current: Round) -> bool:
         return False
     was_best = receipt.method == method and receipt.vintage == held[0]
     # What the gate refused once is not tried again and again.
-    refused = any(f"{method} {era_label(held[0])}" in name for name, _ in receipt.refused)
+    refused = any((method, held[0]) in refusal.models for refusal in receipt.refused)
     return not was_best and not refused and receipt.rung != Rung.FRESH
 
 

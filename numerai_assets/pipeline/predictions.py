@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import Wall, horizon_of, live_key
 from numerai_assets.methods.contract import Method
-from numerai_assets.panel.panel import EraPanel, reads_of
-from numerai_assets.pipeline.block_columns import with_blocks, with_history
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintages import learned_blocks_of, load_vintage
 from numerai_assets.pipeline.workspace import Workspace
 
@@ -56,8 +56,7 @@ def vintage_panel(
     workspace: Workspace, method: str, vintage: int, estimator: Method, key: str, targets: Sequence[str] = ()
 ) -> EraPanel:
     """Rows of one era or live round as the vintage's estimator wants them; targets stand beside its features."""
-    facts = workspace.vintages.facts(method, vintage)
-    learned = learned_blocks_of(workspace, method, vintage)
-    panel = with_blocks(workspace, workspace.store.panel([key], targets=targets), [key], facts.blocks, learned)
-    panel = panel.with_features(estimator.feature_names_)
-    return with_history(workspace, panel, [key], reads_of(estimator), facts.reads)
+    spec = VintageSpec.of_vintage(workspace.vintages.facts(method, vintage))
+    folders, columns = learned_blocks_of(workspace.vintages, method, vintage), workspace.block_columns()
+    panel = columns.with_blocks(workspace.store.panel([key], targets=targets), [key], spec.blocks, folders)
+    return columns.with_history(panel.with_features(estimator.feature_names_), [key], estimator.reads, spec.reads)

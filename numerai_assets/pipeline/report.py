@@ -253,7 +253,7 @@ def _receipts(workspace: Workspace) -> pd.DataFrame:
     rows = []
     for receipt in workspace.desk.receipts():
         row = asdict(receipt)
-        why = "; ".join(f"{rung}: {reason}" for rung, reason in receipt.refused)
+        why = "; ".join(map(str, receipt.refused))
         rows.append(
             {
                 "round": row["round_number"],

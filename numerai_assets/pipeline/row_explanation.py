@@ -11,7 +11,7 @@ from numerai_assets.errors import MethodError, StoreError
 from numerai_assets.evaluation.importance import gain_shares, groups_of
 from numerai_assets.evaluation.local_model import local_model
 from numerai_assets.methods.contract import Additive, Method
-from numerai_assets.panel.panel import EraPanel, reads_of
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.predictions import vintage_panel
 from numerai_assets.pipeline.vintages import load_vintage
 from numerai_assets.pipeline.workspace import Workspace
@@ -67,7 +67,7 @@ def explain_row(workspace: Workspace, method: str, key: str, row_id: str) -> Row
     if isinstance(estimator, Additive):
         (own,) = estimator.contributions(panel, np.array([row]))
         parts, weight = _by_size(facts.assign(part=own), "part"), np.abs(own)
-        if reads_of(estimator).columns:
+        if estimator.reads.columns:
             return RowExplanation(held[0], place, parts, None, None)
     else:
         gains = gain_shares(estimator.explain(panel)).set_index("feature")["gain"]
@@ -92,7 +92,7 @@ def places_among(
     the era, so that ranks tell where among its rows they stand; what the copies do to each other's ranks is of no account.
     Raises MethodError for a method that reads columns of blocks as they are, which belong to the rows there are.
     """
-    columns = reads_of(estimator).columns
+    columns = estimator.reads.columns
     if columns:
         raise MethodError(
             f"{estimator.name}: reads {', '.join(columns)} of each row, which an altered row does not have"

@@ -21,10 +21,10 @@ def replacing_file(path: Path) -> Iterator[Path]:
     aside = Path(name)
     try:
         yield aside
-        _flush(aside)
+        flush(aside)
         aside.chmod(0o644)
         aside.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -38,7 +38,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield aside
         for file in aside.rglob("*"):
             if file.is_file():
-                _flush(file)
+                flush(file)
         aside.chmod(0o755)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
@@ -47,7 +47,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             aside.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -77,7 +77,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Writes what the system holds back of a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

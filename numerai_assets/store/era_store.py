@@ -278,11 +278,11 @@ class EraStore:
         eras = [era for era in held if (wall.last_fit_era - era) % every == 0]
         auxiliary = [name for name in auxiliary if name != target]
         panel = self.panel(map(era_label, eras), targets=[target, *auxiliary], features=features)
-        for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True):
-            if np.isnan(values).all():
-                raise StoreError(
-                    f"era {era_label(era)}: {target} is not in the store though it resolved; update the store"
-                )
+        unknown = sorted(set(panel.eras) - set(panel.eras_with(target)))
+        if unknown:
+            raise StoreError(
+                f"era {era_label(unknown[0])}: {target} is not in the store though it resolved; update the store"
+            )
         walled = {name: _walled(panel, name, Wall(wall.vintage, horizon_of(name))) for name in auxiliary}
         return replace(panel, targets_of_block=panel.targets_of_block | walled)
 

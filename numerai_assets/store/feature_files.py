@@ -9,6 +9,7 @@ length, is told before it is used. That every byte is what it was, only `holds_w
 import hashlib
 import io
 import os
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,8 @@ def map_block(path: Path, key: str, *, size: int, sha256: str) -> NDArray[np.int
             block = np.memmap(file, dtype, "r", offset=file.tell(), shape=shape, order="F" if is_fortran else "C")
     except FileNotFoundError:
         raise StoreError(f"is absent, its record says {size:,} bytes") from None
-    except (OSError, ValueError) as error:
+    # A damaged header is read as Python: it may end in an error of the tokenizer or the parser.
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError) as error:
         raise StoreError(f"cannot be read ({error})") from None
     return block
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from numerai_assets.errors import StoreError
+from numerai_assets.store.atomic import flush
 
 # Not JSON, and no end that JSON could have: a line that ends so was never whole.
 _TORN = b" #torn\n"
@@ -66,7 +67,7 @@ class HoldoutLedger:
                 file.flush()
                 os.fsync(file.fileno())
             if is_new:
-                _flush_folder(self.path.parent)
+                flush(self.path.parent)
 
     def looks(self) -> list[Look]:
         """All looks, oldest first. Raises StoreError, with the number of the line, for one that nobody here wrote."""
@@ -125,11 +126,3 @@ def _fields(look: Look) -> dict[str, object]:
         "last_era": look.last_era,
         "variants": list(look.variants),
     }
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

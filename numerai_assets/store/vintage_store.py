@@ -17,6 +17,21 @@ from numerai_assets.store.atomic import replacing_folder, sha256_of, write_json
 from numerai_assets.store.eras_used import Run
 
 _FACTS = "vintage.json"
+_REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A vintage that could not be fitted, and why. It is not tried again while spec and data stay the same.
+
+    spec: digest of what the settings asked for. data: digest of the eras it would have been fitted on.
+    """
+
+    method: str
+    vintage: int
+    reason: str
+    spec: str
+    data: str
 
 
 @dataclass(frozen=True)
@@ -88,13 +103,25 @@ class VintageStore:
         place.rename(kept)
         return kept
 
-    def holds(self, method: str, vintage: int, **made_with: Any) -> bool:
-        """True when the vintage is held and was made with these facts, e.g. target, parameters, seed, cleaning."""
-        if vintage not in self.vintages(method):
-            return False
-        facts = asdict(self.facts(method, vintage))
-        # As it comes back from a file: tuples are lists there.
-        return all(facts[name] == json.loads(json.dumps(value)) for name, value in made_with.items())
+    def holds(self, method: str, vintage: int) -> bool:
+        """True when the vintage is stored."""
+        return (self.place(method, vintage) / _FACTS).is_file()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Records that a vintage could not be fitted."""
+        write_json(self._refusal_path(refusal.method, refusal.vintage), asdict(refusal))
+
+    def refusal(self, method: str, vintage: int) -> Refusal | None:
+        """The record that a vintage could not be fitted; None where there is none that can be read."""
+        try:
+            return Refusal(**json.loads(self._refusal_path(method, vintage).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def refusals(self, method: str) -> list[Refusal]:
+        """All records of vintages of a method that could not be fitted, ascending."""
+        paths = sorted((self.folder / method / _REFUSED).glob("[0-9]*.json"))
+        return [found for path in paths if (found := self.refusal(method, int(path.stem))) is not None]
 
     @contextmanager
     def writing(self, method: str, vintage: int) -> Iterator[Path]:
@@ -106,6 +133,10 @@ class VintageStore:
             yield aside
             if not (aside / _FACTS).is_file():
                 raise StoreError(f"{method} vintage {era_label(vintage)}: was not sealed with its facts")
+        self._refusal_path(method, vintage).unlink(missing_ok=True)
+
+    def _refusal_path(self, method: str, vintage: int) -> Path:
+        return self.folder / method / _REFUSED / f"{era_label(vintage)}.json"
 
     def place(self, method: str, vintage: int) -> Path:
         """Folder of a vintage, held or not."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from numerai_assets.eras import Wall, era_label, horizon_of, purge
+from numerai_assets.eras import Wall, era_label, first_era_after, horizon_of
 from numerai_assets.errors import StoreError
 from numerai_assets.store.eras_used import eras_of, target_of
 from numerai_assets.store.vintage_store import Vintage
@@ -44,7 +44,7 @@ def crossings(facts: Vintage, judged: Iterable[int] = ()) -> list[Crossing]:
         beyond = [era for era in eras if era > last_allowed]
         if beyond:
             found.append((use, beyond[0], f"the last allowed is {era_label(last_allowed)}"))
-        first_allowed = eras[-1] + purge(horizon) + 1
+        first_allowed = first_era_after(eras[-1], horizon)
         if first_judged is not None and first_judged < first_allowed:
             bound = f"after era {era_label(eras[-1])} used for {use} the first allowed is {era_label(first_allowed)}"
             found.append((JUDGED, first_judged, bound))

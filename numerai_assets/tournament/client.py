@@ -8,6 +8,7 @@ Date header), so a wrong local clock cannot miss a deadline.
 import datetime as dt
 import email.utils
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ import requests
 
 from numerai_assets.eras import era_on
 from numerai_assets.errors import AuthenticationError, RoundClosedError, TournamentError, Unreachable
-from numerai_assets.settings import Settings
+from numerai_assets.settings import Network, Settings
 from numerai_assets.tournament import transport
 
 TOURNAMENT = 8
@@ -55,10 +56,10 @@ class Round:
 class BoundedNumerAPI(numerapi.NumerAPI):
     """numerapi whose requests end in time, are sent once, and say why when nothing usable comes back."""
 
-    def __init__(self, url: str, timeout_seconds: float, keys: tuple[str, str] | None) -> None:
+    def __init__(self, url: str, network: Network, keys: tuple[str, str] | None) -> None:
         super().__init__(*(keys or (None, None)), verbosity="CRITICAL", show_progress_bars=False)
         self._url = url
-        self._timeout_seconds = timeout_seconds
+        self._network = network
 
     def raw_query(
         self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: Any
@@ -72,7 +73,7 @@ class BoundedNumerAPI(numerapi.NumerAPI):
         answer = transport.request(
             "POST",
             self._url,
-            timeout_seconds=self._timeout_seconds,
+            self._network,
             headers=headers,
             json={"query": query, "variables": variables},
         )
@@ -96,9 +97,7 @@ class Tournament:
     def __init__(self, settings: Settings) -> None:
         self.is_sandbox = settings.tournament == "sandbox"
         self.url = settings.network.api_url or (settings.sandbox.url if self.is_sandbox else NUMERAI_URL)
-        self.timeout_seconds = settings.network.timeout_seconds
-        self.attempts = settings.network.attempts
-        self.retry_seconds = settings.network.retry_seconds
+        self.network = settings.network
         self.data_version = settings.data_version
 
     def now(self) -> dt.datetime:
@@ -170,7 +169,7 @@ class Tournament:
         self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False
     ) -> dict[str, Any]:
         """Answer of one request, for mutations, which must not be repeated blindly (numerapi by itself repeats on 5xx)."""
-        api = BoundedNumerAPI(self.url, self.timeout_seconds, self._keys() if authorized else None)
+        api = BoundedNumerAPI(self.url, self.network, self._keys() if authorized else None)
         try:
             data: dict[str, Any] = api.raw_query(query, variables, authorization=authorized)["data"]
         except ValueError as error:
@@ -181,21 +180,21 @@ class Tournament:
 
     def put(self, url: str, content: bytes) -> requests.Response:
         """The answer to an upload, sent once: a name for an upload serves one file. Raises Unreachable."""
-        return transport.request("PUT", url, timeout_seconds=self.timeout_seconds, data=content)
+        return transport.request("PUT", url, self.network, data=content)
 
     def get(self, url: str) -> requests.Response:
         """The answer to a small download, such as a submission read back. Raises Unreachable."""
-        return transport.request("GET", url, timeout_seconds=self.timeout_seconds)
+        return transport.request("GET", url, self.network)
 
     def _date_header(self) -> str | None:
         try:
-            answer = transport.request("HEAD", self.url, timeout_seconds=self.timeout_seconds)
+            answer = transport.request("HEAD", self.url, self.network)
         except Unreachable as error:
             raise self._unreachable(error) from None
         return answer.headers.get("Date")
 
     def _persistently(self, call: Callable[[], T]) -> T:
-        return transport.persistently(call, attempts=self.attempts, base_seconds=self.retry_seconds)
+        return transport.persistently(call, self.network)
 
     def _keys(self) -> tuple[str, str]:
         if self.is_sandbox:
@@ -221,7 +220,13 @@ def refusal(message: str) -> TournamentError:
         return RoundClosedError(f"no round is open: {message}")
     if "api key" in lowered or "authent" in lowered or "authoriz" in lowered or "token" in lowered:
         return AuthenticationError(f"API keys refused: {message}. Check NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY")
-    return TournamentError(f"the tournament refused: {message}")
+    return TournamentError(f"the tournament refused: {message}", code=error_code(message))
+
+
+def error_code(message: str) -> str | None:
+    """The code with which some messages of the server begin, such as "invalid_submission_ids: ..."."""
+    found = re.match(r"([a-z]+(?:_[a-z]+)+):", message)
+    return found[1] if found else None
 
 
 def parse_round(item: dict[str, Any]) -> Round:

@@ -16,6 +16,7 @@ from pathlib import Path
 import requests
 
 from numerai_assets.errors import DownloadError, Unreachable
+from numerai_assets.settings import Network
 from numerai_assets.store.atomic import sha256_of
 from numerai_assets.tournament import transport
 
@@ -48,25 +49,20 @@ class _Binding:
 def fetch(
     address: Callable[[], str],
     destination: Path,
+    network: Network,
     *,
     verify: Callable[[Path], None],
     known: Fetched | None = None,
-    timeout_seconds: float,
-    attempts: int,
-    retry_seconds: float = 0.5,
     progress: Progress = lambda done, total: None,
 ) -> Fetched | None:
     """Fetches one file to `destination`; returns None when the server says it still is the `known` one.
 
     address: gives a fresh URL for every try, since signed ones expire. verify: raises an error of this project when the
     content is wrong; the file is then dropped and not resumed. progress: called with bytes so far and bytes in all.
-    Raises DownloadError after `attempts` tries; a broken transfer stays beside the destination for the next run.
+    Raises DownloadError after the attempts of `network`; a broken transfer stays beside the destination for the next run.
     """
     return transport.persistently(
-        lambda: _fetch_once(address(), destination, verify, known, timeout_seconds, progress),
-        attempts=attempts,
-        on=Interrupted,
-        base_seconds=retry_seconds,
+        lambda: _fetch_once(address(), destination, verify, known, network, progress), network, on=Interrupted
     )
 
 
@@ -75,7 +71,7 @@ def _fetch_once(
     destination: Path,
     verify: Callable[[Path], None],
     known: Fetched | None,
-    timeout_seconds: float,
+    network: Network,
     progress: Progress,
 ) -> Fetched | None:
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +83,7 @@ def _fetch_once(
     elif known is not None and known.etag is not None and destination.is_file():
         headers["If-None-Match"] = known.etag
     try:
-        with transport.streamed("GET", url, timeout_seconds=timeout_seconds, headers=headers) as answer:
+        with transport.streamed("GET", url, network, headers=headers) as answer:
             if answer.status_code == 304:
                 return None
             if answer.status_code == 206 and bound is not None and _continues(answer, bound, have):
@@ -107,7 +103,7 @@ def _fetch_once(
                     transport.retry_after_seconds(answer),
                 )
             with part.open(mode) as file:
-                for chunk in transport.chunks(answer, timeout_seconds=timeout_seconds):
+                for chunk in transport.chunks(answer, network):
                     file.write(chunk)
                     have += len(chunk)
                     progress(have, bound.size)

@@ -31,7 +31,6 @@ from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.download import Progress, drop_partial
 from numerai_assets.tournament.ranges import TAIL_BYTES, RangedFile, Replaced
 from numerai_assets.tournament.release import (
-    COLUMNS_AT_A_TIME,
     FEATURES,
     VALIDATION,
     Manifest,
@@ -40,10 +39,10 @@ from numerai_assets.tournament.release import (
     check_columns,
     check_eras,
     inspect,
-    read_eras,
     runs,
     span,
 )
+from numerai_assets.tournament.released_eras import COLUMNS_AT_A_TIME, read_eras
 
 # Share of the file from which on the whole is fetched: it resumes, and its digest may be known.
 _MOST = 0.5
@@ -87,9 +86,8 @@ def update(
         try:
             manifest = transport.persistently(
                 lambda: _fetch_part(release, store, tournament, old, is_enough, round_number, now, progress),
-                attempts=tournament.attempts,
+                tournament.network,
                 on=Replaced,
-                base_seconds=tournament.retry_seconds,
             )
         except (DownloadError, ReleaseError, StoreError) as error:
             why, is_disputed = str(error), isinstance(error, _Disputed)
@@ -160,13 +158,7 @@ def _fetch_part(
     with tempfile.TemporaryDirectory(prefix=".increment.", suffix=".part", dir=release.folder) as scratch:
         local = Path(scratch) / VALIDATION
         local.touch()
-        remote = RangedFile(
-            lambda: tournament.dataset_url(VALIDATION),
-            local,
-            timeout_seconds=tournament.timeout_seconds,
-            attempts=tournament.attempts,
-            retry_seconds=tournament.retry_seconds,
-        )
+        remote = RangedFile(lambda: tournament.dataset_url(VALIDATION), local, tournament.network)
         if not remote.open(old.etag if is_enough else None):
             return None
         try:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import requests
 
 from numerai_assets.errors import DownloadError, Unreachable
+from numerai_assets.settings import Network
 from numerai_assets.tournament import transport
 from numerai_assets.tournament.download import Interrupted
 
@@ -36,20 +37,12 @@ class RangedFile:
     size: bytes of the whole. etag: strong. fetched: bytes that came so far, all requests together.
     """
 
-    def __init__(
-        self,
-        address: Callable[[], str],
-        local: Path,
-        *,
-        timeout_seconds: float,
-        attempts: int,
-        retry_seconds: float = 0.5,
-    ) -> None:
+    def __init__(self, address: Callable[[], str], local: Path, network: Network) -> None:
         """address: gives a fresh URL, asked for again after a failure, since signed ones expire. local: exists."""
         self.name, self.local = local.name, local
         self.size, self.etag, self.fetched = 0, "", 0
         self._address, self._url = address, ""
-        self._timeout_seconds, self._attempts, self._retry_seconds = timeout_seconds, attempts, retry_seconds
+        self._network = network
 
     def open(self, known_etag: str | None = None) -> bool:
         """Lays down the last TAIL_BYTES of the file; False when it still is the one of `known_etag`.
@@ -75,7 +68,7 @@ class RangedFile:
                     self._check(answer, have, stop)
                     with self.local.open("r+b") as file:
                         file.seek(have)
-                        for chunk in transport.chunks(answer, timeout_seconds=self._timeout_seconds):
+                        for chunk in transport.chunks(answer, self._network):
                             if have + len(chunk) > stop:
                                 raise self._interrupted("more bytes came than the range has")
                             file.write(chunk)
@@ -102,7 +95,7 @@ class RangedFile:
                     raise self._refused(answer)
                 self.etag, self.size = self._strong_etag(answer), self._size(answer)
                 place = max(self.size - TAIL_BYTES, 0)
-                content = b"".join(transport.chunks(answer, timeout_seconds=self._timeout_seconds))
+                content = b"".join(transport.chunks(answer, self._network))
         except Unreachable as error:
             raise self._interrupted(f"the end of the file broke off ({error})") from None
         if len(content) != self.size - place:
@@ -151,7 +144,7 @@ class RangedFile:
 
     def _asked(self, headers: dict[str, str]) -> AbstractContextManager[requests.Response]:
         self._url = self._url or self._address()
-        return transport.streamed("GET", self._url, timeout_seconds=self._timeout_seconds, headers=headers)
+        return transport.streamed("GET", self._url, self._network, headers=headers)
 
     def _persistently(self, call: Callable[[], T]) -> T:
-        return transport.persistently(call, attempts=self._attempts, on=Interrupted, base_seconds=self._retry_seconds)
+        return transport.persistently(call, self._network, on=Interrupted)

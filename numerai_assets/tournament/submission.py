@@ -9,10 +9,8 @@ registered again. What cannot be brought to its end is abandoned, kept for a loo
 import csv
 import datetime as dt
 import io
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,78 +28,17 @@ from numerai_assets.errors import (
     TournamentError,
     Unreachable,
 )
-from numerai_assets.store.atomic import replacing_file, write_json
-from numerai_assets.tournament.client import TOURNAMENT, Round, Tournament
+from numerai_assets.store.atomic import replacing_file
+from numerai_assets.tournament.client import TOURNAMENT, Round, Tournament, error_code
 from numerai_assets.tournament.download import sha256_of_bytes
+from numerai_assets.tournament.receipt import Entry, Receipt, Step, read_receipt, write_receipt
 from numerai_assets.tournament.transport import persistently
 
-
-class Step(StrEnum):
-    """How far an attempt has come. Each step is reached only after the one before it; the last two are final."""
-
-    BUILT = "built"
-    VALIDATED = "validated"
-    UPLOADED = "uploaded"
-    REGISTERED = "registered"
-    PROVEN = "proven"
-    ABANDONED = "abandoned"
-
-
-_ORDER = [Step.BUILT, Step.VALIDATED, Step.UPLOADED, Step.REGISTERED, Step.PROVEN]
 _ATTEMPTS_A_RUN = 2
 # Validation on the server is asynchronous; one that takes longer than this has been lost.
 PROCESSING_MINUTES = 15
-# What Numerai's words begin with for ids that are not those of the open round.
+# Numerai's error code for ids that are not those of the open round.
 _STALE_IDS = "invalid_submission_ids"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is to be submitted. predictions: columns id (str) and prediction (float in (0, 1)).
-
-    rung: the step of the deadline ladder that it stands on. refused: what stood higher, and why it was refused.
-    """
-
-    predictions: pd.DataFrame
-    method: str
-    vintage: int
-    rung: str
-    refused: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What is known of one attempt to submit a slot to a round. Holds no secret.
-
-    status: the server's own word for the submission. is_late: it counts for scores, not for stakes.
-    abandoned_over: why an abandoned attempt came to nothing. displaces: it is in effect on the server all the same.
-    """
-
-    round_number: int
-    slot: str
-    attempt: int
-    method: str
-    vintage: int
-    rung: str
-    refused: tuple[tuple[str, str], ...]
-    step: Step
-    rows: int
-    sha256: str
-    history: tuple[tuple[str, str], ...]
-    server_filename: str | None = None
-    submission_id: str | None = None
-    status: str | None = None
-    is_late: bool = False
-    abandoned_over: str | None = None
-    displaces: bool = False
-
-    def reached(self, step: Step) -> bool:
-        """True when the attempt goes on and has come as far as `step`."""
-        return self.step is not Step.ABANDONED and _ORDER.index(self.step) >= _ORDER.index(step)
-
-    @property
-    def is_final(self) -> bool:
-        return self.step in (Step.PROVEN, Step.ABANDONED)
 
 
 class _Abandoned(SubmissionError):
@@ -126,7 +63,7 @@ class SubmissionDesk:
         """All attempts of one slot and round, oldest first."""
         place = self.folder / str(round_number) / "submissions" / slot
         numbers = sorted(int(path.parent.name) for path in place.glob("*/receipt.json"))
-        return [_read_receipt(place / str(number) / "receipt.json") for number in numbers]
+        return [read_receipt(place / str(number) / "receipt.json") for number in numbers]
 
     def receipt(self, round_number: int, slot: str) -> Receipt | None:
         """The attempt that counts: the newest that is proven, unless a later one displaces it, else the newest.
@@ -255,16 +192,10 @@ class SubmissionDesk:
         return receipt
 
     def _keep(self, receipt: Receipt) -> None:
-        write_json(self._place(receipt) / "receipt.json", asdict(receipt))
+        write_receipt(self._place(receipt) / "receipt.json", receipt)
 
     def _place(self, receipt: Receipt) -> Path:
         return self.folder / str(receipt.round_number) / "submissions" / receipt.slot / str(receipt.attempt)
-
-
-def _read_receipt(path: Path) -> Receipt:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    pairs = {name: tuple((a, b) for a, b in content[name]) for name in ("history", "refused")}
-    return Receipt(**content | pairs | {"step": Step(content["step"])})
 
 
 def _at(receipt: Receipt, step: Step, when: str) -> Receipt:
@@ -332,7 +263,7 @@ def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current:
             raise _NotYet(f"{receipt.slot}: the upload was answered {answer.status_code} {answer.reason}; run again")
         return auth["filename"]
 
-    filename = persistently(upload, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    filename = persistently(upload, tournament.network, on=_NotYet)
     return replace(receipt, server_filename=filename)
 
 
@@ -362,11 +293,11 @@ def _registered(receipt: Receipt, tournament: Tournament, current: Round) -> Rec
         return str(tournament.ask_once(mutation, variables, authorized=True)["create_submission"]["id"])
 
     try:
-        identity = persistently(register, attempts=tournament.attempts, base_seconds=tournament.retry_seconds)
+        identity = persistently(register, tournament.network)
     except (Unreachable, RoundClosedError, AuthenticationError):
         raise
     except TournamentError as error:
-        if _STALE_IDS in str(error):
+        if error.code == _STALE_IDS:
             raise StaleLiveError(f"round {receipt.round_number}, {receipt.slot}: {error}") from None
         raise _Abandoned(f"round {receipt.round_number}, {receipt.slot}: {error}") from None
     return replace(receipt, submission_id=identity)
@@ -384,14 +315,14 @@ def _proven(receipt: Receipt, content: bytes, tournament: Tournament) -> Receipt
             raise _Abandoned(f"{where}: the server took submission {known['id']} for round {found}")
         if known["errorInfo"]:
             # A server may look into a file only some time after it took it.
-            kind = StaleLiveError if _STALE_IDS in known["errorInfo"] else _Abandoned
+            kind = StaleLiveError if error_code(known["errorInfo"]) == _STALE_IDS else _Abandoned
             raise kind(f"{where}: the server refused submission {known['id']}: {known['errorInfo']}")
         if not known["selected"]:
             raise _NotYet(f"{where}: submission {known['id']} is not in effect yet ({known['status']}); run again")
         return known
 
     try:
-        known = persistently(judged, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+        known = persistently(judged, tournament.network, on=_NotYet)
     except _NotYet as error:
         registered = dt.datetime.fromisoformat(receipt.history[-1][1])
         if tournament.now() - registered > dt.timedelta(minutes=PROCESSING_MINUTES):
@@ -423,7 +354,7 @@ def _read_back(tournament: Tournament, identity: str, receipt: Receipt) -> bytes
             raise _NotYet(f"{receipt.slot}: reading back was answered {answer.status_code} {answer.reason}; run again")
         return answer.content
 
-    return persistently(read, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    return persistently(read, tournament.network, on=_NotYet)
 
 
 def _on_server(tournament: Tournament, model_id: str, receipt: Receipt) -> dict[str, Any] | None:

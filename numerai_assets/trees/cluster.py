@@ -9,7 +9,7 @@ a file in XGBoost, the five levels declared as bins, so that all workers have th
 A worker is told the places of its eras' files, not their bytes: cluster and client share the disk of the era store. Only
 the labels travel, four bytes a row.
 
-A fit ends whole or with one MethodError. LightGBM waits for ever for a peer that is gone (lightgbm-org/LightGBM 4074,
+A fit ends whole or with one ComputeError. LightGBM waits for ever for a peer that is gone (lightgbm-org/LightGBM 4074,
 5920), so it is not asked: the client looks after the workers, and has those of a fit that broke restarted by their nannies.
 """
 
@@ -23,14 +23,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import numpy as np
 import pyarrow as pa
 
-from numerai_assets.errors import MethodError
+from numerai_assets.errors import ComputeError
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
-LOCAL = "local"
 """Trained on this machine: the other place is "dask://HOST:PORT", by the scheduler of a cluster."""
 
 _HOLDER = "numerai_assets_fit_of"
@@ -91,7 +89,7 @@ def on_cluster(
     """What `work` returns on the first worker, when all have done it over their shares of the panel's eras.
 
     compute: "dask://HOST:PORT". Each worker gets every so many-th of the eras in which `target` is known, with the features
-    and that target alone. `work` goes to the workers as a pickle. Raises MethodError, naming the address, when the cluster
+    and that target alone. `work` goes to the workers as a pickle. Raises ComputeError, naming the address, when the cluster
     cannot be reached, is taken, goes away or loses a worker, or when a worker fails.
     """
     with _connected(compute, patience) as client:
@@ -99,7 +97,7 @@ def on_cluster(
         try:
             client.wait_for_workers(1, timeout=patience.connect)
         except TimeoutError:
-            raise MethodError(
+            raise ComputeError(
                 f"{compute}: no worker there; start some with `dask worker`. Nothing was written"
             ) from None
         held = client.nthreads()
@@ -114,7 +112,7 @@ def on_cluster(
 
 
 def threads_of(compute: str, *, patience: Patience = _PATIENCE) -> list[int]:
-    """Threads of each worker that a cluster has now. Raises MethodError when it cannot be reached."""
+    """Threads of each worker that a cluster has now. Raises ComputeError when it cannot be reached."""
     with _connected(compute, patience) as client:
         return list(client.nthreads().values())
 
@@ -134,8 +132,7 @@ def shares_of(panel: EraPanel, target: str, count: int) -> list[EraPanel]:
 
     Neighbouring eras, of about as many rows, go to different shares. A share has no cache: it would be kept once a cluster.
     """
-    values = dict(zip(panel.eras, panel.targets_of_block[target], strict=True))
-    known = [era for era in panel.eras if not np.isnan(values[era]).all()]
+    known = panel.eras_with(target)
     bare = replace(
         panel,
         ids_of_block=tuple(pa.nulls(rows) for rows in panel.rows_of_era),
@@ -155,7 +152,7 @@ class _Fit:
     patience: Patience
 
     def gone(self) -> list[str]:
-        """Workers that the scheduler has lost. Raises MethodError when it does not answer."""
+        """Workers that the scheduler has lost. Raises ComputeError when it does not answer."""
         if self.client.status == "running":
             try:
                 found = self.client.sync(
@@ -166,9 +163,9 @@ class _Fit:
                 pass
         raise self.lost("the scheduler went away")
 
-    def lost(self, what: str) -> MethodError:
+    def lost(self, what: str) -> ComputeError:
         """What is raised when the fit cannot go on."""
-        return MethodError(f"{self.compute}: {what}. The fit was given up; nothing was written, fit again")
+        return ComputeError(f"{self.compute}: {what}. The fit was given up; nothing was written, fit again")
 
 
 def _together(fit: _Fit, shares: list[EraPanel], work: "Work[Result]", progress: Progress) -> Result:
@@ -239,7 +236,7 @@ class _Heard:
 
 
 def _watched(fit: _Fit, futures: list[Any], heard: _Heard, progress: Progress) -> list[Any]:
-    """Results of tasks of which each needs all, looked after until they are done. MethodError when one cannot end."""
+    """Results of tasks of which each needs all, looked after until they are done. ComputeError when one cannot end."""
     while not all(future.status == "finished" for future in futures):
         time.sleep(_LOOK_SECONDS)
         heard.pass_on(progress)
@@ -270,16 +267,16 @@ def _why(future: Any) -> str:
 
 @contextlib.contextmanager
 def _connected(compute: str, patience: Patience) -> Iterator[Any]:
-    """A client of the cluster. Raises MethodError when Dask is not installed or the scheduler does not answer, now or later."""
+    """A client of the cluster. Raises ComputeError when Dask is not installed or the scheduler does not answer."""
     try:
         from distributed import Client
     except ImportError:
-        raise MethodError(f"{compute}: needs Dask; `pip install numerai-assets[dask]`") from None
+        raise ComputeError(f"{compute}: needs Dask; `pip install numerai-assets[dask]`") from None
     address = compute.replace("dask://", "tcp://")
     try:
         client = Client(address, timeout=patience.connect, set_as_default=False)
     except (OSError, TimeoutError) as error:
-        raise MethodError(
+        raise ComputeError(
             f"{compute}: no Dask scheduler answers there ({error or type(error).__name__}); start one with "
             '`dask scheduler`, or set compute = "local". Nothing was written'
         ) from None
@@ -287,7 +284,7 @@ def _connected(compute: str, patience: Patience) -> Iterator[Any]:
         try:
             yield client
         except (OSError, TimeoutError, asyncio.CancelledError) as error:
-            raise MethodError(
+            raise ComputeError(
                 f"{compute}: the scheduler went away ({type(error).__name__} {error}). Nothing was written, fit again"
             ) from None
 
@@ -297,7 +294,7 @@ def _take_turn(client: Any, compute: str, patience: Patience) -> None:
     until = time.monotonic() + patience.turn
     while not client.run_on_scheduler(_is_taken_by, client_id=client.id):
         if time.monotonic() > until:
-            raise MethodError(
+            raise ComputeError(
                 f"{compute}: another fit has had the cluster for {patience.turn:.0f} s; try again when it is over. "
                 "Nothing was written"
             )

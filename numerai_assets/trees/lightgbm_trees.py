@@ -11,9 +11,10 @@ from typing import Any
 
 import lightgbm as lgb
 
+from numerai_assets.execution import LOCAL
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.trees.cluster import LOCAL, Peers, on_cluster
+from numerai_assets.trees.cluster import Peers, on_cluster
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 
 # Of the parameters that LightGBM writes into a model: where it was grown, which is no part of it.

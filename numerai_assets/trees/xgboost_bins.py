@@ -16,7 +16,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from numerai_assets.errors import MethodError
+from numerai_assets.errors import ComputeError
 from numerai_assets.panel.blocks import MISSING
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
@@ -35,7 +35,7 @@ def binned_on_disk(
     """XGBoost's data of the panel's rows whose `label` (n,) is known, not NaN, in their order.
 
     2.2 bytes a cell are written beside the panel's cache, or among temporary files, and gone after. Who takes the data lets
-    go of it before: XGBoost removes its file then, and complains when that has gone already. Raises MethodError when the disk
+    go of it before: XGBoost removes its file then, and complains when that has gone already. Raises ComputeError when the disk
     has no room.
     """
     beside = panel.cache.folder if panel.cache is not None else Path(tempfile.gettempdir())
@@ -78,10 +78,10 @@ def _scores(booster: xgb.Booster, features: int, kind: str) -> NDArray[np.float6
 
 
 def _check_room(place: Path, rows: int, features: int) -> None:
-    """XGBoost ends the whole process when the disk is full. Raises MethodError before it comes to that."""
+    """XGBoost ends the whole process when the disk is full. Raises ComputeError before it comes to that."""
     needed, free = rows * features * _BYTES_A_CELL, shutil.disk_usage(place).free
     if needed > free:
-        raise MethodError(
+        raise ComputeError(
             f"XGBoost: {rows:,} rows x {features:,} features take {needed / 1e9:.1f} GB of disk until they are fitted on, "
             f"{place} has {free / 1e9:.1f} GB left; make room, or fit on fewer features or, by every_eras, eras"
         )

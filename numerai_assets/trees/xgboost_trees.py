@@ -12,9 +12,10 @@ import xgboost as xgb
 from xgboost.collective import CommunicatorContext
 from xgboost.tracker import RabitTracker
 
+from numerai_assets.execution import LOCAL
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.trees.cluster import LOCAL, Peers, on_cluster
+from numerai_assets.trees.cluster import Peers, on_cluster
 from numerai_assets.trees.xgboost_bins import TreesTold, binned_on_disk
 
 # A worker may be that much slower than another over what comes before the first tree.

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -8,7 +9,9 @@ from click.testing import CliRunner, Result
 
 from numerai_assets.cli.main import main
 from numerai_assets.sandbox.faults.catalogue import FAULTS
+from numerai_assets.sandbox.market.economy import Dials
 from numerai_assets.sandbox.server import process
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES
 from numerai_assets.settings import load_settings
 from numerai_assets_tests.sandbox.serving import free_port
 
@@ -30,6 +33,24 @@ def url(workspace: Path) -> Iterator[str]:
     """Of a running sandbox of these settings."""
     yield process.start(workspace / "world", port=free_port(), size="tiny")
     process.stop(workspace / "world")
+
+
+def test_default_settings_make_the_usual_world_and_account() -> None:
+    settings = load_settings(tournament="sandbox").sandbox
+    assert Dials(**settings.dials.model_dump()) == Dials()
+    assert settings.models == MODEL_NAMES
+    assert settings.world_name == "synthetic-default"
+
+
+def test_dials_and_models_of_the_settings_reach_the_sandbox(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMERAI_SANDBOX__DIALS__DRIFT", "0.05")
+    monkeypatch.setenv("NUMERAI_SANDBOX__MODELS", '["first", "second", "third", "fourth"]')
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(process, "start", lambda world, **options: given.update(options, world=world))
+    assert CliRunner().invoke(main, ["sandbox", "start"]).exit_code == 0
+    assert given["dials"] == Dials(drift=0.05)
+    assert given["models"] == ("first", "second", "third", "fourth")
+    assert given["world"] == workspace.with_name(f"{workspace.name}-drift0.05") / "world"
 
 
 def test_faults_are_listed_with_their_parameters() -> None:

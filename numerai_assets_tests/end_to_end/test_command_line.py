@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from numerai_assets.cli.main import main
-from numerai_assets.tournament.release import ReleasedEra, read_eras
+from numerai_assets.tournament.released_eras import ReleasedEra, read_eras
 from numerai_assets_tests.end_to_end.conftest import SETTINGS, free_port
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 

@@ -13,7 +13,6 @@ from numerai_assets.evaluation.payout import (
     OF_2026,
     SINCE_1343,
     PayoutRule,
-    crowding_factor,
     rule_of_round,
 )
 from numerai_assets.sandbox.calendar.rounds import round_by_number
@@ -36,7 +35,7 @@ def test_a_round_since_1343_pays_three_corr_and_fifteen_mmc_clipped_at_the_whole
 
 
 def test_a_round_of_2026_pays_with_its_factor_clipped_at_a_twentieth() -> None:
-    rule = rule_of_round(1342).with_factor(crowding_factor(144_000))
+    rule = rule_of_round(1342).with_factor(0.5)
 
     returns = rule.payouts({"v2_corr20": np.array([0.02, 0.1]), "mmc": np.array([0.01, 0.1])})
 
@@ -106,12 +105,6 @@ def test_a_score_that_pays_and_is_absent_is_named() -> None:
         SINCE_1343.payouts({"corr60": np.zeros(2), "mmc": np.zeros(2)})
     with pytest.raises(ScoringError, match="one shape expected"):
         SINCE_1343.payouts({"corr60": np.zeros(2), "mmc60": np.zeros(3)})
-
-
-def test_a_crowding_factor_needs_a_stake() -> None:
-    assert crowding_factor(1.0) == 1.0
-    with pytest.raises(ScoringError, match="expected above 0"):
-        crowding_factor(0.0)
 
 
 @given(values=st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1), factor=st.floats(0, 1))

@@ -51,6 +51,30 @@ def test_panel_without_eras_has_no_rows_and_keeps_its_features() -> None:
     assert list(panel.each_era()) == []
 
 
+def test_eras_with_a_target_are_those_in_which_it_is_known_or_varies() -> None:
+    unknown = np.array([np.nan], np.float32)
+    panel = replace(
+        two_eras(),
+        targets_of_block={
+            "target_ender_20": (np.array([0.25, np.nan], np.float32), unknown),
+            "target_ender_60": (np.array([0.25, 0.5], np.float32), np.array([1.0], np.float32)),
+            "target_agnes_20": (np.array([np.nan, np.nan], np.float32), unknown),
+        },
+    )
+
+    assert panel.eras_with("target_ender_20") == [5]
+    assert panel.eras_with("target_ender_20", varying=True) == []
+    assert panel.eras_with("target_ender_60") == [5, 9]
+    assert panel.eras_with("target_ender_60", varying=True) == [5]
+    assert panel.eras_with("target_agnes_20") == panel.eras_with("target_agnes_20", varying=True) == []
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_eras_with_a_target_that_the_panel_does_not_carry_are_refused(varying: bool) -> None:
+    with pytest.raises(StoreError, match="no target 'target_ender_60'; it carries"):
+        two_eras().eras_with("target_ender_60", varying=varying)
+
+
 @pytest.mark.parametrize("eras", [(9, 5), (5, 5)])
 def test_eras_that_do_not_ascend_are_refused(eras: tuple[int, ...]) -> None:
     with pytest.raises(StoreError, match="eras must ascend without repeats"):

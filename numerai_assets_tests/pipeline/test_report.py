@@ -15,7 +15,7 @@ from numerai_assets.pipeline.sampled_eras import drifted_shares, sampled_eras
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import MethodSettings, Settings
 from numerai_assets.store.atomic import write_json
-from numerai_assets.tournament.submission import Receipt, Step
+from numerai_assets.tournament.receipt import Receipt, Refusal, Step
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
 
 ERAS = range(900, 912)
@@ -120,7 +120,7 @@ def test_an_empty_workspace_has_a_page_that_says_of_each_section_what_it_waits_f
 
 def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path: Path) -> None:
     write_round(workspace, 1300, None)
-    refused = (("fresh vintage (benchmark 0900)", "correlation with the benchmark is -0.5"),)
+    refused = (Refusal("fresh vintage", (("benchmark", 900),), "correlation with the benchmark is -0.5"),)
     receipt = Receipt(
         1300, "one", 1, "benchmark", 892, "older vintage", refused, Step.PROVEN, ROWS, "f" * 64, (("built", "now"),)
     )

@@ -17,7 +17,7 @@ import uvicorn
 
 from numerai_assets.sandbox.server import serve as server
 from numerai_assets.sandbox.server.app import create_app
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import PUBLIC_ID, SECRET_KEY
 
 
@@ -26,7 +26,7 @@ class Served:
     """A sandbox that answers at `url`, and its inside."""
 
     url: str
-    tournament: Tournament
+    tournament: LocalTournament
 
     def client(self, public_id: str = PUBLIC_ID, secret_key: str = SECRET_KEY) -> Any:
         """The unmodified numerapi."""

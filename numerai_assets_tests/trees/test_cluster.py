@@ -25,7 +25,7 @@ from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.mixer_boosting.estimator import MixerBoosting
 from numerai_assets.methods.registry import create_method
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.pipeline.vintages import fit_vintage, made_with
+from numerai_assets.pipeline.vintages import fit_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import silent
 from numerai_assets.settings import MethodSettings, load_settings
@@ -37,7 +37,7 @@ from numerai_assets.trees.cluster import LOCAL, Patience, on_cluster, shares_of,
 TARGET = "target_ender_60"
 NAMES = [f"feature_{i}" for i in range(12)]
 NEWEST, VINTAGE = 46, 46
-SMALL = {"n_estimators": 30, "learning_rate": 0.1, "colsample_bytree": 0.5, "every_eras": 1, "num_threads": 1}
+SMALL = {"n_estimators": 30, "learning_rate": 0.1, "colsample_bytree": 0.5, "every_eras": 1}
 ENDLESS = SMALL | {"n_estimators": 10_000_000}
 
 # In a process of its own, so that it can be killed as a whole.
@@ -200,7 +200,7 @@ def test_where_it_is_trained_is_no_part_of_a_vintage(tmp_path: Path, monkeypatch
         for compute in (LOCAL, "dask://127.0.0.1:8786")
     )
 
-    assert made_with(local, "benchmark") == made_with(remote, "benchmark")
+    assert local.specs.method("benchmark") == remote.specs.method("benchmark")
     method = create_method("benchmark", remote.settings.methods["benchmark"])
     assert getattr(method, "compute", None) == "dask://127.0.0.1:8786"
 
@@ -211,7 +211,7 @@ def test_a_method_that_trains_here_only_says_so(monkeypatch: pytest.MonkeyPatch)
         def of_profile(cls, profile: str) -> "Here":
             return cls()
 
-    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Here)
+    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda *asked: Here)
 
     with pytest.raises(MethodError, match=r"here: trains on this machine only; methods\.here\.compute is 'dask://a:1'"):
         create_method("here", MethodSettings(compute="dask://a:1"))

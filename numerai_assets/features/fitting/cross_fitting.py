@@ -10,33 +10,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from numerai_assets.eras import first_era_after, last_era_before, purge
 from numerai_assets.errors import FeatureError
 from numerai_assets.panel.panel import EraPanel
 
 
 @dataclass(frozen=True)
 class Run:
-    """Eras first..last, one fold's; the eras it was fitted without are those up to `overlap` from it on either side."""
+    """Eras first..last of one fold, whose nets are fitted without them and without a purge on either side."""
 
     first: int
     last: int
 
-    def keeps(self, era: int, overlap: int) -> bool:
-        """True when nets that speak for this run may be fitted on `era`."""
-        return era < self.first - overlap or era > self.last + overlap
+    def keeps(self, era: int, horizon: int) -> bool:
+        """True when the nets of this run may be fitted on `era`, for a target of `horizon` weekdays."""
+        return era <= last_era_before(self.first, horizon) or era >= first_era_after(self.last, horizon)
 
 
 def known_eras(panel: EraPanel, target: str, *, block: str) -> EraPanel:
     """The eras that have the target in at least one row. Raises FeatureError, in the block's name, when none does."""
-    panel.target(target)
-    eras = [
-        era
-        for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True)
-        if not np.isnan(values).all()
-    ]
+    eras = panel.eras_with(target)
     if not eras:
         raise FeatureError(f"{block}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
     return panel.with_eras(eras)
@@ -52,16 +47,16 @@ def cut_into_runs(eras: Sequence[int], folds: int, *, block: str) -> list[Run]:
     return [Run(first, last) for first, last in zip(firsts, lasts, strict=True)]
 
 
-def fitted_eras(eras: Sequence[int], runs: Sequence[Run], overlap: int, *, block: str) -> list[list[int]]:
+def fitted_eras(eras: Sequence[int], runs: Sequence[Run], horizon: int, *, block: str) -> list[list[int]]:
     """For each run the eras that its nets are fitted on; all eras when there is but one run."""
     if len(runs) == 1:
         return [list(eras)]
-    fitted = [[era for era in eras if run.keeps(era, overlap)] for run in runs]
+    fitted = [[era for era in eras if run.keeps(era, horizon)] for run in runs]
     for run, kept in zip(runs, fitted, strict=True):
         if not kept:
             raise FeatureError(
                 f"{block}: nothing to fit the mixers of eras {run.first}..{run.last} on: every other era with a "
-                f"known target lies within {overlap} eras of these; give more eras or fewer folds than {len(runs)}"
+                f"known target lies within {purge(horizon)} eras of these; give more eras or fewer folds than {len(runs)}"
             )
     return fitted
 
@@ -92,12 +87,3 @@ def how_alike(eras: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float32]
         pairs = [(a * b).mean(axis=1) for a, b in itertools.combinations(of_folds, 2)]
         agreed.append(np.mean(pairs, axis=0) if pairs else np.full(of_folds.shape[1], np.nan))
     return np.mean(between, axis=0).astype(np.float32), np.mean(agreed, axis=0).astype(np.float32)
-
-
-def device_of(name: str, *, block: str) -> torch.device:
-    """ "cpu" or "cuda". Raises FeatureError for another, and for one that is not there."""
-    if name not in ("cpu", "cuda"):
-        raise FeatureError(f"{block}: device {name!r}: expected 'cpu' or 'cuda'")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FeatureError(f"{block}: device 'cuda': there is none here; 'cpu' serves too")
-    return torch.device(name)

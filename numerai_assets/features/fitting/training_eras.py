@@ -2,7 +2,6 @@
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.panel.targets import varies
 
 
 def eras_to_fit(panel: EraPanel, target: str, every_eras: int, *, block: str) -> list[int]:
@@ -10,10 +9,16 @@ def eras_to_fit(panel: EraPanel, target: str, every_eras: int, *, block: str) ->
 
     Raises FeatureError, in the name of the block, where there is none, and StoreError for a target not in the panel.
     """
-    panel.target(target)
-    known = [era for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True) if varies(values)]
+    known = panel.eras_with(target, varying=True)
     if not known:
         raise FeatureError(
             f"{block}: no era of the panel, {panel.eras[:1]}..{panel.eras[-1:]}, has a {target} that varies"
         )
     return [era for era in known if (known[-1] - era) % every_eras == 0]
+
+
+def only_era(panel: EraPanel, *, block: str) -> int:
+    """The era of a panel of one era. Raises FeatureError, in the name of the block, for a panel of several."""
+    if len(panel.eras) != 1:
+        raise FeatureError(f"{block}: one era at a time, found {len(panel.eras)}")
+    return panel.eras[0]

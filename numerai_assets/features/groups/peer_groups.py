@@ -20,6 +20,7 @@ from sklearn.cluster import KMeans
 
 from numerai_assets.features.fitting.correlations import spread_evenly
 from numerai_assets.features.trajectories.component_space import ComponentSpace
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 
 Array = NDArray[np.float64]
@@ -105,12 +106,12 @@ class PeerGroups:
             "nearest": self.nearest,
             "width": self.width,
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about, name=_ABOUT)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The groups that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder, name=_ABOUT)
         with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
             space = ComponentSpace(arrays["varying"], arrays["loadings"], about["step"])
             return cls(tuple(about["feature_names"]), space, arrays["centres"], about["nearest"], about["width"])

@@ -8,7 +8,6 @@ Changed for Numerai: the target is centred and scaled in each era; a batch is ro
 eras; s is turned to its principal axes over the levels, which changes no prediction and puts the heaviest first.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Self
@@ -16,19 +15,20 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from torch import Tensor
+from torch import Tensor, nn
 
-from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import Columns
+from numerai_assets.errors import FeatureError, MethodError
+from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.nn.training import train
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
 
-_VECTORS, _WEIGHTS, _ABOUT = "vectors.npy", "weights.npy", "about.json"
+_VECTORS, _WEIGHTS = "vectors.npy", "weights.npy"
 # Features embedded at once.
 _CHUNK = 256
 # Of s at the start, in units of the target: products of it are well below the target, and far enough from 0 to learn.
@@ -37,12 +37,30 @@ _START = 0.1
 _DIVERGED = 2.0
 
 
+class FactorisationMachine(nn.Module):
+    """vectors: (k, 5 d), weights: (5 d,), of each level of each feature, level by level (Rendle 2010, eq. 1).
+
+    The target is centred, so there is no constant.
+    """
+
+    def __init__(self, vectors: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(vectors)
+        self.weights = nn.Parameter(weights)
+
+    def forward(self, marks: Tensor) -> Tensor:
+        """(b,) output for marks (5 d, b)."""
+        squares = self.vectors.square().sum(dim=0, keepdim=True)
+        columns = torch.cat([self.vectors, self.weights[None], squares]) @ marks
+        return columns[-2] + second_order(columns[:-2].T, columns[-1])
+
+
 def second_order(summed: Tensor, squares: Tensor) -> Tensor:
     """(n,) interaction term of s (n, k) and of the sums of |v|^2 (n,) (Rendle 2010, lemma 3.1)."""
     return 0.5 * (summed.square().sum(dim=1) - squares)
 
 
-class Embeddings(BaseEstimator):  # type: ignore[misc]
+class Embeddings(FittedBlock):
     """Columns s of `rank` embeddings, float16. A missing level adds nothing.
 
     epochs: passes over the rows. batch_rows: rows of a step, of one era. learning_rate: the most that a step of AdamW can
@@ -80,28 +98,38 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
         draw, features = np.random.default_rng(seed), len(panel.feature_names)
         spread = _START / np.sqrt(max(features, 1))
         vectors = torch.from_numpy(draw.normal(scale=spread, size=(self.rank, LEVELS * features)).astype(np.float32))
-        weights = torch.zeros(LEVELS * features)
-        parameters = [vectors.requires_grad_(), weights.requires_grad_()]
+        machine = FactorisationMachine(vectors, torch.zeros(LEVELS * features))
         # A step moves each of a row's entries by lr; it shrinks them by lr x weight_decay.
         step = self.learning_rate / max(features, 1)
-        optimiser = torch.optim.AdamW(parameters, lr=step, weight_decay=self.shrinkage / step)
-        self.losses_ = np.full((self.epochs, len(eras)), np.nan)
-        for epoch in range(self.epochs):
-            for place, position in enumerate(draw.permutation(len(eras))):
-                steps = [
-                    _step(optimiser, vectors, weights, marks, values)
-                    for marks, values in _batches(panel.with_eras([eras[position]]), target, self.batch_rows, draw)
-                ]
-                self.losses_[epoch, position] = np.mean(steps)
-                progress("eras embedded", epoch * len(eras) + place + 1, self.epochs * len(eras))
+        optimiser = torch.optim.AdamW(machine.parameters(), lr=step, weight_decay=self.shrinkage / step)
+        era_of_batch: list[list[int]] = []
+
+        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            era_of_batch.append([])
+            for done, position in enumerate(draw.permutation(len(eras)).tolist()):
+                for batch in _batches(panel.with_eras([eras[position]]), target, self.batch_rows, draw):
+                    era_of_batch[-1].append(position)
+                    yield batch
+                progress("eras embedded", epoch * len(eras) + done + 1, self.epochs * len(eras))
+
+        def losses(batch: tuple[Tensor, Tensor]) -> Iterator[Tensor]:
+            marks, values = batch
+            yield (machine(marks) - values).square().mean()
+
+        try:
+            course = train(machine, optimiser, batches, losses, epochs=self.epochs)
+        except MethodError as error:
+            raise self._diverged(str(error)) from None
+        self.losses_ = np.array(
+            [
+                _means_of(np.array(torch.stack(steps).tolist()), np.array(positions), len(eras))
+                for steps, positions in zip(course.losses, era_of_batch, strict=True)
+            ]
+        )
         if not self.losses_[-1].mean() < _DIVERGED:
-            raise FeatureError(
-                f"{self.name}: the fit diverged, mean squared error {self.losses_[-1].mean():.3g} where the target's "
-                f"variance is 1; a learning_rate below {self.learning_rate} is needed"
-            )
-        fitted = vectors.detach().numpy().reshape(self.rank, LEVELS, features)
-        self.vectors_ = on_principal_axes(fitted)
-        self.weights_ = weights.detach().numpy().reshape(LEVELS, features).copy()
+            raise self._diverged(f"mean squared error {self.losses_[-1].mean():.3g} where the target's variance is 1")
+        self.vectors_ = on_principal_axes(machine.vectors.detach().numpy().reshape(self.rank, LEVELS, features))
+        self.weights_ = machine.weights.detach().numpy().reshape(LEVELS, features).copy()
         self.feature_names_ = panel.feature_names
         self.names_ = tuple(f"embedding_{place + 1}" for place in range(self.rank))
         return self
@@ -119,9 +147,10 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 output of the whole machine for a panel of one era, in standard deviations of the target."""
         block = panel.with_features(self.feature_names_).blocks[0]
-        marks = _marks(block)
-        vectors = torch.from_numpy(self.vectors_.reshape(self.rank, -1))
-        output: NDArray[np.float32] = _output(vectors, torch.from_numpy(self.weights_.ravel()), marks).numpy()
+        vectors, weights = self.vectors_.reshape(self.rank, -1), self.weights_.ravel()
+        machine = FactorisationMachine(torch.from_numpy(vectors), torch.from_numpy(weights))
+        with torch.no_grad():
+            output: NDArray[np.float32] = machine(_marks(block)).numpy()
         return output
 
     def save(self, folder: Path) -> None:
@@ -133,13 +162,13 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
             "feature_names": self.feature_names_,
             "losses": self.losses_.tolist(),
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        about = read_about(folder)
+        block = cls.of_stored(about["parameters"])
         block.vectors_ = np.load(folder / _VECTORS, allow_pickle=False)
         block.weights_ = np.load(folder / _WEIGHTS, allow_pickle=False)
         block.losses_ = np.array(about["losses"])
@@ -158,6 +187,11 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
         right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color="#1f5fa8")
         right.set_title("norm of each embedding", loc="left", fontsize=10)
         return png(figure)
+
+    def _diverged(self, why: str) -> FeatureError:
+        return FeatureError(
+            f"{self.name}: the fit diverged, {why}; a learning_rate below {self.learning_rate} is needed"
+        )
 
 
 def on_principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -185,16 +219,6 @@ def _marks(block: NDArray[np.int8]) -> Tensor:
     return torch.from_numpy(np.concatenate([block == level for level in range(LEVELS)]).astype(np.float32))
 
 
-def _output(vectors: Tensor, weights: Tensor, marks: Tensor) -> Tensor:
-    """(b,) output for marks (5 d, b) (Rendle 2010, eq. 1; the target is centred, so there is no constant)."""
-    columns = torch.cat([vectors, weights[None], vectors.square().sum(dim=0, keepdim=True)]) @ marks
-    return columns[-2] + second_order(columns[:-2].T, columns[-1])
-
-
-def _step(optimiser: torch.optim.Optimizer, vectors: Tensor, weights: Tensor, marks: Tensor, values: Tensor) -> float:
-    """Mean squared error of the batch before the step."""
-    optimiser.zero_grad()
-    loss = (_output(vectors, weights, marks) - values).square().mean()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return float(loss.detach())
+def _means_of(losses: NDArray[np.float64], era_of_batch: NDArray[np.int64], eras: int) -> NDArray[np.float64]:
+    """(eras,) mean loss of the batches (b,) of each era."""
+    return np.array([losses[era_of_batch == era].mean() for era in range(eras)])

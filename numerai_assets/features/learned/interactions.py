@@ -13,7 +13,6 @@ product of theirs, and is confirmed as such. Numerai's targets have next to no s
 Bounded by counts, never by a clock, so the same panel gives the same columns.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -26,11 +25,10 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 from scipy.stats import norm
 from scipy.stats import t as student
-from sklearn.base import BaseEstimator
 
-from numerai_assets.eras import horizon_of, purge, resolve_lag
+from numerai_assets.eras import first_era_after, horizon_of, purge, spanned_eras
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import Columns
+from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned.pair_search import (
@@ -43,6 +41,7 @@ from numerai_assets.features.learned.pair_search import (
 )
 from numerai_assets.features.per_era.aggregates import ranks_within
 from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
@@ -63,10 +62,10 @@ LEARNED = "cells"
 
 _FREEDOM = (LEVELS - 1) ** 2
 _FEWEST_STRETCHES = 3
-_TABLES, _ABOUT = "tables.npy", "about.json"
+_TABLES = "tables.npy"
 
 
-class Interactions(BaseEstimator):  # type: ignore[misc]
+class Interactions(FittedBlock):
     """Columns of confirmed pairs: rank in the era of the pair's form, mapped to (-1, 1), float16; NaN where one is missing.
 
     pairs: columns at most; fewer, even none, where fewer are confirmed. candidates: pairs that get a table.
@@ -138,13 +137,13 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
             "forms": self.forms_,
             "strength": self.strength_.tolist(),
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        about = read_about(folder)
+        block = cls.of_stored(about["parameters"])
         block.tables_ = np.load(folder / _TABLES, allow_pickle=False)
         block.strength_ = np.array(about["strength"])
         block.forms_ = tuple(about["forms"])
@@ -196,9 +195,8 @@ def halves(eras: Sequence[int], horizon: int) -> tuple[list[list[int]], list[lis
     """
     middle = len(eras) // 2
     early = list(eras[:middle])
-    late = [era for era in eras[middle:] if early and era > early[-1] + purge(horizon)]
-    # A target is known one era after the last of its returns.
-    span = resolve_lag(horizon) - 1
+    late = [era for era in eras[middle:] if early and era >= first_era_after(early[-1], horizon)]
+    span = spanned_eras(horizon)
     cut = [[list(stretch) for _, stretch in groupby(half, key=lambda era: era // span)] for half in (early, late)]
     if min(map(len, cut)) < _FEWEST_STRETCHES:
         raise FeatureError(

@@ -17,7 +17,6 @@ A row gets its groups' own momentum, that of their neighbours, and the score, al
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
@@ -27,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
-from sklearn.base import BaseEstimator
 
-from numerai_assets.eras import era_label, horizon_of, resolve_lag
+from numerai_assets.eras import era_label, horizon_of, look_back_to, resolve_lag, spanned_eras
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations
 from numerai_assets.features.fitting.memo import Kept
 from numerai_assets.features.fitting.training_eras import eras_to_fit
@@ -39,6 +38,7 @@ from numerai_assets.features.groups.peer_groups import PeerGroups, group_returns
 from numerai_assets.features.groups.spillover import FEWEST_PAIRS, level_means, strengths
 from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.nn.graph_learning import learn_graph, normalised
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
 
@@ -51,18 +51,17 @@ MEASURES = (*(f"return_{eras}" for eras in RETURNS), *(f"macd_{short}_{long}" fo
 """Of a group's momentum, as in the paper: five scaled returns, of which the first is the newest one, and three trends."""
 
 _CENTRE = np.float32(0.5)
-_WEEKDAYS_IN_ERA = 5
 # Features that may be among those that groups are found on, and the correlation from which two are one.
 _CANDIDATES, _ALIKE = 256, 0.5
 _GROUPING_ERAS = 8
 # An edge is a weight of at least this share of the largest: iterations end near 0, not at it.
 _EDGE = 1e-3
-_ABOUT, _GRAPH = "about.json", "graph.npy"
+_GRAPH = "graph.npy"
 # Eras whose group returns are kept: many, as each is a few numbers.
 _KEPT: Kept[Array] = Kept(8192)
 
 
-class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
+class NetworkMomentum(FittedBlock):
     """Own and network momentum of the peer groups of each row.
 
     groups: peer groups; fewer on small markets. nearest: of them that a row belongs to. found_on: features that groups are
@@ -131,13 +130,13 @@ class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
         self.groups_.save(folder)
         np.save(folder / _GRAPH, self.graph_, allow_pickle=False)
         about = {"parameters": self.get_params(), "names": self.names_, "theta": self.theta_.tolist()}
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        about = read_about(folder)
+        block = cls.of_stored(about["parameters"])
         block.names_, block.theta_ = tuple(about["names"]), np.array(about["theta"])
         block.groups_ = PeerGroups.load(folder)
         block.digest_ = block.groups_.digest
@@ -173,7 +172,7 @@ class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
         return resolve_lag(horizon_of(self.momentum_target))
 
     def _check_look_back(self) -> None:
-        least = max(RETURNS) + self._lag - 1
+        least = look_back_to(max(RETURNS), horizon_of(self.momentum_target))
         if self.look_back < least:
             raise FeatureError(
                 f"{self.name}: look_back {self.look_back}: a return over {max(RETURNS)} eras of {self.momentum_target}, "
@@ -264,7 +263,7 @@ def momentum_of(returns: Array, horizon: int) -> Array:
 
     0 for a group whose price stood still: it has no momentum, and its neighbours take none from it.
     """
-    price, overlap = prices(returns), horizon // _WEEKDAYS_IN_ERA
+    price, overlap = prices(returns), spanned_eras(horizon)
     found = np.array(
         [
             *(scaled_return(returns, eras, overlap) for eras in RETURNS),

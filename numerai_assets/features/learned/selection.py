@@ -16,7 +16,6 @@ half of that in each half sample, whatever the number of features beyond; permut
 (`methods.permuted_trees`) and a CORR for each cluster and era.
 """
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,13 +24,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import FeatureError
 from numerai_assets.evaluation.permutation_importance import corr_lost
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations, spread_evenly
 from numerai_assets.features.learned_plots import selection_picture
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
@@ -39,20 +39,20 @@ from numerai_assets.trees.permuted_trees import permuted_predictions, trees_of
 
 Array = NDArray[np.float64]
 
-_ABOUT, _TABLE = "about.json", "table.parquet"
+_TABLE = "table.parquet"
 _CORRELATED_ERAS = 8
 # Rows whose contributions of all features are held at once.
 _EXPLAINED = 500
 
 
-class FeatureSelection(BaseEstimator):  # type: ignore[misc]
+class FeatureSelection(FittedBlock):
     """Ranks the features of a panel by what they are good for in eras that it keeps apart.
 
     keep: the most features selected. correlated: |correlation| from which features go together. judged_share: newest part
     of the panel's eras that is kept apart. judged_eras: as many of these are looked at, evenly spread. shap_rows: rows of
     these explained. pairs: of complementary half samples. stable: share from which a feature counts as stable (> 0.5).
     false_expected: features that may be in that share of the half samples by chance. every_eras: fit on each so many-th
-    era, counted back. n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree, min_data_in_leaf, num_threads:
+    era, counted back. n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree, min_data_in_leaf:
     LightGBM's own.
     """
 
@@ -77,7 +77,6 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
         num_leaves: int = 31,
         colsample_bytree: float = 0.1,
         min_data_in_leaf: int = 200,
-        num_threads: int = 2,
     ) -> None:
         self.keep = keep
         self.correlated = correlated
@@ -94,7 +93,6 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
         self.num_leaves = num_leaves
         self.colsample_bytree = colsample_bytree
         self.min_data_in_leaf = min_data_in_leaf
-        self.num_threads = num_threads
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Sets `table_`, `selected_` (also `names_`), `stable_`, and, of eras, `fitted_eras_` and `judged_eras_`.
@@ -105,11 +103,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
         selected_: names of the first `keep` that the model uses and that are not redundant. stable_: names of those whose
         stability reaches `stable`. Raises FeatureError when no row has the target, WallError when too few eras do.
         """
-        known = [
-            era
-            for era, values in zip(panel.eras, panel.targets_of_block.get(target, ()), strict=False)
-            if not np.isnan(values).all()
-        ]
+        known = panel.eras_with(target)
         if not known:
             raise FeatureError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
         newest = known[len(known) - max(1, round(self.judged_share * len(known))) :]
@@ -167,13 +161,13 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
             "judged_eras": self.judged_eras_,
             "selected": self.selected_,
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The selection that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        selection = cls(**about["parameters"])
+        about = read_about(folder)
+        selection = cls.of_stored(about["parameters"])
         selection.table_ = pd.read_parquet(folder / _TABLE)
         selection.fitted_eras_, selection.judged_eras_ = tuple(about["fitted_eras"]), tuple(about["judged_eras"])
         selection._choose()
@@ -191,9 +185,9 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
         self.stable_ = tuple(apart.loc[apart["stability"] >= self.stable, "feature"])
 
     def _train(self, panel: EraPanel, target: str, seed: int, trees: int) -> lgb.Booster:
-        data = binned(panel, panel.target(target), num_threads=self.num_threads)
+        data = binned(panel, panel.target(target), num_threads=self.execution.cores)
         parameters: dict[str, Any] = BIN_PARAMETERS | {
-            "num_threads": self.num_threads,
+            "num_threads": self.execution.cores,
             "objective": "regression",
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,
@@ -234,7 +228,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
             some = rng.permutation(block.shape[1])[:each]
             for start in range(0, len(some), _EXPLAINED):
                 cells = block[:, some[start : start + _EXPLAINED]].T
-                found = booster.predict(cells, pred_contrib=True, num_threads=self.num_threads)
+                found = booster.predict(cells, pred_contrib=True, num_threads=self.execution.cores)
                 total += np.abs(np.asarray(found)[:, :-1]).sum(axis=0)
             rows += len(some)
         return total / rows

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from statsmodels.tsa.seasonal import STL, DecomposeResult
 
-from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of, resolve_lag
+from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of, resolved_within
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.fitting.memo import Kept
@@ -51,7 +51,7 @@ class GroupPayoffs:
     period: Annotated[int, Field(ge=2)] = 13
 
     def __post_init__(self) -> None:
-        eras = self.look_back - resolve_lag(horizon_of(self.target)) + 1
+        eras = resolved_within(self.look_back, horizon_of(self.target))
         if eras < 1:
             raise FeatureError(
                 f"{self.name}: {self.target}: a target with no resolved era in {self.look_back} eras back"

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from numerai_assets.features.plots import png
+from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.features.trajectories.component_space import ComponentSpace
 from numerai_assets.features.trajectories.nearest import Points, nearest
 from numerai_assets.features.trajectories.neighbours import Trajectories
@@ -16,7 +14,6 @@ from numerai_assets.features.trajectories.neighbours import Trajectories
 Array = NDArray[np.float64]
 
 _BINS = 60
-_SHADES = ("#12355b", "#4f8ac9", "#a9c8ea")
 
 
 @dataclass(frozen=True)
@@ -65,13 +62,11 @@ def mutual_rows(nearest_rows: NDArray[np.int16], here: Points, there: Points) ->
 
 def picture(quality: Quality, title: str) -> bytes:
     """A PNG: nearness and mutual share by lag, and how distances of nearest look-alikes spread at some lags."""
-    figure = Figure(figsize=(8.0, 3.4), dpi=90, layout="constrained")
-    FigureCanvasAgg(figure)
-    by_lag, spread = figure.subplots(1, 2)
+    figure, (by_lag, spread) = empty_axes(1, 2, height=3.4)
     for values, colour, label in (
-        (quality.nearness, "#c8553d", "distance over that of random rows"),
-        (quality.nearness_of_nearest, "#e9a03b", "the same, of the nearest"),
-        (quality.mutual, "#1f5fa8", "share that is mutual"),
+        (quality.nearness, COLOURS[1], "distance over that of random rows"),
+        (quality.nearness_of_nearest, COLOURS[4], "the same, of the nearest"),
+        (quality.mutual, COLOURS[0], "share that is mutual"),
     ):
         by_lag.plot(quality.lags, values, color=colour, marker="o", markersize=3, label=label)
     by_lag.set(xlabel="eras back", xscale="log", ylim=(0, 1.05))
@@ -81,7 +76,7 @@ def picture(quality: Quality, title: str) -> bytes:
     top = 1.1 * float(np.max(quality.random[known], initial=1.0))
     # The first, a middle and the last: more would hide one another.
     for position, colour in zip(
-        np.unique(known[[0, len(known) // 2, -1]]) if len(known) else [], _SHADES, strict=False
+        np.unique(known[[0, len(known) // 2, -1]]) if len(known) else [], COLOURS, strict=False
     ):
         distances = quality.nearest[position]
         spread.hist(
@@ -96,7 +91,6 @@ def picture(quality: Quality, title: str) -> bytes:
     spread.set(xlabel="standard deviations (dotted: random rows)", ylabel="rows")
     by_lag.set_title(title, loc="left", fontsize=11)
     for axes in (by_lag, spread):
-        axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
     return png(figure)

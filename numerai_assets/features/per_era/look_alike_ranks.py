@@ -11,7 +11,7 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.fitting.levels import row_level_counts
 from numerai_assets.features.per_era.aggregates import chosen_groups, group_means, group_places
-from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.features.trajectories.neighbours import LAGS, Trajectories
 from numerai_assets.panel.panel import EraPanel
 
@@ -77,7 +77,7 @@ class LookAlikeRanks:
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
         """Histogram over rows and groups."""
         figure, (axis,) = empty_axes(1, 1, height=2.6)
-        axis.hist(np.ravel(columns)[~np.isnan(np.ravel(columns))], bins=40, range=(-1, 1), color="#1f5fa8")
+        axis.hist(np.ravel(columns)[~np.isnan(np.ravel(columns))], bins=40, range=(-1, 1), color=COLOURS[0])
         axis.set_title("rank of a row's group means among its look-alikes' an era before", loc="left", fontsize=10)
         axis.set_ylabel("rows x groups", fontsize=8)
         return png(figure)

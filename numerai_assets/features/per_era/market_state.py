@@ -18,7 +18,7 @@ from numerai_assets.features.contract import Columns, FeatureSets, History, feat
 from numerai_assets.features.fitting.levels import LEVELS, row_level_counts
 from numerai_assets.features.fitting.memo import Kept
 from numerai_assets.features.per_era.aggregates import chosen_groups, group_means, group_places
-from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.panel.panel import EraPanel
 
 STATISTICS = ("dispersion", "breadth", "togetherness", "coverage")
@@ -98,8 +98,8 @@ class MarketState:
         before = self._before(history, chosen_groups(history.feature_sets, self.groups))
         figure, axes = empty_axes(2, 2, height=4.2)
         for place, (axis, statistic) in enumerate(zip(axes, STATISTICS, strict=True)):
-            axis.plot(np.arange(-len(before), 0), before[:, place], color="#7fb2e5", marker=".", linewidth=0.8)
-            axis.plot([0], columns[place, :1].astype(np.float64), color="#c8553d", marker="o")
+            axis.plot(np.arange(-len(before), 0), before[:, place], color=COLOURS[5], marker=".", linewidth=0.8)
+            axis.plot([0], columns[place, :1].astype(np.float64), color=COLOURS[1], marker="o")
             score = float(columns[place + len(STATISTICS), 0])
             axis.set_title(f"{statistic}, score {score:+.1f}", loc="left", fontsize=10)
             axis.set_xlabel("eras before", fontsize=8)

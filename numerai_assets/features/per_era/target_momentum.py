@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from numerai_assets.eras import era_label, horizon_of, resolve_lag
+from numerai_assets.eras import era_label, horizon_of, resolve_lag, spanned_eras
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.groups.momentum_indicators import Series, macd, prices, rsi, scaled_return, stochastic
@@ -32,8 +32,6 @@ from numerai_assets.features.trajectories.sampled_paths import (
     look_alikes_of,
 )
 from numerai_assets.panel.panel import EraPanel
-
-_WEEKDAYS_IN_ERA = 5
 
 _Eras = Annotated[int, Field(ge=2)]
 
@@ -186,7 +184,7 @@ class TargetMomentum:
             returns = path[begin:, rows]
             price = prices(returns)
             found[:, rows] = [
-                *(scaled_return(returns, eras, horizon // _WEEKDAYS_IN_ERA) for eras in self.returns),
+                *(scaled_return(returns, eras, spanned_eras(horizon)) for eras in self.returns),
                 *(macd(price, short, long, self.volatility) for short, long in self.trends),
                 rsi(returns, self.strength),
                 *stochastic(price, self.oscillator, self.smooth),

@@ -13,12 +13,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.plots import png
+from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.features.prices.indicators import NAMES, TRENDS, Bars, indicators
 from numerai_assets.progress import Progress, silent
 
@@ -30,8 +28,6 @@ _QUOTES = ("high", "low", "close")
 _LARGEST_ABSENT_SHARE = 0.01
 # Vendors round adjusted prices, which may put a close a little outside of its own range.
 _QUOTE_TOLERANCE = 1e-4
-
-_BLUE = "#1f5fa8"
 
 Days = NDArray[np.datetime64]
 Places = NDArray[np.int64]
@@ -141,16 +137,16 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
     price = np.nan_to_num(rows["close"].to_numpy().astype(np.float64))
     newest = features.index.get_level_values("date").max()
     ranks = ranked_by_date(features.loc[features.index.get_level_values("date") == newest]).sort_values("trend_16_48")
-    figure = Figure(figsize=(9.0, 7.2), dpi=90, layout="constrained")
-    FigureCanvasAgg(figure)
-    top, middle, bottom, cross = figure.subplots(4, 1, height_ratios=(2, 1, 1, 0.115 * ranks.shape[1]))
-    top.plot(rows["date"].to_numpy(), np.where(price > 0, price, np.nan), color=_BLUE, linewidth=0.9)
+    figure, (top, middle, bottom, cross) = empty_axes(
+        4, 1, height=7.2, width=9.0, height_ratios=(2, 1, 1, 0.115 * ranks.shape[1])
+    )
+    top.plot(rows["date"].to_numpy(), np.where(price > 0, price, np.nan), color=COLOURS[0], linewidth=0.9)
     top.set_yscale("log")
     top.set_title(f"{ticker}: close, log scale", loc="left", fontsize=10)
-    middle.plot(own.index, own["rsi_14"], color=_BLUE, linewidth=0.7)
+    middle.plot(own.index, own["rsi_14"], color=COLOURS[0], linewidth=0.7)
     middle.axhspan(30, 70, color="0.93", zorder=0)
     middle.set_title("RSI 14", loc="left", fontsize=10)
-    for (short, long), shade in zip(TRENDS, ("#9cc3ea", _BLUE, "#173a63"), strict=True):
+    for (short, long), shade in zip(TRENDS, (COLOURS[5], COLOURS[0], COLOURS[1]), strict=True):
         bottom.plot(own.index, own[f"trend_{short}_{long}"], color=shade, linewidth=0.8, label=f"{short} / {long}")
     bottom.axhline(0, color="0.5", linewidth=0.6)
     bottom.set_title("trend", loc="left", fontsize=10)
@@ -164,8 +160,6 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
     )
     cross.set_xticks([])
     figure.colorbar(drawn, ax=cross, pad=0.01)
-    for axes in (top, middle, bottom):
-        axes.spines[["top", "right"]].set_visible(False)
     return png(figure)
 
 

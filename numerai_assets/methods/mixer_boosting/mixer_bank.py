@@ -129,13 +129,5 @@ def _row_norm(values: Tensor) -> Tensor:
     return (away * torch.rsqrt(away.square().mean(dim=1, keepdim=True) + _EPSILON)).view(values.shape)
 
 
-def era_correlations(predictions: Tensor, target: Tensor) -> Tensor:
-    """(M,) Pearson correlations of predictions (M, n) with the target (n,) of rows of one era."""
-    ours = predictions - predictions.mean(dim=1, keepdim=True)
-    aim = target - target.mean()
-    found: Tensor = (ours @ aim) / (ours.norm(dim=1) * aim.norm()).clamp_min(1e-12)
-    return found
-
-
 def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator | None) -> Tensor:
     return (2 * torch.rand(shape, generator=generator) - 1) * bound

@@ -7,7 +7,6 @@ nothing was fitted; then the net is fitted anew on all windows, for as many epoc
 """
 
 import itertools
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -20,13 +19,14 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.methods.mixer_boosting.tsmixer import TSMixer
 from numerai_assets.methods.mixer_boosting.windows import Training, Windows, fit_windows
 from numerai_assets.nn.weights import load_state, save_state
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.progress import Progress, silent
 
 Payoffs = NDArray[np.float64]
 
 # Windows fitted, and windows judged, below which their figures mean nothing.
 _LEAST_WINDOWS = 8
-_SCALE, _NET, _ABOUT = "scale.npz", "net.npz", "about.json"
+_SCALE, _NET = "scale.npz", "net.npz"
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ class PayoffForecast:
         save_state(self.net, folder / _NET)
         np.savez(folder / _SCALE, mean=self.mean, spread=self.spread)
         about = {"recipe": asdict(self.recipe), "share": self.share}
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The forecast that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = read_about(folder)
         with np.load(folder / _SCALE, allow_pickle=False) as file:
             mean, spread = file["mean"], file["spread"]
         recipe = Recipe(**about["recipe"])

@@ -13,7 +13,6 @@ Later eras get the mean of all folds' forecasts.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -21,10 +20,10 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
-from sklearn.base import BaseEstimator
 
-from numerai_assets.eras import era_label, horizon_of, purge, resolve_lag
+from numerai_assets.eras import era_label, horizon_of, look_back_to, purge, resolve_lag, resolved_at
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import mean_correlations
 from numerai_assets.features.fitting.cross_fitting import Run, cut_into_runs, fitted_eras, speaking_folds
 from numerai_assets.features.fitting.levels import level_counts, looked_up, z_table
@@ -33,13 +32,14 @@ from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned_plots import payoffs_picture
 from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 from numerai_assets.methods.mixer_boosting.payoff_forecast import PayoffForecast, Payoffs, Recipe, windows
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
 
 SCORES = ("forecast", "decorrelated", "trailing", "static")
 """The columns: by TSMixer's forecasts, by the same decorrelated, by mean payoffs of the window and of the fitted eras."""
 
-_ABOUT, _LEARNED = "about.json", "learned.npz"
+_LEARNED = "learned.npz"
 # Eras beyond the resolve lag that a forecast reaches: a live round is one ahead of the release, two when that is late.
 _LATE = 2
 # Eras that correlations of features are a mean over, and features scored at once.
@@ -82,7 +82,7 @@ class Fold:
     forecast: PayoffForecast
 
 
-class PayoffPanel(BaseEstimator):  # type: ignore[misc]
+class PayoffPanel(FittedBlock):
     """Scores of rows by forecasts of what their features pay; a feature's missing level counts as its mean.
 
     length: eras a forecast is made from. channels: at most so many features, those whose mean payoff is largest against
@@ -121,7 +121,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         """Earlier eras and what their features paid; before the fit nothing, for that has its eras in its panel."""
         if not hasattr(self, "target_"):
             return Reads()
-        return Reads(self.length - 1 + _horizon(self.target_), (self.target_,))
+        return Reads(look_back_to(self.length, horizon_of(self.target_)) + _LATE, (self.target_,))
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits `folds` forecasts on eras that follow each other, those in which the target varies.
@@ -133,7 +133,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         self.target_, self.names_ = target, SCORES
         paid, calendar = _paid_in(panel.with_eras(eras), target, progress), np.arange(eras[0], eras[-1] + 1)
         runs = cut_into_runs(eras, self.folds, block=self.name)
-        fitted = fitted_eras(eras, runs, purge(horizon_of(target)), block=self.name)
+        fitted = fitted_eras(eras, runs, horizon_of(target), block=self.name)
         kept = [np.isin(calendar, some) for some in fitted]
         chosen = [most_reliable(paid[some], self.channels) for some in kept]
         used = np.unique(np.concatenate(chosen))
@@ -192,13 +192,13 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
             "target": self.target_,
             "runs": [[fold.run.first, fold.run.last] for fold in self.folds_],
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        block = cls(**about["parameters"])
+        about = read_about(folder)
+        block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), SCORES
         block.target_ = about["target"]
         with np.load(folder / _LEARNED, allow_pickle=False) as file:
@@ -258,7 +258,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
         lag = resolve_lag(horizon_of(self.target_))
         expected = np.full((3, *paid.shape), np.nan)
         starts = windows(known, self.length)
-        at_hand = starts + self.length - 1 + lag
+        at_hand = starts + resolved_at(self.length - 1, horizon_of(self.target_))
         starts, at_hand = starts[at_hand < len(paid)], at_hand[at_hand < len(paid)]
         for fold in self.folds_:
             ours = (at_hand + first >= fold.run.first) & (at_hand + first <= fold.run.last)

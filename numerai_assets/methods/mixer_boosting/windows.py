@@ -1,7 +1,6 @@
 """Forecasters fitted on windows of one panel of series, the model with the least validation error kept."""
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from numerai_assets.errors import MethodError
+from numerai_assets.nn.training import train
 from numerai_assets.progress import Progress, silent
 
 # Windows forecast at once where nothing is learned.
@@ -84,33 +84,33 @@ def fit_windows(
     finite.
     """
     rng = np.random.default_rng(seed)
-    optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
     curve: list[Errors] = []
-    best = copy.deepcopy(model.state_dict())
-    for epoch in range(training.epochs):
-        model.train()
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = rng.permutation(len(fitted))
         for start in range(0, len(order), training.batch):
             some = order[start : start + training.batch]
             # One window has no statistics of a batch.
-            if len(some) == 1:
-                continue
-            history, ahead = fitted.at(some)
-            optimiser.zero_grad()
-            torch.autograd.backward(nn.functional.mse_loss(model(history), ahead))
-            optimiser.step()
-        model.eval()
+            if len(some) > 1:
+                yield fitted.at(some)
+
+    def losses(batch: tuple[Tensor, Tensor]) -> Iterator[Tensor]:
+        history, ahead = batch
+        yield nn.functional.mse_loss(model(history), ahead)
+
+    def validate() -> float:
         curve.append(errors(model, unseen))
-        if not np.isfinite(curve[-1].squared):
-            raise MethodError(
-                f"windows: the error on unseen windows is {curve[-1].squared} after epoch {epoch + 1}, expected a number; "
-                f"the series holds none somewhere, or the learning rate {training.learning_rate:g} is too high"
-            )
-        progress("epochs trained", epoch + 1, training.epochs)
-        least = int(np.argmin([each.squared for each in curve]))
-        if least == epoch:
-            best = copy.deepcopy(model.state_dict())
-        elif epoch - least >= training.patience:
-            break
-    model.load_state_dict(best)
+        return curve[-1].squared
+
+    optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
+    train(
+        model,
+        optimiser,
+        batches,
+        losses,
+        epochs=training.epochs,
+        validate=validate,
+        patience=training.patience,
+        progress=progress,
+    )
     return curve

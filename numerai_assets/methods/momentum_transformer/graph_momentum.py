@@ -9,13 +9,14 @@ is mostly noise, and such a network earns little more than one without a graph.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from numerai_assets.errors import MethodError
+from numerai_assets.nn import training
 from numerai_assets.nn.graph_learning import as_matrix, normalised, pairwise_distances, scaled
 
 Loss = Literal["sharpe", "squared error"]
@@ -101,15 +102,13 @@ def train(
     features: (blocks, days, n, k). distances: (blocks, e). returns: (blocks, days, n) that follow each day, in units
     of their volatility. Raises MethodError where the loss is not finite.
     """
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    for step in range(steps):
-        optimiser.zero_grad()
+
+    def losses(_: int) -> Iterator[Tensor]:
         signals = network(features, distances)
-        value = ((signals - returns) ** 2).mean() if loss == "squared error" else -sharpe(earned(signals, returns))
-        if not bool(value.isfinite()):
-            raise MethodError(f"{loss} of step {step} is {value.item()}: expected a finite number")
-        torch.autograd.backward(value)
-        optimiser.step()
+        yield ((signals - returns) ** 2).mean() if loss == "squared error" else -sharpe(earned(signals, returns))
+
+    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    training.train(network, optimiser, lambda step: [step], losses, epochs=steps)
     return network
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from numerai_assets.sandbox.calendar import rounds
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 
 LEAST_WINDOW = dt.timedelta(hours=1)
 _EARLIEST_CLOSE = dt.time(13, tzinfo=dt.UTC)
@@ -22,7 +22,7 @@ class Hours:
     late: Mapping[int, dt.timedelta] = field(default_factory=dict)
     early: Mapping[int, dt.timedelta] = field(default_factory=dict)
 
-    def actual(self, number: int) -> Round:
+    def actual(self, number: int) -> CalendarRound:
         """The round as it opens and closes in fact."""
         scheduled = rounds.round_by_number(number)
         nothing = dt.timedelta()
@@ -30,19 +30,19 @@ class Hours:
         earliest = max(opens + LEAST_WINDOW, dt.datetime.combine(opens, _EARLIEST_CLOSE))
         return replace(scheduled, opens=opens, closes=max(scheduled.closes - self.early.get(number, nothing), earliest))
 
-    def announced(self, number: int, now: dt.datetime) -> Round:
+    def announced(self, number: int, now: dt.datetime) -> CalendarRound:
         """The round as participants are told: by the calendar, until it turned out otherwise."""
         scheduled, actual = rounds.round_by_number(number), self.actual(number)
         opens = actual.opens if now >= actual.opens else scheduled.opens
         is_told = now >= actual.closes or (now >= actual.opens and actual.closes > scheduled.closes)
         return replace(scheduled, opens=opens, closes=actual.closes if is_told else scheduled.closes)
 
-    def latest_round(self, now: dt.datetime) -> Round:
+    def latest_round(self, now: dt.datetime) -> CalendarRound:
         """The round that opened last in fact, open or not, as announced."""
         number = rounds.latest_round(now).number
         return self.announced(number if now >= self.actual(number).opens else number - 1, now)
 
-    def round_at(self, now: dt.datetime) -> Round | None:
+    def round_at(self, now: dt.datetime) -> CalendarRound | None:
         """The round that is open in fact, as announced; None between rounds."""
         latest = self.latest_round(now)
         return latest if self.actual(latest.number).is_open(now) else None

@@ -46,7 +46,7 @@ class RoundStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class Round:
+class CalendarRound:
     """One round. `data_day` is the market close its live data stands for, `era` the newest era at that close."""
 
     number: int
@@ -101,7 +101,7 @@ class Round:
         return RoundStatus.RESOLVED if now >= self.resolves else RoundStatus.RESOLVING
 
 
-def round_by_number(number: int) -> Round:
+def round_by_number(number: int) -> CalendarRound:
     """The round of a number >= 1. Raises SandboxError below 1."""
     if number < 1:
         raise SandboxError(f"round {number}: rounds are numbered from 1 (weekend of era {FIRST_ERA:04d})")
@@ -111,18 +111,18 @@ def round_by_number(number: int) -> Round:
     if position == 0:
         saturday = friday + dt.timedelta(days=1)
         closes = dt.datetime.combine(saturday + dt.timedelta(days=1), _WEEKEND_CLOSES)
-        return Round(number, dt.datetime.combine(saturday, _OPENS), closes, friday, era)
+        return CalendarRound(number, dt.datetime.combine(saturday, _OPENS), closes, friday, era)
     day = friday + dt.timedelta(days=3 + position)
     opens, closes = dt.datetime.combine(day, _OPENS), dt.datetime.combine(day, _WEEKDAY_CLOSES)
-    return Round(number, opens, closes, day - dt.timedelta(days=1), era)
+    return CalendarRound(number, opens, closes, day - dt.timedelta(days=1), era)
 
 
-def weekend_round(era: int) -> Round:
+def weekend_round(era: int) -> CalendarRound:
     """The round that opens on the Saturday after the Friday of `era` (>= 575)."""
     return round_by_number(ROUNDS_PER_ERA * (era - FIRST_ERA) + 1)
 
 
-def latest_round(now: dt.datetime) -> Round:
+def latest_round(now: dt.datetime) -> CalendarRound:
     """The round that opened last, open or not. Raises SandboxError before the first round."""
     guess = ROUNDS_PER_ERA * (era_on(now.date()) - FIRST_ERA) + 1
     opened = [n for n in range(guess + ROUNDS_PER_ERA, guess - ROUNDS_PER_ERA - 1, -1) if n >= 1]
@@ -132,13 +132,13 @@ def latest_round(now: dt.datetime) -> Round:
     raise SandboxError(f"{now:%Y-%m-%d %H:%M}: no round had opened yet; the first did at {round_by_number(1).opens}")
 
 
-def round_at(now: dt.datetime) -> Round | None:
+def round_at(now: dt.datetime) -> CalendarRound | None:
     """The round that is open at `now`, None between rounds."""
     latest = latest_round(now)
     return latest if latest.is_open(now) else None
 
 
-def next_round(now: dt.datetime) -> Round:
+def next_round(now: dt.datetime) -> CalendarRound:
     """The first round that opens after `now`."""
     return round_by_number(latest_round(now).number + 1)
 

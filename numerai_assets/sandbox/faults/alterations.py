@@ -46,7 +46,7 @@ TableChange = Callable[[pa.Table], pa.Table]
 
 
 @dataclass(frozen=True)
-class Step:
+class Alteration:
     """One alteration: by which fault, with what parameters, and what makes its choices its own."""
 
     fault: str
@@ -69,7 +69,7 @@ class Altered:
         self._directory = directory
         self._lock = threading.Lock()
 
-    def copy(self, source: Path, datestamp: int, name: str, steps: Sequence[Step]) -> tuple[Path, str]:
+    def copy(self, source: Path, datestamp: int, name: str, steps: Sequence[Alteration]) -> tuple[Path, str]:
         """The file after all steps and its SHA-256, which a file that they leave alone keeps too.
 
         name: below the release folder ("v5.3/live.parquet"). Raises SandboxError when a step cannot be made on the file.
@@ -94,7 +94,7 @@ class Altered:
                     shutil.rmtree(folder)
 
 
-def touches(step: Step, name: str) -> bool:
+def touches(step: Alteration, name: str) -> bool:
     """True when the step changes the file of this name."""
     file = Path(name).name
     match step.parameters:
@@ -130,7 +130,7 @@ def changed_upload(content: bytes) -> bytes:
 # -- files -------------------------------------------------------------------------------------------------------
 
 
-def _apply(source: Path, folder: Path, file: str, steps: Sequence[Step]) -> Path:
+def _apply(source: Path, folder: Path, file: str, steps: Sequence[Alteration]) -> Path:
     path = source
     for number, step in enumerate(steps):
         target = folder / f".{number}{Path(file).suffix}"
@@ -141,7 +141,7 @@ def _apply(source: Path, folder: Path, file: str, steps: Sequence[Step]) -> Path
     return path
 
 
-def _apply_one(step: Step, source: Path, target: Path, file: str, release: Path) -> None:
+def _apply_one(step: Alteration, source: Path, target: Path, file: str, release: Path) -> None:
     match step.parameters:
         case faults.Corruption(flipped_bytes=count):
             target.write_bytes(_flipped(source.read_bytes(), count, step.salt))
@@ -193,7 +193,7 @@ def _rewrite(source: Path, target: Path, change: TableChange, compression: str =
 # -- tables ------------------------------------------------------------------------------------------------------
 
 
-def _table_change(step: Step, source: Path, release: Path) -> TableChange:
+def _table_change(step: Alteration, source: Path, release: Path) -> TableChange:
     match step.parameters:
         case faults.FeatureChanges() as changes:
             return _columns_change(_drawn_changes(_all_features(release), changes, step.salt))
@@ -214,7 +214,7 @@ def _table_change(step: Step, source: Path, release: Path) -> TableChange:
     raise AssertionError(f"{step.fault} does not alter tables")
 
 
-def _stays(step: Step, ids: "pd.Series[Any]") -> NDArray[np.bool_]:
+def _stays(step: Alteration, ids: "pd.Series[Any]") -> NDArray[np.bool_]:
     share = float(getattr(step.parameters, "share", 0.0))
     return is_kept(ids, share, step.salt)
 

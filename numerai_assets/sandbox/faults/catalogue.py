@@ -16,7 +16,7 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.encoder import ALIAS, ALIAS_OF, TARGETS
 
 
-class Kind(StrEnum):
+class RequestKind(StrEnum):
     """What a request is for. A selector is a kind, or "<kind>:<pattern>" over the kind's names."""
 
     CLOCK = "clock"
@@ -193,9 +193,9 @@ class Fault:
     from_byte: int | None = None
 
 
-ANY = tuple(Kind)
-_FILES, _PUTS = (Kind.FILE,), (Kind.UPLOAD,)
-_REGISTRATION = (f"{Kind.GRAPHQL}:create_submission",)
+ANY = tuple(RequestKind)
+_FILES, _PUTS = (RequestKind.FILE,), (RequestKind.UPLOAD,)
+_REGISTRATION = (f"{RequestKind.GRAPHQL}:create_submission",)
 
 SERVER_ERROR = Fault("server-error", "a burst of 5xx answers; nothing is done", 0.01, ANY, parameters=Refusal)
 RATE_LIMIT = Fault("rate-limit", "429 with Retry-After; nothing is done", 0.005, ANY, parameters=RateLimit)
@@ -212,7 +212,9 @@ CORRUPT_FILE = Fault("corrupt-file", "some bytes differ, the length is right", 0
 TRUNCATED_FILE = Fault(
     "truncated-file", "a shorter file whose Content-Length looks whole", 0.002, _FILES, parameters=Truncation
 )
-EXPIRED_URL = Fault("expired-url", "403 as XML: the signed URL has ended", 0.01, (Kind.FILE, Kind.DOWNLOAD))
+EXPIRED_URL = Fault(
+    "expired-url", "403 as XML: the signed URL has ended", 0.01, (RequestKind.FILE, RequestKind.DOWNLOAD)
+)
 
 UPLOAD_FORBIDDEN = Fault("upload-forbidden", "PUT answered 403; nothing is stored", 0.01, _PUTS)
 UPLOAD_ERROR = Fault("upload-error", "PUT answered 500; nothing is stored", 0.01, _PUTS)
@@ -299,17 +301,17 @@ FAULTS: dict[str, Fault] = {
 
 
 @dataclass(frozen=True)
-class Request:
+class IncomingRequest:
     """A request as a fault sees it. `range_start`: first byte of a Range request, None without one."""
 
-    kind: Kind
+    kind: RequestKind
     name: str = ""
     range_start: int | None = None
 
     @property
     def sort(self) -> str:
         """What it is counted under: a field of the API and a file each by itself; names of uploads are random."""
-        return f"{self.kind}:{self.name}" if self.kind in (Kind.GRAPHQL, Kind.FILE) else str(self.kind)
+        return f"{self.kind}:{self.name}" if self.kind in (RequestKind.GRAPHQL, RequestKind.FILE) else str(self.kind)
 
     def fits(self, selector: str) -> bool:
         """True when the selector means this request."""

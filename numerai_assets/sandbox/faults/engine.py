@@ -17,10 +17,10 @@ import pandas as pd
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.hours import Hours
-from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.faults import catalogue
-from numerai_assets.sandbox.faults.alterations import Altered, Step, is_kept, touches
-from numerai_assets.sandbox.faults.catalogue import FAULTS, Fault, Parameters, Request, Scope
+from numerai_assets.sandbox.faults.alterations import Alteration, Altered, is_kept, touches
+from numerai_assets.sandbox.faults.catalogue import FAULTS, Fault, IncomingRequest, Parameters, Scope
 from numerai_assets.sandbox.faults.memory import Burst, Fired, Lasting, Memory, Streak, remembered
 from numerai_assets.sandbox.faults.plan import Plan, die, parameters_of
 from numerai_assets.sandbox.published.files import write_text
@@ -85,7 +85,7 @@ class Faults:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    def meet(self, request: Request, now: dt.datetime, round_number: int) -> Hit | None:
+    def meet(self, request: IncomingRequest, now: dt.datetime, round_number: int) -> Hit | None:
         """The fault that strikes a request, None when none does. One at most; events come before dice."""
         with self._lock:
             memory = self._memory
@@ -107,7 +107,7 @@ class Faults:
             self._keep(memory)
             return hit
 
-    def _burst(self, request: Request) -> "_Struck | None":
+    def _burst(self, request: IncomingRequest) -> "_Struck | None":
         for name, burst in list(self._memory.bursts.items()):
             fault = FAULTS[name]
             if not request.can_meet(fault) or not _is_meant(request, burst.on):
@@ -118,7 +118,7 @@ class Faults:
             return fault, "burst", burst.parameters
         return None
 
-    def _event(self, plan: Plan, request: Request, now: dt.datetime, round_number: int) -> "_Struck | None":
+    def _event(self, plan: Plan, request: IncomingRequest, now: dt.datetime, round_number: int) -> "_Struck | None":
         found: _Struck | None = None
         for number, (event, fired) in enumerate(zip(plan.events, self._memory.events, strict=True), start=1):
             fault, at = FAULTS[event.fault], event.at
@@ -133,7 +133,7 @@ class Faults:
                 found = fault, f"event {number}", event.parameters
         return found
 
-    def _chance(self, plan: Plan, request: Request, chance: int, round_number: int) -> "_Struck | None":
+    def _chance(self, plan: Plan, request: IncomingRequest, chance: int, round_number: int) -> "_Struck | None":
         found: _Struck | None = None
         for name, rate in plan.rates.items():
             fault = FAULTS[name]
@@ -170,7 +170,7 @@ class Faults:
             early={item.first_round: _minutes(item) for item in lasting if item.fault == catalogue.EARLY_CLOSE.name},
         )
 
-    def meet_round(self, scheduled: Round, now: dt.datetime) -> None:
+    def meet_round(self, scheduled: CalendarRound, now: dt.datetime) -> None:
         """Decides, once, what befalls a round whose time has come. One that is open already does not open late."""
         with self._lock:
             memory = self._memory
@@ -182,7 +182,9 @@ class Faults:
                     self._meet_round(memory.plan, memory.since, fault, scheduled, now)
             self._keep(memory)
 
-    def _meet_round(self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: Round, now: dt.datetime) -> None:
+    def _meet_round(
+        self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: CalendarRound, now: dt.datetime
+    ) -> None:
         struck = self._round_event(plan, since, fault, scheduled, now) or self._round_chance(
             plan, since, fault, scheduled
         )
@@ -199,7 +201,7 @@ class Faults:
         self._note(now, fault, str(fault.scope), scheduled.number, why, given)
 
     def _round_event(
-        self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: Round, now: dt.datetime
+        self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: CalendarRound, now: dt.datetime
     ) -> "_Struck | None":
         for number, (event, fired) in enumerate(zip(plan.events, self._memory.events, strict=True), start=1):
             if event.fault != fault.name or fired.struck or event.at.round not in (None, scheduled.number):
@@ -210,7 +212,7 @@ class Faults:
                 return fault, f"event {number}", event.parameters
         return None
 
-    def _round_chance(self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: Round) -> "_Struck | None":
+    def _round_chance(self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: CalendarRound) -> "_Struck | None":
         rate = plan.rates.get(fault.name)
         if rate is None or not _can_befall(parameters_of(fault, rate.parameters), scheduled, since):
             return None
@@ -259,12 +261,14 @@ class Faults:
         """Drops altered copies of releases that are not on offer any more."""
         self._altered.keep_only(datestamps)
 
-    def _steps(self, datestamp: int, name: str, round_number: int, now: dt.datetime, hit: Hit | None) -> list[Step]:
+    def _steps(
+        self, datestamp: int, name: str, round_number: int, now: dt.datetime, hit: Hit | None
+    ) -> list[Alteration]:
         with self._lock:
             memory, key = self._memory, f"{datestamp}/{name}"
             steps = [] if round_number not in memory.universes else [_universe_step(*memory.universes[round_number])]
             steps += [
-                Step(item.fault, parameters_of(FAULTS[item.fault], item.parameters), _salt(memory.plan, item))
+                Alteration(item.fault, parameters_of(FAULTS[item.fault], item.parameters), _salt(memory.plan, item))
                 for item in memory.lasting
                 if memory.plan is not None and _is_in_force(item, round_number, now)
             ]
@@ -272,10 +276,12 @@ class Faults:
                 memory.replaced[key] = memory.replaced.get(key, 0) + 1
                 self._keep(memory)
             if key in memory.replaced:
-                steps.append(Step(catalogue.REPLACED_FILE.name, catalogue.Replacement(times=memory.replaced[key]), key))
+                steps.append(
+                    Alteration(catalogue.REPLACED_FILE.name, catalogue.Replacement(times=memory.replaced[key]), key)
+                )
             if hit is not None and isinstance(hit.parameters, (catalogue.Corruption, catalogue.Truncation)):
                 seed = memory.plan.seed if memory.plan is not None else 0
-                steps.append(Step(hit.fault.name, hit.parameters, f"{seed}|{key}|{hit.number}"))
+                steps.append(Alteration(hit.fault.name, hit.parameters, f"{seed}|{key}|{hit.number}"))
         return [step for step in steps if touches(step, name)]
 
     # ------------------------------------------------------------------------------------------------------------
@@ -303,7 +309,7 @@ class Faults:
 _Struck = tuple[Fault, str, dict[str, Any]]
 
 
-def _is_meant(request: Request, on: tuple[str, ...] | None) -> bool:
+def _is_meant(request: IncomingRequest, on: tuple[str, ...] | None) -> bool:
     return on is None or any(request.fits(selector) for selector in on)
 
 
@@ -316,7 +322,7 @@ def _minutes(item: Lasting) -> dt.timedelta:
     return dt.timedelta(minutes=parameters.minutes)
 
 
-def _can_befall(parameters: Parameters, scheduled: Round, since: dt.datetime) -> bool:
+def _can_befall(parameters: Parameters, scheduled: CalendarRound, since: dt.datetime) -> bool:
     """A plan changes hours that lie ahead of it only; a late round needs one before it."""
     match parameters:
         case catalogue.LateOpening():
@@ -342,5 +348,5 @@ def _salt(plan: Plan | None, item: Lasting) -> str:
     return f"{plan.seed if plan is not None else 0}|{item.first_round}"
 
 
-def _universe_step(share: float, salt: str) -> Step:
-    return Step(catalogue.UNIVERSE_CUT.name, catalogue.UniverseCut(share=share), salt)
+def _universe_step(share: float, salt: str) -> Alteration:
+    return Alteration(catalogue.UNIVERSE_CUT.name, catalogue.UniverseCut(share=share), salt)

@@ -32,7 +32,7 @@ from graphql import build_schema
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.faults.catalogue import Fault, Kind, Parameters, Scope, fault_named
+from numerai_assets.sandbox.faults.catalogue import Fault, Parameters, RequestKind, Scope, fault_named
 
 _SCHEMA_FILE = Path(__file__).parents[1] / "server" / "schema.graphql"
 
@@ -169,7 +169,7 @@ def _check_selector(fault: Fault, where: str, selector: str) -> None:
     if kind not in kinds:
         expected = ", ".join(sorted(kinds)) if kinds else f"none, it strikes a {fault.scope}"
         raise SandboxError(f"{where}: {fault.name} on {selector!r}: expected requests of kind {expected}")
-    if kind == Kind.GRAPHQL and name and not set(name) & set("*?[") and name not in _root_fields():
+    if kind == RequestKind.GRAPHQL and name and not set(name) & set("*?[") and name not in _root_fields():
         near = difflib.get_close_matches(name, _root_fields(), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise SandboxError(f"{where}: {selector!r}: the API has no field {name!r}{hint}")

@@ -17,7 +17,7 @@ YEAR = dt.timedelta(days=365)
 
 
 @dataclass(frozen=True)
-class Score:
+class GivenScore:
     """A score of one round, and when it was given."""
 
     round_number: int
@@ -31,7 +31,7 @@ class Participant:
     """A model, by its public name, and all its scores."""
 
     name: str
-    scores: tuple[Score, ...]
+    scores: tuple[GivenScore, ...]
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class DailyStanding:
     ranks: dict[str, int]
 
 
-def reputations(scores: Iterable[Score], moments: Sequence[dt.datetime]) -> list[dict[str, float]]:
+def reputations(scores: Iterable[GivenScore], moments: Sequence[dt.datetime]) -> list[dict[str, float]]:
     """Reputation by display name at each of the moments (ascending), from what had been given by then."""
     waiting = sorted((score for score in scores if score.value is not None), key=lambda score: score.given_at)
-    newest: dict[tuple[str, int], Score] = {}
+    newest: dict[tuple[str, int], GivenScore] = {}
     found, given = [], 0
     for at in moments:
         while given < len(waiting) and waiting[given].given_at <= at:

@@ -2,14 +2,13 @@
 
 import platform
 import uuid
-from typing import Any
 
 from ariadne import ObjectType
 from graphql import GraphQLResolveInfo
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.release_writer import VERSION
-from numerai_assets.sandbox.server.resolving import Request, check_tournament, model_type, mutation, query, with_keys
+from numerai_assets.sandbox.server.resolving import ApiRequest, answers, model_type, mutation, query
 from numerai_assets.sandbox.server.shapes import Json, round_id, stored_utc
 from numerai_assets.sandbox.tournament.hosted_models import NO_OPEN_ROUND, Pickle, PickleRun, RunType
 from numerai_assets.sandbox.tournament.state import Purpose
@@ -37,39 +36,29 @@ DOCKER_IMAGES: tuple[Json, ...] = (
 )
 
 
-@query.field("computePickleDataVersions")
-@with_keys
-def resolve_data_versions(_: Any, info: GraphQLResolveInfo) -> tuple[Json, ...]:
+@answers(query, "computePickleDataVersions", with_keys=True)
+def resolve_data_versions(request: ApiRequest) -> tuple[Json, ...]:
     return DATA_VERSIONS
 
 
-@query.field("computePickleDockerImages")
-@with_keys
-def resolve_docker_images(_: Any, info: GraphQLResolveInfo) -> tuple[Json, ...]:
+@answers(query, "computePickleDockerImages", with_keys=True)
+def resolve_docker_images(request: ApiRequest) -> tuple[Json, ...]:
     return DOCKER_IMAGES
 
 
-@query.field("computePickleUploadAuth")
-@with_keys
-def resolve_upload_auth(_: Any, info: GraphQLResolveInfo, filename: str, modelId: str | None = None) -> Json:
-    request: Request = info.context
-    name = request.tournament.hand_out_upload(filename, modelId, Purpose.PICKLE)
-    return {"filename": name, "url": f"{request.base_url}/uploads/{name}"}
+@answers(query, "computePickleUploadAuth", with_keys=True)
+def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
+    return request.upload_auth(filename, modelId, Purpose.PICKLE)
 
 
-@mutation.field("createComputePickleUpload")
-@with_keys
+@answers(mutation, "createComputePickleUpload", with_keys=True)
 def resolve_create(
-    _: Any,
-    info: GraphQLResolveInfo,
+    request: ApiRequest,
     filename: str,
-    tournament: int,
     modelId: str | None = None,
     dataVersionId: str | None = None,
     dockerImageId: str | None = None,
 ) -> Pickle:
-    check_tournament(tournament)
-    request: Request = info.context
     found = request.tournament
     upload = found.uploaded(filename, found.model(modelId), Purpose.PICKLE)
     return found.hosted.create(
@@ -82,25 +71,17 @@ def resolve_create(
     )
 
 
-@mutation.field("assignPickleToModel")
-@with_keys
-def resolve_assign(_: Any, info: GraphQLResolveInfo, modelId: str | None = None, pickleId: str | None = None) -> str:
-    request: Request = info.context
+@answers(mutation, "assignPickleToModel", with_keys=True)
+def resolve_assign(request: ApiRequest, modelId: str | None = None, pickleId: str | None = None) -> str:
     request.tournament.assign_pickle(modelId, pickleId)
     return "true"
 
 
-@mutation.field("triggerComputePickleUpload")
-@with_keys
+@answers(mutation, "triggerComputePickleUpload", with_keys=True)
 def resolve_trigger(
-    _: Any,
-    info: GraphQLResolveInfo,
-    modelId: str | None = None,
-    pickleId: str | None = None,
-    triggerValidation: bool | None = None,
+    request: ApiRequest, modelId: str | None = None, pickleId: str | None = None, triggerValidation: bool | None = None
 ) -> Pickle:
     """Runs a pickle now: to validate it again, or for the open round of a model that uses it."""
-    request: Request = info.context
     tournament, hosted = request.tournament, request.tournament.hosted
     found = hosted.pickle(pickleId or "")
     kind = RunType.VALIDATION if triggerValidation else RunType.SUBMISSION
@@ -114,30 +95,25 @@ def resolve_trigger(
     return found
 
 
-@query.field("computePickles")
-@with_keys
+@answers(query, "computePickles", with_keys=True)
 def resolve_pickles(
-    _: Any,
-    info: GraphQLResolveInfo,
+    request: ApiRequest,
     id: str | None = None,  # noqa: A002
     modelId: str | None = None,
     unassigned: bool = False,
 ) -> list[Pickle]:
     """Uploads, newest first. `unassigned`: only those that no model uses."""
-    hosted = info.context.tournament.hosted
+    hosted = request.tournament.hosted
     wanted = {name: value for name, value in (("id", id), ("model_id", modelId)) if value is not None}
-    found: list[Pickle] = hosted.pickles(**wanted)
-    return [pickle for pickle in found if not (unassigned and hosted.assigned_models(pickle.id))]
+    return [pickle for pickle in hosted.pickles(**wanted) if not (unassigned and hosted.assigned_models(pickle.id))]
 
 
-@query.field("triggerLogs")
-@with_keys
-def resolve_trigger_logs(_: Any, info: GraphQLResolveInfo, triggerId: str) -> list[Json]:
-    """What there is to say of a run: how it stands, and why."""
-    runs: list[PickleRun] = info.context.tournament.hosted.runs(id=triggerId)
+@answers(query, "triggerLogs", with_keys=True)
+def resolve_trigger_logs(request: ApiRequest, triggerId: str) -> list[Json]:
+    """The state of a run, and why."""
     return [
         {"timestamp": stored_utc(run.inserted_at), "message": ": ".join(filter(None, (run.status, run.message)))}
-        for run in runs
+        for run in request.tournament.hosted.runs(id=triggerId)
     ]
 
 

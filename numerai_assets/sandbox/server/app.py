@@ -5,7 +5,7 @@ Every answer's Date header is the sandbox's time: whoever takes the time from th
 
 import email.utils
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -24,24 +24,25 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults import plan as fault_plan
 from numerai_assets.sandbox.server import api, resolving
 from numerai_assets.sandbox.server.fault_middleware import HIT, FaultMiddleware
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES
 from numerai_assets.sandbox.world.history import World
 
 SERVER_FOLDER = "server"
 LOOPBACK = ("127.0.0.1", "::1")
 
 
-def create_app(world_dir: Path) -> Starlette:
+def create_app(world_dir: Path, models: Sequence[str] = MODEL_NAMES) -> Starlette:
     """The sandbox of the World in `world_dir`; what it remembers lies in `world_dir`/server.
 
     The first start opens the weekend round of the World's newest era. Raises SandboxError if there is no World.
     """
-    tournament = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, models)
     tournament.start()
     return app_of(tournament)
 
 
-def app_of(tournament: Tournament) -> Starlette:
+def app_of(tournament: LocalTournament) -> Starlette:
     """The HTTP face of a tournament that was started."""
     app = Starlette(
         routes=[
@@ -71,7 +72,7 @@ def app_of(tournament: Tournament) -> Starlette:
 class _SandboxDate:
     """Puts the sandbox's time into the Date header of every answer."""
 
-    def __init__(self, app: ASGIApp, tournament: Tournament) -> None:
+    def __init__(self, app: ASGIApp, tournament: LocalTournament) -> None:
         self._app = app
         self._tournament = tournament
 
@@ -94,7 +95,7 @@ async def _graphql(request: Request) -> Response:
     except (json.JSONDecodeError, UnicodeDecodeError):
         return JSONResponse({"errors": [{"message": "The body is not JSON"}]}, status_code=400)
     tournament = _tournament(request)
-    asked = resolving.Request(
+    asked = resolving.ApiRequest(
         tournament=tournament,
         view=tournament.view,
         base_url=str(request.base_url).rstrip("/"),
@@ -214,7 +215,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     return PlainTextResponse("Internal Server Error", status_code=500, headers={"Date": _date(_tournament(request))})
 
 
-def _date(tournament: Tournament) -> str:
+def _date(tournament: LocalTournament) -> str:
     return email.utils.format_datetime(tournament.view.now, usegmt=True)
 
 
@@ -242,6 +243,6 @@ def _xml(status: int, code: str, message: str) -> Response:
     return Response(body, status_code=status, media_type="application/xml")
 
 
-def _tournament(request: Request) -> Tournament:
-    tournament: Tournament = request.app.state.tournament
+def _tournament(request: Request) -> LocalTournament:
+    tournament: LocalTournament = request.app.state.tournament
     return tournament

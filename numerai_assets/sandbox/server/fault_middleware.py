@@ -20,10 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from numerai_assets.sandbox.faults import catalogue
 from numerai_assets.sandbox.faults.alterations import changed_upload
-from numerai_assets.sandbox.faults.catalogue import Kind, Request
+from numerai_assets.sandbox.faults.catalogue import IncomingRequest, RequestKind
 from numerai_assets.sandbox.faults.engine import Hit
 from numerai_assets.sandbox.server import connection
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 
 HIT = "numerai_assets.fault"
 """Where the scope of a struck request carries its Hit."""
@@ -40,7 +40,7 @@ _DISCONNECT_SECONDS = 5.0
 class FaultMiddleware:
     """Lets the tournament's faults strike."""
 
-    def __init__(self, app: ASGIApp, tournament: Tournament) -> None:
+    def __init__(self, app: ASGIApp, tournament: LocalTournament) -> None:
         self._app = app
         self._tournament = tournament
 
@@ -146,20 +146,24 @@ class FaultMiddleware:
 # -- requests ----------------------------------------------------------------------------------------------------
 
 
-def describe(scope: Scope, body: bytes) -> Request:
+def describe(scope: Scope, body: bytes) -> IncomingRequest:
     """What a fault sees of a request. body: empty unless it is a POST."""
     path, method, headers = scope["path"], scope["method"], Headers(scope=scope)
     if path == "/":
-        return Request(Kind.GRAPHQL, _root_field(body)) if method == "POST" else Request(Kind.CLOCK)
+        return (
+            IncomingRequest(RequestKind.GRAPHQL, _root_field(body))
+            if method == "POST"
+            else IncomingRequest(RequestKind.CLOCK)
+        )
     if method == "PUT":
-        return Request(Kind.UPLOAD, path.rpartition("/")[2])
+        return IncomingRequest(RequestKind.UPLOAD, path.rpartition("/")[2])
     begins = None
     if (wanted := headers.get("Range")) is not None:
         match = _RANGE_START.match(wanted)
         begins = int(match.group(1)) if match else 0
     if file := _RELEASE_FILE.match(path):
-        return Request(Kind.FILE, file.group("name"), begins)
-    return Request(Kind.DOWNLOAD, path, begins)
+        return IncomingRequest(RequestKind.FILE, file.group("name"), begins)
+    return IncomingRequest(RequestKind.DOWNLOAD, path, begins)
 
 
 def filename_asked_for(body: bytes) -> str:

@@ -10,9 +10,8 @@ import datetime as dt
 import json
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
-from numerai_assets.sandbox.server.serve import HOST
-from numerai_assets.sandbox.tournament.state import State
+from numerai_assets.sandbox.server.serve import HOST, command
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES, State
 from numerai_assets.sandbox.world.history import World
 
 Progress = Callable[[str, int, int], None]
@@ -65,7 +64,14 @@ class _Running:
         return f"http://{HOST}:{self.port}"
 
 
-def start(world_dir: Path, *, port: int, progress: Progress | None = None, **create: Any) -> str:
+def start(
+    world_dir: Path,
+    *,
+    port: int,
+    models: Sequence[str] = MODEL_NAMES,
+    progress: Progress | None = None,
+    **create: Any,
+) -> str:
     """Starts the sandbox of `world_dir` in the background and returns its URL once it answers.
 
     A World that is not there yet is made first, with the options of `World.create`. Does nothing but return the URL
@@ -79,7 +85,7 @@ def start(world_dir: Path, *, port: int, progress: Progress | None = None, **cre
         _check_port(port)
         if not world_dir.is_dir() or not any(world_dir.iterdir()):
             World.create(world_dir, progress=progress, **create)
-        return _spawn(world_dir, port).url
+        return _spawn(world_dir, port, models).url
 
 
 def stop(world_dir: Path) -> bool:
@@ -128,21 +134,16 @@ def fault_log(world_dir: Path) -> list[dict[str, Any]]:
 # -- process -----------------------------------------------------------------------------------------------------
 
 
-def _spawn(world_dir: Path, port: int) -> _Running:
+def _spawn(world_dir: Path, port: int, models: Sequence[str]) -> _Running:
     log = world_dir / SERVER_FOLDER / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "numerai_assets.sandbox.server.serve",
-        "--world",
-        str(world_dir),
-        "--port",
-        str(port),
-    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command(world_dir, port, models),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     spawned = _Running(process.pid, psutil.Process(process.pid).create_time(), port)
     try:

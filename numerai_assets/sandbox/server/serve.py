@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -13,9 +13,16 @@ from starlette.types import ASGIApp
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.server.app import SERVER_FOLDER, create_app
 from numerai_assets.sandbox.server.connection import SeverableProtocol
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES
 from numerai_assets.sandbox.world.history import World
 
 HOST = "127.0.0.1"
+
+
+def command(world_dir: Path, port: int, models: Sequence[str] = MODEL_NAMES) -> list[str]:
+    """The command line of a server process."""
+    module = ["-m", "numerai_assets.sandbox.server.serve"]
+    return [sys.executable, *module, "--world", str(world_dir), "--port", str(port), "--models", *models]
 
 
 def serve(app: ASGIApp, port: int) -> None:
@@ -56,12 +63,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m numerai_assets.sandbox.server.serve", description=__doc__)
     parser.add_argument("--world", type=Path, required=True, help="folder of the World")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--models", nargs="+", default=MODEL_NAMES, help="model slots that the account must have")
     options = parser.parse_args(arguments)
     try:
         if sys.flags.optimize:
             raise SandboxError("Python runs optimized (-O or PYTHONOPTIMIZE): numerai-tools would check nothing")
         with _alone(options.world):
-            serve(create_app(options.world), options.port)
+            serve(create_app(options.world, options.models), options.port)
     except SandboxError as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from numerai_assets.sandbox.calendar import rounds
-from numerai_assets.sandbox.calendar.rounds import Round, RoundStatus
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, RoundStatus
 from numerai_assets.sandbox.scoring.daily import CLIP_THRESHOLD, PAYOUT_FACTOR, SCORES, DayScore, ScoreConfig, payouts
 from numerai_assets.sandbox.tournament import state
 from numerai_assets.sandbox.tournament.state import TOURNAMENT, Model, Submission
@@ -20,7 +20,7 @@ AT_RISK = Decimal(0)
 TARGET = "target_ender_60"
 
 
-def round_json(found: Round, now: dt.datetime) -> Json:
+def round_json(found: CalendarRound, now: dt.datetime) -> Json:
     """A round as seen at `now`. Between closeStakingTime and closeTime it takes late submissions."""
     is_resolved = found.status(now) is RoundStatus.RESOLVED
     return {
@@ -42,7 +42,7 @@ def round_json(found: Round, now: dt.datetime) -> Json:
     }
 
 
-def score_config_json(config: ScoreConfig, scored: Round) -> Json:
+def score_config_json(config: ScoreConfig, scored: CalendarRound) -> Json:
     """How one score of a round is computed and what it pays."""
     return {
         "id": f"{round_id(scored.number)}-{config.name}",
@@ -132,7 +132,7 @@ def performance_json(submission: Submission, scores: list[DayScore], now: dt.dat
     }
 
 
-def payout_json(model: Model, scored: Round) -> Json:
+def payout_json(model: Model, scored: CalendarRound) -> Json:
     """What a round pays a model: nothing, as nothing is at risk."""
     return {
         "roundId": round_id(scored.number),
@@ -147,7 +147,7 @@ def payout_json(model: Model, scored: Round) -> Json:
     }
 
 
-def _payout_scores(scored: Round, scores: list[DayScore]) -> list[Json]:
+def _payout_scores(scored: CalendarRound, scores: list[DayScore]) -> list[Json]:
     values: dict[int, dict[str, float | None]] = {}
     for score in scores:
         values.setdefault(score.day, {})[score.display_name] = score.value
@@ -155,7 +155,7 @@ def _payout_scores(scored: Round, scores: list[DayScore]) -> list[Json]:
     return [_payout_score(scored, score, paid[score.day].get(score.display_name)) for score in scores]
 
 
-def _payout_score(scored: Round, score: DayScore, payout: Decimal | None) -> Json:
+def _payout_score(scored: CalendarRound, score: DayScore, payout: Decimal | None) -> Json:
     amount = None if payout is None else f"{payout.normalize() + 0:f}"
     return {
         "date": utc(scored.scored_at(score.day)),

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.published.release_writer import LIVE, LIVE_BENCHMARK
 from numerai_assets.sandbox.tournament.background import Background
-from numerai_assets.sandbox.tournament.pickle_process import RunLimits, run_pickle
+from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, run_pickle
 from numerai_assets.sandbox.tournament.state import Model, State, Upload
 from numerai_assets.sandbox.tournament.submission_rules import read_submission, validated
 from numerai_assets.sandbox.world.history import World
@@ -94,17 +94,16 @@ class PickleRun:
 
 
 # Takes a model's predictions (CSV) for a round and answers the submission's id.
-Submit = Callable[[str, Round, bytes], str]
+Submit = Callable[[str, CalendarRound, bytes], str]
 
 
 class HostedModels:
     """Keeps and runs pickles. uploads: the folder that files were uploaded to."""
 
-    def __init__(self, world: World, state: State, uploads: Path, limits: RunLimits) -> None:
+    def __init__(self, world: World, state: State, uploads: Path) -> None:
         self._world = world
         self._state = state
         self._uploads = uploads
-        self._limits = limits
         self._background = Background("hosted models")
         with state.connected() as db:
             db.executescript(_TABLES)
@@ -143,7 +142,13 @@ class HostedModels:
                 self._queue(run, submit)
 
     def create(
-        self, upload: Upload, now: dt.datetime, on: Round, data_version_id: str, docker_image_id: str, submit: Submit
+        self,
+        upload: Upload,
+        now: dt.datetime,
+        on: CalendarRound,
+        data_version_id: str,
+        docker_image_id: str,
+        submit: Submit,
     ) -> Pickle:
         """Keeps an uploaded pickle and begins its validation. Raises SandboxError for one that was handed in before."""
         moment = now.isoformat()
@@ -179,7 +184,7 @@ class HostedModels:
                 db.execute("INSERT INTO pickle_assignments VALUES (?, ?)", (model.id, pickle_id))
 
     def trigger(
-        self, pickle: Pickle, model_id: str, kind: RunType, now: dt.datetime, on: Round, submit: Submit
+        self, pickle: Pickle, model_id: str, kind: RunType, now: dt.datetime, on: CalendarRound, submit: Submit
     ) -> PickleRun:
         """Begins a run in the background."""
         run = _begun(str(uuid.uuid4()), pickle.id, model_id, kind, on, now)
@@ -188,7 +193,7 @@ class HostedModels:
         self._queue(run, submit)
         return run
 
-    def run_for(self, opened: Round, submit: Submit) -> None:
+    def run_for(self, opened: CalendarRound, submit: Submit) -> None:
         """Runs every assigned pickle on a round that just opened, and submits what it predicts.
 
         The same round's runs have the same ids whenever they are made, so that doing it again replaces them.
@@ -231,7 +236,7 @@ class HostedModels:
         path = self._uploads / self.pickle(run.pickle_id).filename
         with tempfile.TemporaryDirectory(prefix="live-") as folder:
             self._world.write_live(Path(folder), round_number=run.round_number)
-            ran = run_pickle(path, Path(folder) / LIVE, Path(folder) / LIVE_BENCHMARK, self._limits)
+            ran = run_pickle(path, Path(folder) / LIVE, Path(folder) / LIVE_BENCHMARK, NUMERAI_LIMITS)
         _log.info("pickle %s on round %d: network cut by %s", run.pickle_id, run.round_number, ran.network)
         if ran.content is None:
             raise _RunEndedError(
@@ -268,7 +273,9 @@ class _RunEndedError(Exception):
         self.status = status
 
 
-def _begun(identity: str, pickle_id: str, model_id: str, kind: RunType, on: Round, now: dt.datetime) -> PickleRun:
+def _begun(
+    identity: str, pickle_id: str, model_id: str, kind: RunType, on: CalendarRound, now: dt.datetime
+) -> PickleRun:
     return PickleRun(identity, pickle_id, model_id, kind, on.number, now.isoformat(), RunStatus.PENDING, None, None)
 
 

@@ -20,7 +20,7 @@ from numerai_tools.submissions import clean_submission
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.hours import Hours
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.published.files import write_bytes
 from numerai_assets.sandbox.tournament.state import LATE, ON_TIME, QUEUED, Arrival, Purpose, State, Submission, Upload
@@ -78,7 +78,7 @@ class Intake:
             self._carry_over(made, now)
         return made
 
-    def hosted(self, model_id: str, to: Round, now: dt.datetime, content: bytes) -> Submission:
+    def hosted(self, model_id: str, to: CalendarRound, now: dt.datetime, content: bytes) -> Submission:
         """Makes what a hosted model predicted its submission to the open round `to`. SandboxError once it has closed."""
         if not self._faults.hours.actual(to.number).is_open(now):
             raise SandboxError(NOT_OPEN)
@@ -95,7 +95,7 @@ class Intake:
             source=_HOSTED_SOURCE,
         )
 
-    def hosted_arrival(self, model_id: str, opened: Round, content: bytes) -> Arrival:
+    def hosted_arrival(self, model_id: str, opened: CalendarRound, content: bytes) -> Arrival:
         """What a hosted model submits to a round that the clock's move opens."""
         rows = len(read_submission(content))
         made = Submission(
@@ -113,7 +113,7 @@ class Intake:
         )
         return self._arrival(made, content)
 
-    def queued_arrivals(self, opened: Round) -> list[Arrival]:
+    def queued_arrivals(self, opened: CalendarRound) -> list[Arrival]:
         """The submissions that were queued for a round which the clock's move opens, oldest first."""
         waiting = self._state.submissions(round_number=opened.number, status=QUEUED)[::-1]
         if not waiting:
@@ -148,7 +148,7 @@ class Intake:
         if not is_open:
             self._state.note_queued(queued.id, late.round_number)
 
-    def _arrive(self, queued: Submission, opened: Round, place: int) -> Arrival:
+    def _arrive(self, queued: Submission, opened: CalendarRound, place: int) -> Arrival:
         content = (self._uploads / queued.filename).read_bytes()
         remapped = self._remapped(content, self._state.queued_from(queued.id), opened.number)
         rows = len(read_submission(remapped))
@@ -191,12 +191,12 @@ def newest_selected(arrivals: list[Arrival]) -> list[Arrival]:
     ]
 
 
-def _after(opened: Round, microseconds: int) -> str:
+def _after(opened: CalendarRound, microseconds: int) -> str:
     """A moment of arrival: clients tell the newest of a model's submissions by it."""
     return (opened.opens + dt.timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
 
 
-def destination(now: dt.datetime, data_datestamp: int | None, hours: Hours) -> Round:
+def destination(now: dt.datetime, data_datestamp: int | None, hours: Hours) -> CalendarRound:
     """The round that a submission is for. Raises SandboxError when none takes it."""
     latest = hours.latest_round(now)
     if data_datestamp is None:

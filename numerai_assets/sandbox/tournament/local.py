@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,22 @@ import pandas as pd
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.hours import Hours
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
 from numerai_assets.sandbox.published.files import write_bytes
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.scoring.daily import DayScore, RivalScore, score_round
 from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
 from numerai_assets.sandbox.tournament.hosted_models import HostedModels
 from numerai_assets.sandbox.tournament.intake import Intake, newest_selected
-from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, RunLimits
 from numerai_assets.sandbox.tournament.state import (
+    MODEL_NAMES,
     TOURNAMENT,
     Arrival,
     Model,
+    OfferedRelease,
     Purpose,
-    Release,
     ReleaseFile,
     State,
     Submission,
@@ -57,18 +58,18 @@ class View:
     """What the outside sees at one moment. `releases`: oldest first, the last one is current."""
 
     now: dt.datetime
-    releases: tuple[Release, ...]
+    releases: tuple[OfferedRelease, ...]
     hours: Hours
 
     @property
-    def latest_round(self) -> Round:
+    def latest_round(self) -> CalendarRound:
         return self.hours.latest_round(self.now)
 
     @property
-    def open_round(self) -> Round | None:
+    def open_round(self) -> CalendarRound | None:
         return self.hours.round_at(self.now)
 
-    def release(self, round_number: int | None) -> Release:
+    def release(self, round_number: int | None) -> OfferedRelease:
         """The release of a round, the current one for None. Raises SandboxError when it is not on offer."""
         if round_number is None:
             return self.releases[-1]
@@ -79,17 +80,20 @@ class View:
         raise SandboxError(f"round {round_number}: its files are not on offer; those of rounds {offered} are")
 
 
-class Tournament:
+class LocalTournament:
     """Rounds, releases, submissions and scores over one World, remembered under `directory`."""
 
-    def __init__(self, world: World, directory: Path, run_limits: RunLimits = NUMERAI_LIMITS) -> None:
+    def __init__(self, world: World, directory: Path, models: Sequence[str] = MODEL_NAMES) -> None:
+        if taken := set(models) & set(BENCHMARK_NAMES):
+            raise SandboxError(f"model {min(taken)}: the name of a benchmark model; choose another one")
         self.world = world
+        self._models = models
         self.directory = directory
         self.state = State(directory / "state.sqlite")
         self.faults = Faults(directory)
         self.diagnostics = DiagnosticsDesk(world, self.state, self._uploads)
         self._intake = Intake(world, self.state, self._uploads, self.faults)
-        self.hosted = HostedModels(world, self.state, self._uploads, run_limits)
+        self.hosted = HostedModels(world, self.state, self._uploads)
         self.webhooks = Webhooks(self.state)
         self._secret = self.state.url_secret()
         self._lock = threading.Lock()
@@ -114,6 +118,7 @@ class Tournament:
                 self.state.commit_advance(now, self._publish(first), [])
             elif pending is not None:
                 self._carry_out(now, pending)
+            self.state.add_models(self._models, pending or now)
             self._refresh()
         self.diagnostics.resume()
         self.hosted.resume(self.submit_prediction)
@@ -178,7 +183,7 @@ class Tournament:
         """
         arrivals: list[Arrival] = []
 
-        def submit(model_id: str, opened: Round, content: bytes) -> str:
+        def submit(model_id: str, opened: CalendarRound, content: bytes) -> str:
             arrivals.append(self._intake.hosted_arrival(model_id, opened, content))
             return arrivals[-1].submission.id
 
@@ -191,7 +196,7 @@ class Tournament:
                 self.hosted.run_for(opened, submit)
         return newest_selected(arrivals)
 
-    def _publish(self, released: Round) -> Release:
+    def _publish(self, released: CalendarRound) -> OfferedRelease:
         """Opens a round in the world and writes its release folder."""
         self.world.open_round(released.number, released.data_day)
         folder = self._release_folder(released.datestamp)
@@ -201,7 +206,7 @@ class Tournament:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         )
-        return Release(released.datestamp, released.number, files)
+        return OfferedRelease(released.datestamp, released.number, files)
 
     def _scored_between(self, now: dt.datetime, to: dt.datetime, arrivals: list[Arrival]) -> Iterator[_Scored]:
         """Scores of the selected submissions, and of their rivals, that fall due after `now` and not after `to`."""
@@ -354,7 +359,7 @@ class Tournament:
         with self._lock:
             self.hosted.assign(self.model(identity), pickle_id)
 
-    def submit_prediction(self, model_id: str, to: Round, content: bytes) -> str:
+    def submit_prediction(self, model_id: str, to: CalendarRound, content: bytes) -> str:
         """Makes what a hosted model predicted its submission to the open round `to`; answers the submission's id.
 
         Raises SandboxError when the round has closed meanwhile.

@@ -130,7 +130,7 @@ class ReleaseFile:
 
 
 @dataclass(frozen=True)
-class Release:
+class OfferedRelease:
     """The files of one round's data."""
 
     datestamp: int
@@ -182,7 +182,7 @@ class State:
     def commit_advance(
         self,
         to: dt.datetime,
-        release: Release,
+        release: OfferedRelease,
         scores: Sequence[DayScore],
         rival_scores: Sequence[RivalScore] = (),
         arrivals: Sequence[Arrival] = (),
@@ -210,18 +210,17 @@ class State:
                 "DELETE FROM releases WHERE datestamp NOT IN (SELECT datestamp FROM releases ORDER BY datestamp DESC LIMIT ?)",
                 (KEPT_RELEASES,),
             )
-            if db.execute("SELECT 1 FROM models").fetchone() is None:
-                rows = [(model_id(name), name, to.isoformat()) for name in MODEL_NAMES]
-                db.executemany("INSERT INTO models (id, name, inserted_at) VALUES (?, ?, ?)", rows)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('now', ?)", (to.isoformat(),))
             db.execute("DELETE FROM meta WHERE key = 'pending'")
 
-    def releases(self) -> list[Release]:
+    def releases(self) -> list[OfferedRelease]:
         """The releases on offer, oldest first."""
         with self.connected() as db:
             files = [ReleaseFile(*row) for row in db.execute("SELECT * FROM files ORDER BY datestamp, name")]
             rows = db.execute("SELECT datestamp, round_number FROM releases ORDER BY datestamp").fetchall()
-        return [Release(stamp, number, tuple(f for f in files if f.datestamp == stamp)) for stamp, number in rows]
+        return [
+            OfferedRelease(stamp, number, tuple(f for f in files if f.datestamp == stamp)) for stamp, number in rows
+        ]
 
     # -- models --------------------------------------------------------------------------------------------------
 
@@ -229,6 +228,12 @@ class State:
         """All models, in the order they were made."""
         with self.connected() as db:
             return [Model(*row) for row in db.execute("SELECT * FROM models ORDER BY rowid")]
+
+    def add_models(self, names: Sequence[str], now: dt.datetime) -> None:
+        """Makes the models of these names that are not there yet; no model is ever removed."""
+        rows = [(model_id(name), name, now.isoformat()) for name in names]
+        with self.connected() as db:
+            db.executemany("INSERT OR IGNORE INTO models (id, name, inserted_at) VALUES (?, ?, ?)", rows)
 
     def change_model(self, identity: str, **columns: str | None) -> None:
         """Sets columns bio, link_text, link_url or webhook of one model."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.tournament.background import Background
 from numerai_assets.sandbox.tournament.state import Model, State
 
@@ -53,7 +53,7 @@ class Webhooks:
         with state.connected() as db:
             db.executescript(_TABLES)
 
-    def call(self, model: Model, on: Round, now: dt.datetime) -> str:
+    def call(self, model: Model, on: CalendarRound, now: dt.datetime) -> str:
         """Begins a call and returns its trigger id. Raises SandboxError for a model without a webhook."""
         if model.webhook is None:
             raise SandboxError(f"Model {model.name} has no submission webhook")

@@ -33,7 +33,7 @@ from numerai_assets.sandbox.published.release_writer import FEATURES_JSON
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, SIZES, fit_to_prices
 from numerai_assets.sandbox.world.era_files import PREDICTIONS, EraFiles, era_files, round_files
 from numerai_assets.sandbox.world.publisher import Publisher
-from numerai_assets.sandbox.world.recipe import Recipe, open_market, read_recipe
+from numerai_assets.sandbox.world.recipe import WorldRecipe, open_market, read_recipe
 from numerai_assets.sandbox.world.rivals import Rivals, meta_model
 
 MARKETS = ("synthetic", "prices")
@@ -48,7 +48,7 @@ class World:
     All of it follows from its seed. One process at a time may change a world; any number may read it.
     """
 
-    def __init__(self, directory: Path, recipe: Recipe, newest_era: int, market: Market | None = None) -> None:
+    def __init__(self, directory: Path, recipe: WorldRecipe, newest_era: int, market: Market | None = None) -> None:
         self.directory = directory
         self.newest_era = newest_era
         self.recipe = recipe
@@ -211,9 +211,9 @@ class World:
             raise SandboxError(f"seed {seed}: expected a number that is not negative")
         if (market == "prices") != (prices is not None):
             raise SandboxError("market 'prices' needs a price panel, and only that market takes one")
-        if dials is not None and market != "synthetic":
-            raise SandboxError(f"dials turn the synthetic economy, market {market!r} has none")
         dials = dials or Dials()
+        if market != "synthetic" and dials != Dials():
+            raise SandboxError(f"market {market!r} has no dials: only the synthetic one does")
         extent = SIZES[size]
         path = None if prices is None else str(prices.resolve())
         opened = open_market(market, extent, seed, path, dials, directory)
@@ -225,7 +225,7 @@ class World:
         else:
             features = names.adopt_feature_list(features_json, opened.groups, extent.characteristics)
         write_text(directory / FEATURES_JSON, features.to_json())
-        recipe = Recipe(market, extent, seed, path, features.names, features.columns, dials)
+        recipe = WorldRecipe(market, extent, seed, path, features.names, features.columns, dials)
         return cls(directory, recipe, extent.newest_era, opened)
 
     def _fill(self, progress: Progress) -> None:

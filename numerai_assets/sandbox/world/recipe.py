@@ -19,7 +19,7 @@ _FILE = "world.json"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class WorldRecipe:
     """What a world is made of; with the newest era, all that world.json holds.
 
     columns: (d,) column of the market's characteristics behind each feature.
@@ -38,7 +38,7 @@ class Recipe:
         write_text(directory / _FILE, json.dumps({"format": FORMAT, "newest_era": newest_era, **asdict(self)}))
 
 
-def read_recipe(directory: Path) -> tuple[Recipe, int]:
+def read_recipe(directory: Path) -> tuple[WorldRecipe, int]:
     """The recipe of the world in `directory`, and its newest era. SandboxError if there is none, or of another format."""
     path = directory / _FILE
     if not path.exists():
@@ -49,7 +49,7 @@ def read_recipe(directory: Path) -> tuple[Recipe, int]:
         raise SandboxError(f"{path}: cannot be read ({error}); create the world anew") from error
     if held.get("format") != FORMAT:
         raise SandboxError(f"{path}: format {held.get('format')}, this version reads {FORMAT}; create the world anew")
-    recipe = Recipe(
+    recipe = WorldRecipe(
         held["market"],
         Size(**held["size"]),
         held["seed"],

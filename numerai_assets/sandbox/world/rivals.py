@@ -22,7 +22,7 @@ from numerai_assets.sandbox.published.prediction_names import BENCHMARKS, Rival
 from numerai_assets.sandbox.published.sizes import Size
 
 
-class History(Protocol):
+class PublishedHistory(Protocol):
     """The published data by era."""
 
     def features(self, era: int) -> NDArray[np.int8]:
@@ -86,7 +86,7 @@ class Rivals:
         """Who takes part in the chunk from `start`: the others are fitted only where a meta model needs them."""
         return BENCHMARKS + OTHERS if start + self._size.chunk > self._size.meta_model_from else BENCHMARKS
 
-    def fit(self, rival: Rival, start: int, history: History) -> None:
+    def fit(self, rival: Rival, start: int, history: PublishedHistory) -> None:
         """Fit `rival` for the chunk that begins at era `start`, unless that was done. SandboxError without data."""
         path = self._path(rival, start)
         if path.exists():
@@ -125,7 +125,7 @@ class Rivals:
         return self._loaded[path]
 
     def _training_rows(
-        self, rival: Rival, start: int, history: History
+        self, rival: Rival, start: int, history: PublishedHistory
     ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         eras = fit_eras(rival, start, self._size)
         if not eras:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from numerai_assets.eras import purge
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.fitting.cross_fitting import (
     Run,
@@ -21,17 +22,17 @@ LAWFUL = settings(deadline=None, max_examples=60)
 @given(
     eras=st.lists(st.integers(1, 300), min_size=2, max_size=40, unique=True).map(sorted),
     folds=st.integers(2, 5),
-    overlap=st.sampled_from([8, 16]),
+    horizon=st.sampled_from([20, 60]),
 )
 @LAWFUL
-def test_no_run_speaks_from_eras_whose_targets_overlap_its_own(eras: list[int], folds: int, overlap: int) -> None:
+def test_no_run_speaks_from_eras_whose_targets_overlap_its_own(eras: list[int], folds: int, horizon: int) -> None:
     runs = cut_into_runs(eras, min(folds, len(eras)), block="nets")
 
     assert [sum(run.first <= era <= run.last for run in runs) for era in eras] == [1] * len(eras)
     for run in runs:
-        kept = [era for era in eras if run.keeps(era, overlap)]
+        kept = [era for era in eras if run.keeps(era, horizon)]
         for judged in range(run.first, run.last + 1):
-            assert all(abs(judged - era) > overlap for era in kept)
+            assert all(abs(judged - era) > purge(horizon) for era in kept)
 
 
 def test_folds_are_fitted_without_their_run_and_its_neighbours_and_one_fold_on_all() -> None:
@@ -39,10 +40,10 @@ def test_folds_are_fitted_without_their_run_and_its_neighbours_and_one_fold_on_a
     runs = cut_into_runs(eras, 2, block="nets")
 
     assert runs == [Run(1, 10), Run(11, 30)]
-    assert fitted_eras(eras, runs, 8, block="nets") == [list(range(21, 31)), [1, 2]]
-    assert fitted_eras(eras, cut_into_runs(eras, 1, block="nets"), 8, block="nets") == [eras]
+    assert fitted_eras(eras, runs, 20, block="nets") == [list(range(21, 31)), [1, 2]]
+    assert fitted_eras(eras, cut_into_runs(eras, 1, block="nets"), 20, block="nets") == [eras]
     with pytest.raises(FeatureError, match=r"nets: nothing to fit the mixers of eras 11\.\.30 on"):
-        fitted_eras(eras, runs, 16, block="nets")
+        fitted_eras(eras, runs, 60, block="nets")
     with pytest.raises(FeatureError, match="nets: 21 folds of 20 eras"):
         cut_into_runs(eras, 21, block="nets")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from numerai_assets.eras import purge
-from numerai_assets.errors import FeatureError, WallError
+from numerai_assets.errors import FeatureError, StoreError, WallError
 from numerai_assets.features.learned.selection import FeatureSelection
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets_tests.features.planted import TARGET, panel_of
@@ -45,7 +45,6 @@ def small(**parameters: Any) -> FeatureSelection:
         "min_data_in_leaf": 50,
         "every_eras": 1,
         "shap_rows": 200,
-        "num_threads": 1,
     }
     return FeatureSelection(**usual | parameters)
 
@@ -142,5 +141,11 @@ def test_what_was_saved_is_what_is_loaded(found: FeatureSelection, tmp_path: Pat
 def test_too_few_eras_or_no_target_are_refused() -> None:
     with pytest.raises(WallError, match="no era at or before"):
         small().fit(world([1, 2, 3, 4]), target=TARGET, seed=0)
+    unknown = world([1, 40])
+    unknown.targets_of_block["target_other_20"] = tuple(
+        np.full(rows, np.nan, np.float32) for rows in unknown.rows_of_era
+    )
     with pytest.raises(FeatureError, match="has target_other_20"):
+        small().fit(unknown, target="target_other_20", seed=0)
+    with pytest.raises(StoreError, match="no target 'target_other_20'"):
         small().fit(world([1, 40]), target="target_other_20", seed=0)

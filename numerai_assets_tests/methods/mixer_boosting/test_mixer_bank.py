@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerShape, era_correlations
+from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerShape
+from numerai_assets.nn.losses import era_correlations
 
 SHAPES = st.builds(
     MixerShape,

@@ -9,14 +9,14 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.hours import Hours
 from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.faults import plan as plans
-from numerai_assets.sandbox.faults.catalogue import FAULTS, Kind, Request, Scope
+from numerai_assets.sandbox.faults.catalogue import FAULTS, IncomingRequest, RequestKind, Scope
 from numerai_assets.sandbox.faults.engine import LOG_FILE, STATE_FILE, Faults
 from numerai_assets.sandbox.faults.plan import die, parse
 
 ROUND = round_by_number(326)
 NOW = ROUND.opens + dt.timedelta(minutes=5)
-ROUNDS_QUERY = Request(Kind.GRAPHQL, "rounds")
-LIVE = Request(Kind.FILE, "v5.3/live.parquet")
+ROUNDS_QUERY = IncomingRequest(RequestKind.GRAPHQL, "rounds")
+LIVE = IncomingRequest(RequestKind.FILE, "v5.3/live.parquet")
 
 
 def under(folder: Path, plan: dict[str, Any]) -> Faults:
@@ -26,7 +26,7 @@ def under(folder: Path, plan: dict[str, Any]) -> Faults:
     return faults
 
 
-def struck(faults: Faults, requests: list[Request], round_number: int = 326) -> list[str | None]:
+def struck(faults: Faults, requests: list[IncomingRequest], round_number: int = 326) -> list[str | None]:
     hits = [faults.meet(request, NOW, round_number) for request in requests]
     return [None if hit is None else hit.fault.name for hit in hits]
 
@@ -110,7 +110,7 @@ def test_dice_are_fair_and_independent() -> None:
 
 def test_the_same_seed_meets_the_same_faults_and_another_meets_others(tmp_path: Path) -> None:
     plan = {"rates": {"slow": 0.3, "drop": 0.2, "range-ignored": 0.5}}
-    requests = [LIVE, ROUNDS_QUERY, Request(Kind.UPLOAD, "p.csv")] * 20
+    requests = [LIVE, ROUNDS_QUERY, IncomingRequest(RequestKind.UPLOAD, "p.csv")] * 20
     first = struck(under(tmp_path / "a", plan | {"seed": 1}), requests)
     assert first == struck(under(tmp_path / "b", plan | {"seed": 1}), requests)
     assert first != struck(under(tmp_path / "c", plan | {"seed": 2}), requests)
@@ -119,7 +119,7 @@ def test_the_same_seed_meets_the_same_faults_and_another_meets_others(tmp_path: 
 
 def test_asking_more_often_for_one_thing_does_not_shift_what_befalls_another(tmp_path: Path) -> None:
     plan = {"rates": {"drop": 0.5}}
-    registration = Request(Kind.GRAPHQL, "create_submission")
+    registration = IncomingRequest(RequestKind.GRAPHQL, "create_submission")
     alone = struck(under(tmp_path / "a", plan), [registration] * 20)
     between = struck(under(tmp_path / "b", plan), [registration, ROUNDS_QUERY, LIVE] * 20)[::3]
     assert alone == between
@@ -164,7 +164,7 @@ def test_events_come_before_dice_and_wait_for_each_other(tmp_path: Path) -> None
 
 def test_range_faults_strike_range_requests_alone(tmp_path: Path) -> None:
     faults = under(tmp_path, {"rates": {"range-ignored": 1, "replaced-file": 1}})
-    begun, gone_on = Request(Kind.FILE, LIVE.name, 0), Request(Kind.FILE, LIVE.name, 100)
+    begun, gone_on = IncomingRequest(RequestKind.FILE, LIVE.name, 0), IncomingRequest(RequestKind.FILE, LIVE.name, 100)
     assert struck(faults, [LIVE, begun, gone_on]) == [None, "range-ignored", "range-ignored"]
     faults = under(tmp_path, {"rates": {"replaced-file": 1}})
     assert struck(faults, [LIVE, begun, gone_on]) == [None, None, "replaced-file"]

@@ -21,7 +21,7 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.scoring import diagnostics
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
 from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import Purpose
 from numerai_assets.sandbox.world.history import World
 from numerai_assets_tests.sandbox.serving import Served
@@ -218,7 +218,7 @@ def test_a_restart_takes_up_what_was_left_running(
     tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copytree(tiny_world, tmp_path / "world")
-    before = Tournament(World.open(folder), folder / SERVER_FOLDER)
+    before = LocalTournament(World.open(folder), folder / SERVER_FOLDER)
     before.start()
     model = before.state.models()[0]
     name = before.hand_out_upload("p.csv", model.id, Purpose.DIAGNOSTICS)
@@ -227,7 +227,7 @@ def test_a_restart_takes_up_what_was_left_running(
     with monkeypatch.context() as stopped:
         stopped.setattr(DiagnosticsDesk, "_queue", lambda *_: None)
         run = before.diagnostics.create(before.uploaded(name, model, Purpose.DIAGNOSTICS), before.view.now, NEWEST)
-    after = Tournament(World.open(folder), folder / SERVER_FOLDER)
+    after = LocalTournament(World.open(folder), folder / SERVER_FOLDER)
     assert after.diagnostics.found(model.id, run.id)[0].status == "running"
     after.start()
     after.diagnostics.wait()

@@ -15,8 +15,11 @@ import requests
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.rounds import round_by_number
+from numerai_assets.sandbox.market.economy import Dials
 from numerai_assets.sandbox.server import process
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
+from numerai_assets.sandbox.server.serve import command
+from numerai_assets.sandbox.world.history import World
 
 FIRST_ROUND = 5 * (640 - 575) + 1
 
@@ -70,13 +73,25 @@ def test_starting_a_running_sandbox_does_nothing(world_dir: Path, running: str, 
     assert pid_of(world_dir) == pid
 
 
-def test_a_world_is_made_where_there_is_none(tmp_path: Path, unused_port: int) -> None:
-    told: list[tuple[str, int, int]] = []
+def test_a_world_and_an_account_are_made_where_there_are_none(tmp_path: Path, unused_port: int) -> None:
+    stages: list[str] = []
     folder = tmp_path / "deep" / "world"
+    dials, models = Dials(drift=0.05), ("first", "second", "third", "fourth")
     try:
-        url = process.start(folder, port=unused_port, progress=lambda *step: told.append(step), size="tiny", seed=3)
-        assert requests.get(url, timeout=10).ok
-        assert {stage for stage, _, _ in told} >= {"eras"}
+        url = process.start(
+            folder,
+            port=unused_port,
+            models=models,
+            progress=lambda stage, done, total: stages.append(stage),
+            size="tiny",
+            seed=3,
+            dials=dials,
+        )
+        query = {"query": 'query { accountProfile(username: "sandbox") { models { name } } }'}
+        profile = requests.post(url, json=query, timeout=10).json()["data"]["accountProfile"]
+        assert tuple(model["name"] for model in profile["models"]) == models
+        assert World.open(folder).recipe.dials == dials
+        assert "eras" in stages
     finally:
         process.stop(folder)
 
@@ -127,32 +142,16 @@ def test_a_failed_start_shows_the_end_of_the_log(world_dir: Path, unused_port: i
 
 
 def test_a_second_server_of_the_same_world_is_refused(world_dir: Path, running: str, unused_port: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "numerai_assets.sandbox.server.serve",
-        "--world",
-        str(world_dir),
-        "--port",
-        str(unused_port),
-    ]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(command(world_dir, unused_port), capture_output=True, text=True, timeout=60, check=False)
     assert (second.returncode, second.stderr.count("\n")) == (1, 1)
     assert "another process serves this sandbox already" in second.stderr
 
 
 def test_a_server_without_assertions_is_refused(world_dir: Path, unused_port: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "numerai_assets.sandbox.server.serve",
-        "--world",
-        str(world_dir),
-        "--port",
-        str(unused_port),
-    ]
     environment = {**os.environ, "PYTHONOPTIMIZE": "1"}
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    refused = subprocess.run(
+        command(world_dir, unused_port), capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
     assert refused.returncode == 1
     assert "numerai-tools would check nothing" in refused.stderr
 

@@ -20,7 +20,7 @@ from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
 from numerai_assets.sandbox.tournament import pickle_runner
 from numerai_assets.sandbox.tournament.hosted_models import HostedModels, RunStatus
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.pickle_process import Ran, RunLimits, run_pickle
 from numerai_assets.sandbox.tournament.state import Purpose
 from numerai_assets.sandbox.world.history import World
@@ -216,9 +216,9 @@ def test_data_versions_and_images_are_chosen_by_name_or_id(sandbox: Served, tmp_
 # -- the clock and restarts --------------------------------------------------------------------------------------
 
 
-def hosting(world_dir: Path) -> Tournament:
+def hosting(world_dir: Path) -> LocalTournament:
     """A started tournament whose first model is hosted."""
-    tournament = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
     tournament.start()
     model = tournament.state.models()[0]
     name = tournament.hand_out_upload("m.pkl", model.id, Purpose.PICKLE)
@@ -232,7 +232,7 @@ def hosting(world_dir: Path) -> Tournament:
     return tournament
 
 
-def scores(tournament: Tournament) -> list[Any]:
+def scores(tournament: LocalTournament) -> list[Any]:
     model = tournament.state.models()[0]
     found = tournament.state.scores(model.id)
     return [(s.round_number, s.inserted_at, [(c.display_name, c.day, c.value) for c in each]) for s, each in found]
@@ -259,7 +259,7 @@ def test_an_advance_cut_short_submits_each_round_once(world_dir: Path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             tournament.advance("next-round")
     assert tournament.state.submissions() == []
-    after = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    after = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
     after.start()
     (made,) = after.state.submissions()
     assert (made.round_number, made.selected) == (FIRST_ROUND + 1, True)
@@ -270,10 +270,10 @@ def test_an_advance_cut_short_submits_each_round_once(world_dir: Path, monkeypat
 def test_a_restart_takes_up_a_validation_that_was_left(world_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as stopped:
         stopped.setattr(HostedModels, "_queue", lambda *_: None)
-        stopped.setattr(Tournament, "assign_pickle", lambda *_: None)
+        stopped.setattr(LocalTournament, "assign_pickle", lambda *_: None)
         left = hosting(world_dir).hosted.pickles()[0]
     assert left.status == RunStatus.PENDING
-    after = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    after = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
     after.start()
     after.hosted.wait()
     assert after.hosted.pickle(left.id).status == RunStatus.SUCCESS

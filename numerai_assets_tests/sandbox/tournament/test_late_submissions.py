@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
 from numerai_assets.sandbox.tournament.intake import remapped
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.world.history import World
 from numerai_assets_tests.sandbox.serving import Served
 
@@ -19,7 +19,7 @@ FIRST_ROUND = 5 * (640 - 575) + 1
 WEEKEND, TUESDAY, WEDNESDAY = (round_by_number(FIRST_ROUND + i) for i in range(3))
 
 
-def predictions(sandbox: Served, to: Round, seed: int = 0) -> pd.DataFrame:
+def predictions(sandbox: Served, to: CalendarRound, seed: int = 0) -> pd.DataFrame:
     ids = sandbox.tournament.world.live(to.number).index
     values = (np.random.default_rng(seed).permutation(len(ids)) + 0.5) / len(ids)
     return pd.DataFrame({"id": ids, "prediction": values})
@@ -30,7 +30,7 @@ def slot(sandbox: Served) -> str:
     return identity
 
 
-def submit(sandbox: Served, frame: pd.DataFrame, data: Round | None = None) -> str:
+def submit(sandbox: Served, frame: pd.DataFrame, data: CalendarRound | None = None) -> str:
     datestamp = None if data is None else data.datestamp
     identity: str = sandbox.client().upload_predictions(df=frame, model_id=slot(sandbox), data_datestamp=datestamp)
     return identity
@@ -43,7 +43,7 @@ def listed(sandbox: Served) -> list[tuple[int, str, bool]]:
     return [(item["round"]["number"], item["status"], item["selected"]) for item in found]
 
 
-def by_stock(sandbox: Served, frame: pd.DataFrame, of: Round) -> pd.Series:
+def by_stock(sandbox: Served, frame: pd.DataFrame, of: CalendarRound) -> pd.Series:
     """Predictions indexed by the stocks behind a round's ids, which no client ever sees."""
     rows = sandbox.tournament.world._opened(of.number).rows()
     stock = dict(zip(rows["ids"].astype(str), rows["stocks"].tolist(), strict=True))
@@ -163,7 +163,7 @@ def test_between_the_two_closing_times_the_client_is_told_that_no_round_is_open(
 def test_what_was_queued_survives_a_restart_and_an_advance_cut_short(
     world_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    before = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
     before.start()
     before.advance(WEEKEND.closes.isoformat())
     model = before.state.models()[0].id
@@ -180,7 +180,7 @@ def test_what_was_queued_survives_a_restart_and_an_advance_cut_short(
         with pytest.raises(KeyboardInterrupt):
             before.advance("next-round")
     assert [s.status for s in before.state.submissions()] == ["queued", "late"]
-    after = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    after = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
     after.start()
     assert [(s.status, s.selected) for s in after.state.submissions()] == [("on-time", True), ("late", True)]
 

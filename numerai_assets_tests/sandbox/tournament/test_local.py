@@ -9,20 +9,20 @@ import pytest
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import MODEL_NAMES, State, model_id
 from numerai_assets.sandbox.world.history import World
 
 FIRST, SECOND = model_id(MODEL_NAMES[0]), model_id(MODEL_NAMES[1])
 
 
-def opened(world_dir: Path) -> Tournament:
-    tournament = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+def opened(world_dir: Path) -> LocalTournament:
+    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
     tournament.start()
     return tournament
 
 
-def submit(tournament: Tournament, model: str, seed: int) -> str:
+def submit(tournament: LocalTournament, model: str, seed: int) -> str:
     current = tournament.view.open_round
     assert current is not None
     ids = tournament.world.live(current.number).index
@@ -33,7 +33,7 @@ def submit(tournament: Tournament, model: str, seed: int) -> str:
     return tournament.register(name, model).id
 
 
-def outcome(tournament: Tournament) -> dict[str, Any]:
+def outcome(tournament: LocalTournament) -> dict[str, Any]:
     """All that is seen from outside, without what is random (ids of submissions)."""
     return {
         "now": tournament.view.now,
@@ -134,6 +134,21 @@ def test_the_newest_of_a_models_submissions_is_the_one_that_is_scored(world_dir:
     ((submission, scores),) = tournament.state.scores(FIRST)
     assert submission.id == newest
     assert {score.submission_id for score in scores} == {newest}
+
+
+def test_models_named_later_are_added_and_none_is_removed(world_dir: Path) -> None:
+    before = opened(world_dir)
+    submitted = submit(before, FIRST, 1)
+    later = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, ["sandbox_two", "mine"])
+    later.start()
+    assert [model.name for model in later.state.models()] == [*MODEL_NAMES, "mine"]
+    assert later.submission(submitted).model_id == FIRST
+    assert submit(later, model_id("mine"), 2)
+
+
+def test_a_model_cannot_have_the_name_of_a_benchmark(world_dir: Path) -> None:
+    with pytest.raises(SandboxError, match="model v53_lgbm_ender20: the name of a benchmark model"):
+        LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, ["v53_lgbm_ender20"])
 
 
 def test_state_of_another_format_is_refused(tmp_path: Path) -> None:
