@@ -170,9 +170,8 @@ def _payout_summary(scores: Scores, ledger: HoldoutLedger) -> list[Shown]:
     for method, frame in scores.items():
         paid = frame["payout"].astype(float)
         if paid.count() > 1:
-            found = summarise(
-                frame.index, np.asarray(paid, np.float64), horizon=60, trials=ledger.trials(frame.index) or 1, seed=0
-            )
+            values, trials = np.asarray(paid, np.float64), ledger.trials(frame.index) or 1
+            found = summarise(frame.index, values, horizon=60, trials=trials, seed=0)
             columns[method] = [getattr(found, name) for name in _MEASURES]
     if not columns:
         return []
