@@ -91,7 +91,7 @@ def test_doctor_says_what_would_happen_and_changes_nothing(
     text = " ".join(result.stdout.split())
     assert result.exit_code == 0, result.stdout
     assert "era 0641 is out" in text
-    assert "the sandbox's own; yours are not sent to it" in text
+    assert "the sandbox's own; your keys are not sent to it" in text
     assert sorted(rehearsal.workspace.folder.rglob("*")) == before
 
 
