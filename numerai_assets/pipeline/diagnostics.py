@@ -18,7 +18,7 @@ from numerai_assets.features.contract import features_of
 from numerai_assets.pipeline.predictions import predicted
 from numerai_assets.pipeline.vintages import load_vintage, model_digest
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.holdout_ledger import Look
 from numerai_assets.store.prediction_store import PredictionStore
@@ -93,7 +93,7 @@ def judged_models(predictions: PredictionStore, vintages: VintageStore, methods:
 
 
 def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
-    """How differently the two newest vintages rank the rows of the newest era; nothing while there is but one.
+    """How differently the two newest vintages rank the rows of the newest era; stored. Empty for a single vintage.
 
     churn: 1 less the rank correlation. churn_of_ends: share of the highest and lowest twentieth that changes.
     """
@@ -107,12 +107,24 @@ def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
         predicted(workspace, method, vintage, load_vintage(workspace, method, vintage), key)[1][:, None].astype(float)
         for vintage in newest
     )
-    ends = max(1, len(first) // 20)
-    return {
-        "churn_vintages": " and ".join(map(era_label, newest)),
+    ends, pair = max(1, len(first) // 20), " and ".join(map(era_label, newest))
+    found = {
         "churn": float(churn(first, second)[0]),
         "churn_of_ends": float(churn(first, second, top_bottom=ends)[0]),
     }
+    write_json(_churn_path(workspace, method), read_churn(workspace, method) | {pair: found})
+    return {"churn_vintages": pair, **found}
+
+
+def read_churn(workspace: Workspace, method: str) -> dict[str, dict[str, float]]:
+    """Churn between each pair of successive vintages, as it was diagnosed; empty before the first time."""
+    path = _churn_path(workspace, method)
+    found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _churn_path(workspace: Workspace, method: str) -> Path:
+    return workspace.diagnostics_path(method).with_suffix(".churn.json")
 
 
 def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, known: pd.DataFrame) -> pd.DataFrame:

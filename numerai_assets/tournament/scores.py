@@ -1,6 +1,7 @@
 """Scores of past submissions as the tournament gives them, one row a round, slot, score and day."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ COLUMNS = ("slot", "round_number", "display_name", "day", "date", "value", "perc
 
 # The last score of a round is final 64 weekdays after its data day, and a round opens on every weekday but Monday.
 SETTLED_AFTER_ROUNDS = 80
+_ANNOUNCED_ROUNDS = 10
 
 
 def fetch_scores(
@@ -43,6 +45,20 @@ def fetch_scores(
     fetched = pd.DataFrame(rows, columns=list(COLUMNS))
     frame = pd.concat([settled, fetched], ignore_index=True) if len(settled) else fetched
     return frame.sort_values(["slot", "round_number", "display_name", "day"], ignore_index=True)
+
+
+def fetch_score_configs(
+    tournament: Tournament, rounds: Collection[int], *, current: int
+) -> dict[int, list[dict[str, Any]]]:
+    """`roundScoreConfigs` of the given rounds; rounds that the tournament does not list are left out."""
+    query = (
+        "query($tournament: Int $limit: Int) { rounds(tournament: $tournament limit: $limit) "
+        "{ number roundScoreConfigs { displayName isPayout defaultMultiplier clipThreshold payoutFactor } } }"
+    )
+    # Newest first, the rounds announced for the next week included.
+    limit = max(current - min(rounds), 0) + 1 + _ANNOUNCED_ROUNDS
+    found = tournament.query(query, {"tournament": TOURNAMENT, "limit": limit})["rounds"] or []
+    return {int(item["number"]): item["roundScoreConfigs"] or [] for item in found if int(item["number"]) in rounds}
 
 
 def _row(slot: str, item: dict[str, Any]) -> dict[str, Any]:
