@@ -35,7 +35,7 @@ from numerai_assets.features.fitting.memo import Kept, digest_of
 from numerai_assets.features.fitting.resolved_targets import MIDDLE, centred_target
 from numerai_assets.features.fitting.training_eras import eras_to_fit, only_era
 from numerai_assets.features.groups.momentum_indicators import macd, prices, scaled_return
-from numerai_assets.features.groups.peer_groups import PeerGroups, group_returns
+from numerai_assets.features.groups.peers import PeerGroups, group_returns
 from numerai_assets.features.groups.spillover import FEWEST_PAIRS, level_means, strengths
 from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.nn.graph_learning import learn_graph, normalised

@@ -22,7 +22,7 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.fitting.memo import Kept, digest_of
 from numerai_assets.features.fitting.resolved_targets import resolved_target
-from numerai_assets.features.groups.group_exposures import OLDEST_GROUPS, GroupExposures, check_groups, group_exposures
+from numerai_assets.features.groups.exposures import OLDEST_GROUPS, GroupExposures, check_groups, group_exposures
 from numerai_assets.features.plots import COLOURS, png, side_by_side
 from numerai_assets.panel.panel import EraPanel
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.fitting.memo import Kept
-from numerai_assets.features.groups import group_exposures as module
-from numerai_assets.features.groups.group_exposures import group_exposures, level_sums
+from numerai_assets.features.groups import exposures as module
+from numerai_assets.features.groups.exposures import group_exposures, level_sums
 from numerai_assets_tests.features.past_eras import GROUPS, SETS, era_panel
 
 
