@@ -1,15 +1,11 @@
 """Mixers find what trees do not, in eras that they did not see, and nothing where there is nothing."""
 
-import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
@@ -17,24 +13,15 @@ from sklearn.base import clone
 
 from numerai_assets.eras import purge
 from numerai_assets.errors import FeatureError, StoreError
-from numerai_assets.evaluation.metrics import corr
 from numerai_assets.features.fitting.cross_fitting import Run, cut_into_runs
 from numerai_assets.methods.mixer_boosting.feature_mixing import FeatureMixing, dealt_features
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets_tests.features.planted import TARGET, interactions
+from numerai_assets_tests.methods.mixer_boosting.columns import columns, corr_of_trees, mean_corr
 
 LAWFUL = settings(deadline=None, max_examples=60)
 GROUPS = {"a": ["f00", "f01", "f02", "f03"], "b": ["f04", "f05", "f06", "f07"], "c": ["f08", "f09", "f10", "f11"]}
 FITTED, LATER = list(range(1, 97, 4)), list(range(120, 200, 4))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small spend their time on threads that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(**parameters: Any) -> FeatureMixing:
@@ -45,27 +32,6 @@ def small(**parameters: Any) -> FeatureMixing:
 def learning(folds: int) -> FeatureMixing:
     """Mixers that learn the planted products, and the noise of the eras that they see."""
     return small(folds=folds, epochs=25, learning_rate=0.01, dropout=0.0)
-
-
-def columns(block: FeatureMixing, panel: EraPanel) -> np.ndarray:
-    return np.concatenate([block.transform(era) for era in panel.each_era()], axis=1).astype(np.float32).T
-
-
-def mean_corr(predictions: np.ndarray, panel: EraPanel) -> float:
-    aim = panel.target(TARGET)
-    return float(np.mean([corr(predictions[a:b, None], aim[a:b])[0] for a, b in itertools.pairwise(panel.edges)]))
-
-
-def corr_of_trees(fitted: EraPanel, later: EraPanel, block: FeatureMixing | None = None) -> float:
-    """Mean CORR in later eras of trees on the features and, where there is one, the block's columns."""
-    seen, unseen = (
-        panel.features if block is None else np.hstack([panel.features, columns(block, panel)])
-        for panel in (fitted, later)
-    )
-    settings_ = {"learning_rate": 0.05, "num_leaves": 8, "max_depth": 3, "min_data_in_leaf": 50, "num_threads": 1}
-    data = lgb.Dataset(seen.astype(np.float32), fitted.target(TARGET))
-    trees = lgb.train({"objective": "regression", "seed": 0, "verbosity": -1, **settings_}, data, 100)
-    return mean_corr(trees.predict(unseen.astype(np.float32)), later)
 
 
 def test_trees_with_the_columns_beat_trees_without_but_not_when_the_columns_have_seen_their_targets() -> None:

@@ -1,11 +1,9 @@
 """Forecasts of payoffs are fitted on whole runs of known eras, and believed as far as later eras bear them out."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,15 +12,6 @@ from numerai_assets.methods.mixer_boosting.payoff_forecast import PayoffForecast
 
 LAWFUL = settings(deadline=None, max_examples=60)
 RECIPE = Recipe(length=8, horizon=4, lag=3, overlap=3, hidden=4, dropout=0.1, epochs=8, learning_rate=1e-2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small spend their time on threads that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def waves(eras: int, noise: float, seed: int = 0) -> np.ndarray:

@@ -1,13 +1,12 @@
 """The payoff panel forecasts what features pay from what was known, and from nothing else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
@@ -17,15 +16,6 @@ from numerai_assets.methods.mixer_boosting.payoff_panel import SCORES, PayoffPan
 from numerai_assets.panel.panel import EraPanel, Reads
 
 WORLD = World(features=6, rows=60, eras=270, fitted=250)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small spend their time on threads that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

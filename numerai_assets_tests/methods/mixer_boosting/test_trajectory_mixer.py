@@ -1,34 +1,21 @@
 """Mixers over trajectories find what only the past of look-alikes tells, from resolved targets alone."""
 
-import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pytest
-import torch
 
 from numerai_assets.errors import FeatureError, StoreError
-from numerai_assets.evaluation.metrics import corr
 from numerai_assets.methods.mixer_boosting.trajectory_mixer import TrajectoryMixer
 from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets_tests.features.paid_trajectories import LAGS, SETS, paid_trajectories, turned, with_targets
 from numerai_assets_tests.features.planted import TARGET
+from numerai_assets_tests.methods.mixer_boosting.columns import columns, corr_of_trees, mean_corr
 
 GROUPS = tuple(SETS)
 FITTED, LATER = list(range(11, 132, 2)), list(range(140, 171, 2))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small spend their time on threads that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +32,6 @@ def fitted(panel: EraPanel, **parameters: Any) -> TrajectoryMixer:
     return small(**parameters).fit(panel.with_eras(FITTED[:16]), target=TARGET, seed=1)
 
 
-def columns(block: TrajectoryMixer, panel: EraPanel) -> np.ndarray:
-    return np.concatenate([block.transform(era) for era in panel.each_era()], axis=1).astype(np.float32).T
-
-
-def mean_corr(predictions: np.ndarray, panel: EraPanel) -> float:
-    aim = panel.target(TARGET)
-    return float(np.mean([corr(predictions[a:b, None], aim[a:b])[0] for a, b in itertools.pairwise(panel.edges)]))
-
-
-def corr_of_trees(fitted: EraPanel, later: EraPanel, block: TrajectoryMixer | None = None) -> float:
-    """Mean CORR in later eras of trees on the features and, where there is one, the block's columns."""
-    seen, unseen = (
-        panel.features if block is None else np.hstack([panel.features, columns(block, panel)])
-        for panel in (fitted, later)
-    )
-    settings = {"learning_rate": 0.05, "num_leaves": 8, "max_depth": 3, "min_data_in_leaf": 50, "num_threads": 1}
-    data = lgb.Dataset(seen.astype(np.float32), fitted.target(TARGET))
-    trees = lgb.train({"objective": "regression", "seed": 0, "verbosity": -1, **settings}, data, 60)
-    return mean_corr(trees.predict(unseen.astype(np.float32)), later)
-
-
 def test_trees_with_the_columns_beat_trees_without_where_the_past_of_look_alikes_pays(world: EraPanel) -> None:
     seen, later = world.with_eras(FITTED), world.with_eras(LATER)
 
@@ -74,7 +40,7 @@ def test_trees_with_the_columns_beat_trees_without_where_the_past_of_look_alikes
     for panel in (seen, later):
         assert mean_corr(columns(block, panel).mean(axis=1), panel) > 0.15
     assert block.agreement_.min() > 0.5
-    assert corr_of_trees(seen, later, block) > corr_of_trees(seen, later) + 0.1
+    assert corr_of_trees(seen, later, block, trees=60) > corr_of_trees(seen, later, trees=60) + 0.1
 
 
 def test_shuffled_targets_teach_nothing(world: EraPanel) -> None:

@@ -1,7 +1,6 @@
 """Windows hold what they say, and the model that is left is the one with the least error on unseen windows."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,6 @@ from numerai_assets.methods.mixer_boosting.tsmixer import TSMixer
 from numerai_assets.methods.mixer_boosting.windows import Training, Windows, errors, fit_windows
 
 SEASONS = Training(epochs=6, batch=16, learning_rate=3e-3, patience=6)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small spend their time on threads that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def seasons(steps: int, seed: int) -> Tensor:
