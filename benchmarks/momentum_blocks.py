@@ -21,7 +21,7 @@ from statsmodels.tsa.seasonal import STL
 from benchmarks.table import Cost, Row, package, print_rows, timed
 from numerai_assets.eras import resolve_lag, resolved_through
 from numerai_assets.features.contract import Columns, FeatureBlock, History
-from numerai_assets.features.groups.group_exposures import OLDEST_GROUPS
+from numerai_assets.features.groups.exposures import OLDEST_GROUPS
 from numerai_assets.features.per_era.group_payoffs import GroupPayoffs
 from numerai_assets.features.per_era.target_momentum import TargetMomentum
 from numerai_assets.features.per_era.trajectory_changes import LEVEL, TrajectoryChanges
