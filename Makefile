@@ -1,6 +1,8 @@
 # make weekly   the whole weekly job against the local tournament (or, by one setting, Numerai)
 # make ui       Dagster's UI and daemon with the local tournament beside them
-# make test     lint, format, types, definitions, tests
+# make test     lint, format, types, definitions, tests; the slowest ten tests are printed
+# make quick    the tests that are not marked slow, in under two minutes: for use while working
+# make durations   all tests; how long each file took is written to numerai_assets_tests/durations.json
 # make benchmarks  what the project does against named peers, as a table (docs/benchmarks.md)
 # make chaos    a year of rounds with everything going wrong (docs/reliability.md); WEEKS=4 SEED=1 for another
 # make weekly MARKET=prices PRICES=panel.parquet   the same on a price panel of your own
@@ -23,7 +25,7 @@ export NUMERAI_METHODS__BENCHMARK__PROFILE ?= smoke
 endif
 endif
 
-.PHONY: weekly ui test checks tests chaos benchmarks browser clean
+.PHONY: weekly ui test checks tests quick durations chaos benchmarks browser clean
 
 weekly: .venv/installed
 	$(BIN)/numerai weekly --with-sandbox
@@ -39,8 +41,16 @@ checks: .venv/installed-test
 	$(BIN)/mypy
 	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dg check defs
 
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+
 tests: .venv/installed-test browser
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+quick: .venv/installed-test
+	$(PYTEST) -m 'not slow'
+
+durations: .venv/installed-test browser
+	$(PYTEST) --keep-durations
 
 WEEKS ?= 52
 SEED ?= 0

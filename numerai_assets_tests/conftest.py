@@ -17,6 +17,11 @@ from filelock import FileLock
 
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.sandbox.world.history import World
+from numerai_assets_tests.durations import (  # noqa: F401 - hooks of pytest
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_terminal_summary,
+)
 
 # What a build says follows from its commit alone; `HYPOTHESIS_PROFILE=default pytest` looks for new examples.
 # No example fails, and none is given up, because the machine is busy.

@@ -25,7 +25,7 @@ learning_rate = 0.1
 every_eras = 2
 [network]
 attempts = 1
-timeout_seconds = 20.0
+timeout_seconds = 60.0
 {network}
 [sandbox]
 size = "tiny"

@@ -59,8 +59,8 @@ def test_a_full_disk_is_one_line_and_costs_nothing_that_was_there(rehearsal: Reh
     told: multiprocessing.Queue[str] = processes.Queue()
     run = processes.Process(target=weekly_with_little_disk, args=(str(file), told))
     run.start()
-    message = told.get(timeout=300)
-    run.join(60)
+    message = told.get(timeout=600)
+    run.join(600)
     assert "File too large" in message
     assert "Finished files are intact" in message
     assert "\n" not in message

@@ -25,9 +25,9 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-STARTS_WITHIN_SECONDS = 180
+STARTS_WITHIN_SECONDS = 600
 # The daemon looks at its code locations once a minute.
-STARTS_ANEW_WITHIN_SECONDS = 150
+STARTS_ANEW_WITHIN_SECONDS = 600
 GROUPS = (
     "release",
     "store",
@@ -80,9 +80,9 @@ def wait_until_answering(url: str, server: "subprocess.Popen[bytes]", log: Path)
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:
-            if requests.get(f"{url}/server_info", timeout=2).ok:
+            if requests.get(f"{url}/server_info", timeout=60).ok:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:
             time.sleep(0.5)
     pytest.fail(f"the UI did not answer:\n{log.read_text()}")
 
@@ -94,8 +94,8 @@ def text_of_page(url: str, *, expects: str, picture: Path) -> str:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1800, "height": 1000})
-        page.goto(url)
-        page.get_by_text(expects).first.wait_for(timeout=60_000)
+        page.goto(url, timeout=300_000)
+        page.get_by_text(expects).first.wait_for(timeout=300_000)
         page.screenshot(path=picture)
         text: str = page.inner_text("body")
         browser.close()
@@ -122,7 +122,7 @@ def test_schedule_and_sensor_are_listed(ui_url: str, tmp_path: Path) -> None:
 @pytest.mark.slow(reason="starts webserver, daemon and code server")
 def test_every_asset_is_known_to_the_server(ui_url: str) -> None:
     query = "query { assetNodes { assetKey { path } groupName hasMaterializePermission } }"
-    nodes = requests.post(f"{ui_url}/graphql", json={"query": query}, timeout=60).json()["data"]["assetNodes"]
+    nodes = requests.post(f"{ui_url}/graphql", json={"query": query}, timeout=300).json()["data"]["assetNodes"]
     assert {node["groupName"] for node in nodes} == set(GROUPS)
     assert ["submissions", "sandbox_one"] in [node["assetKey"]["path"] for node in nodes]
 

@@ -174,7 +174,7 @@ def test_items_are_made_ahead_and_the_thread_ends_with_the_iterator() -> None:
 
     found = prefetched(items(), 2)
     assert next(found) == 0
-    assert third.wait(10)
+    assert third.wait(60)
     found.close()  # type: ignore[attr-defined]
 
     assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]

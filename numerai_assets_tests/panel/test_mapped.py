@@ -60,6 +60,9 @@ def total(panel: EraPanel) -> tuple[bool, int]:
 def test_a_spawned_process_maps_the_same_files(mapped: EraPanel) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(total, (mapped,)) == (True, int(mapped.features.sum()))
+        # At its end a pool that is not closed sends SIGTERM; a process that inherited to ignore it would never end.
+        pool.close()
+        pool.join()
 
 
 def test_a_panel_in_memory_is_pickled_with_its_values(make_panel: MakePanel) -> None:

@@ -138,7 +138,7 @@ def test_a_process_killed_in_the_middle_of_a_write_leaves_a_readable_ledger(tmp_
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -163,7 +163,7 @@ def test_two_processes_at_once_lose_no_look(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(600)
 
     assert [process.exitcode for process in processes] == [0, 0]
     assert HoldoutLedger(path).trials([1120]) == 50

@@ -110,7 +110,7 @@ class FileTournament:
 
     def __init__(self, server: RangeServer, attempts: int = 3) -> None:
         self.server = server
-        self.network = Network(timeout_seconds=5.0, attempts=attempts, retry_seconds=0.0)
+        self.network = Network(timeout_seconds=60.0, attempts=attempts, retry_seconds=0.0)
 
     def dataset_url(self, name: str) -> str:
         return self.server.address()

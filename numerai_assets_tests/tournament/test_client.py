@@ -26,7 +26,7 @@ SATURDAY = {
 
 
 def tournament_at(url: str, kind: str = "numerai") -> Tournament:
-    network = {"attempts": 1, "timeout_seconds": 5.0, "api_url": url}
+    network = {"attempts": 1, "timeout_seconds": 60.0, "api_url": url}
     return Tournament(Settings(tournament=kind, network=network))  # type: ignore[arg-type]
 
 

@@ -132,7 +132,7 @@ def accept(path: Path) -> None:
 
 
 def get(server: Server, destination: Path, *, attempts: int = 3, **options: Any) -> Fetched | None:
-    network = Network(timeout_seconds=10.0, attempts=attempts)
+    network = Network(timeout_seconds=60.0, attempts=attempts)
     return fetch(lambda: server.url, destination, network, **{"verify": accept} | options)
 
 
@@ -186,7 +186,7 @@ def test_each_try_asks_for_a_fresh_address(server: Server, destination: Path) ->
         asked.append(server.url)
         return f"{server.url}?signature={len(asked)}"
 
-    fetch(address, destination, Network(timeout_seconds=10.0, attempts=2), verify=accept)
+    fetch(address, destination, Network(timeout_seconds=60.0, attempts=2), verify=accept)
 
     assert len(asked) == 2
 

@@ -27,7 +27,7 @@ def server() -> Iterator[RangeServer]:
 def ranged(server: RangeServer, folder: Path, attempts: int = 3) -> RangedFile:
     local = folder / "file"
     local.touch()
-    return RangedFile(server.address, local, Network(timeout_seconds=5.0, attempts=attempts, retry_seconds=0.0))
+    return RangedFile(server.address, local, Network(timeout_seconds=60.0, attempts=attempts, retry_seconds=0.0))
 
 
 def test_ranges_lie_where_they_belong_and_the_rest_is_holes(server: RangeServer, tmp_path: Path) -> None:

@@ -512,7 +512,7 @@ def test_two_processes_at_once_make_one_submission(desk: SubmissionDesk) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(600)
 
     assert len(found) == 2
     assert found[0] == found[1]

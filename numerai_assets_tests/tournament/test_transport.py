@@ -15,7 +15,8 @@ from numerai_assets.errors import NumeraiAssetsError, SubmissionError, Tournamen
 from numerai_assets.settings import Network
 from numerai_assets.tournament import transport
 
-NETWORK = Network(timeout_seconds=0.3)
+NETWORK = Network(timeout_seconds=60.0)
+IMPATIENT = Network(timeout_seconds=0.3)
 # How long a stubborn peer goes on: a request that waited for its end would get a good answer, and the test would fail.
 PATIENCE_SECONDS = 20.0
 
@@ -149,7 +150,7 @@ def test_a_request_to_a_server_that_stalls_ends_unreachable(peer: Peer, stall: s
     peer.replies = [STALLS[stall], answer(b"late")]
 
     with pytest.raises(Unreachable) as caught:
-        get(peer.url)
+        transport.request("GET", peer.url, IMPATIENT)
 
     assert "\n" not in str(caught.value)
 
@@ -159,19 +160,19 @@ def test_an_upload_that_nobody_reads_ends_unreachable() -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
         with pytest.raises(Unreachable):
-            transport.request("PUT", url, NETWORK, data=b"x" * (64 << 20))
+            transport.request("PUT", url, IMPATIENT, data=b"x" * (64 << 20))
 
 
 def test_a_slow_answer_that_keeps_moving_comes_whole(peer: Peer) -> None:
     def steady(connection: socket.socket, released: threading.Event) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n")
         for _ in range(6):
-            released.wait(0.1)
+            released.wait(0.25)
             connection.sendall(b"x" * 5_000)
 
     peer.replies = [steady]
 
-    assert get(peer.url).content == b"x" * 30_000
+    assert transport.request("GET", peer.url, Network(timeout_seconds=1.0)).content == b"x" * 30_000
 
 
 BROKEN = {

@@ -64,7 +64,7 @@ class Cluster:
         from distributed import Client
 
         with Client(self.compute.replace("dask", "tcp"), set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=120)
+            client.wait_for_workers(2, timeout=600)
             return dict(client.run(os.getpid))
 
 

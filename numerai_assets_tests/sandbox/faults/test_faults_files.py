@@ -20,7 +20,7 @@ RELEASE_FAULTS = [name for name, fault in FAULTS.items() if fault.scope is Scope
 
 def url_of(sandbox: Served, name: str) -> str:
     query = f'query {{ dataset(filename: "v5.3/{name}") }}'
-    url: str = requests.post(sandbox.url, json={"query": query}, timeout=10).json()["data"]["dataset"]
+    url: str = requests.post(sandbox.url, json={"query": query}, timeout=60).json()["data"]["dataset"]
     return url
 
 
@@ -31,7 +31,7 @@ def fetched(sandbox: Served, name: str) -> bytes:
     assert answer.status_code == 200, answer.text
     assert int(answer.headers["Content-Length"]) == len(answer.content)
     assert answer.headers["ETag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
-    head = requests.head(url, timeout=10)
+    head = requests.head(url, timeout=60)
     assert (head.headers["ETag"], head.headers["Content-Length"]) == (answer.headers["ETag"], str(len(answer.content)))
     return answer.content
 
@@ -64,16 +64,16 @@ def befalls(sandbox: Served, fault: str, **parameters: Any) -> None:
 
 def test_a_range_that_is_ignored_gives_the_whole_file(sandbox: Served) -> None:
     url = live_url(sandbox)
-    whole = requests.get(url, timeout=10).content
+    whole = requests.get(url, timeout=60).content
     event(sandbox, "range-ignored")
-    answer = requests.get(url, headers={"Range": "bytes=100-"}, timeout=10)
+    answer = requests.get(url, headers={"Range": "bytes=100-"}, timeout=60)
     assert (answer.status_code, answer.content) == (200, whole)
-    again = requests.get(url, headers={"Range": "bytes=100-"}, timeout=10)
+    again = requests.get(url, headers={"Range": "bytes=100-"}, timeout=60)
     assert (again.status_code, again.content) == (206, whole[100:])
 
 
 def test_numerapi_appends_a_whole_file_to_its_part_when_ranges_are_ignored(sandbox: Served, tmp_path: Path) -> None:
-    whole = requests.get(live_url(sandbox), timeout=10).content
+    whole = requests.get(live_url(sandbox), timeout=60).content
     event(sandbox, "range-ignored")
     target = tmp_path / "live.parquet"
     target.with_name("live.parquet.temp").write_bytes(whole[:1000])
@@ -83,12 +83,12 @@ def test_numerapi_appends_a_whole_file_to_its_part_when_ranges_are_ignored(sandb
 
 def test_a_file_replaced_amid_a_download_goes_on_under_another_tag(fresh_sandbox: Served) -> None:
     url = live_url(fresh_sandbox)
-    before = requests.get(url, timeout=10)
+    before = requests.get(url, timeout=60)
     event(fresh_sandbox, "replaced-file")
-    answer = requests.get(url, headers={"Range": "bytes=100-"}, timeout=10)
+    answer = requests.get(url, headers={"Range": "bytes=100-"}, timeout=60)
     assert answer.status_code == 206
     assert answer.headers["ETag"] != before.headers["ETag"]
-    whole = requests.get(url, timeout=10)
+    whole = requests.get(url, timeout=60)
     assert (whole.content[100:], whole.headers["ETag"]) == (answer.content, answer.headers["ETag"])
     pd.testing.assert_frame_equal(
         pd.read_parquet(io.BytesIO(whole.content)), pd.read_parquet(io.BytesIO(before.content))
@@ -97,15 +97,15 @@ def test_a_file_replaced_amid_a_download_goes_on_under_another_tag(fresh_sandbox
 
 def test_conditions_tell_a_replaced_file(fresh_sandbox: Served) -> None:
     url = live_url(fresh_sandbox)
-    tag = requests.get(url, timeout=10).headers["ETag"]
+    tag = requests.get(url, timeout=60).headers["ETag"]
     ranged = {"Range": "bytes=100-"}
     event(fresh_sandbox, "replaced-file")
-    answer = requests.get(url, headers=ranged | {"If-Range": tag}, timeout=10)
+    answer = requests.get(url, headers=ranged | {"If-Range": tag}, timeout=60)
     assert (answer.status_code, answer.content[:4]) == (200, b"PAR1")
-    refused = requests.get(url, headers=ranged | {"If-Match": tag}, timeout=10)
+    refused = requests.get(url, headers=ranged | {"If-Match": tag}, timeout=60)
     assert (refused.status_code, b"PreconditionFailed" in refused.content) == (412, True)
-    assert requests.get(url, headers=ranged | {"If-Match": answer.headers["ETag"]}, timeout=10).status_code == 206
-    assert requests.get(url, headers={"If-None-Match": tag}, timeout=10).status_code == 200
+    assert requests.get(url, headers=ranged | {"If-Match": answer.headers["ETag"]}, timeout=60).status_code == 206
+    assert requests.get(url, headers={"If-None-Match": tag}, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["features.json", "live_example_preds.csv", "live_example_preds.parquet"])
@@ -113,7 +113,7 @@ def test_any_file_can_be_replaced_and_holds_the_same(fresh_sandbox: Served, name
     contents = [fetched(fresh_sandbox, name)]
     event(fresh_sandbox, "replaced-file", count=2)
     for _ in range(2):
-        requests.get(url_of(fresh_sandbox, name), headers={"Range": "bytes=10-"}, timeout=10)
+        requests.get(url_of(fresh_sandbox, name), headers={"Range": "bytes=10-"}, timeout=60)
         contents.append(fetched(fresh_sandbox, name))
     assert len(set(contents)) == 3
     content = contents[-1]
@@ -128,10 +128,10 @@ def test_any_file_can_be_replaced_and_holds_the_same(fresh_sandbox: Served, name
 def right_and_wrong(sandbox: Served, fault: str, **parameters: Any) -> tuple[requests.Response, requests.Response]:
     """live.parquet before and under a fault; a third request is answered as the first."""
     url = live_url(sandbox)
-    right = requests.get(url, timeout=10)
+    right = requests.get(url, timeout=60)
     event(sandbox, fault, **parameters)
-    wrong = requests.get(url, timeout=10)
-    assert requests.get(url, timeout=10).content == right.content
+    wrong = requests.get(url, timeout=60)
+    assert requests.get(url, timeout=60).content == right.content
     return right, wrong
 
 
@@ -154,18 +154,18 @@ def test_a_truncated_file_looks_whole(sandbox: Served, has_new_etag: bool) -> No
 def test_an_expired_url_is_refused_as_the_object_store_does(sandbox: Served, tmp_path: Path) -> None:
     url = live_url(sandbox)
     event(sandbox, "expired-url", count=2)
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=60)
     assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/xml")
     assert b"<Code>AccessDenied</Code><Message>Request has expired</Message>" in answer.content
     with pytest.raises(requests.HTTPError):
         sandbox.client().download_dataset("v5.3/live.parquet", str(tmp_path / "live.parquet"))
-    assert requests.get(url, timeout=10).ok
+    assert requests.get(url, timeout=60).ok
 
 
 def test_a_fault_can_be_meant_for_one_file(sandbox: Served) -> None:
     event(sandbox, "expired-url", "file:v5.3/live_*")
-    assert requests.get(url_of(sandbox, "live.parquet"), timeout=10).ok
-    assert requests.get(url_of(sandbox, "live_benchmark_models.parquet"), timeout=10).status_code == 403
+    assert requests.get(url_of(sandbox, "live.parquet"), timeout=60).ok
+    assert requests.get(url_of(sandbox, "live_benchmark_models.parquet"), timeout=60).status_code == 403
 
 
 # -- a release ---------------------------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ def test_an_upload_that_was_not_stored_cannot_be_registered(fresh_sandbox: Serve
     event(fresh_sandbox, fault)
     auth = client._upload_auth("submission_upload_auth", "predictions.csv", 8, fresh_sandbox.slot())
     content = fresh_sandbox.predictions().to_csv(index=False).encode()
-    assert requests.put(auth["url"], data=content, timeout=10).status_code == status
-    assert requests.put(auth["url"], data=content, timeout=10).status_code == 200
+    assert requests.put(auth["url"], data=content, timeout=60).status_code == status
+    assert requests.put(auth["url"], data=content, timeout=60).status_code == 200
     # numerapi never looks at the answer of its PUT.
     event(fresh_sandbox, fault)
     with pytest.raises(ValueError, match="was not uploaded"):
@@ -296,12 +296,12 @@ def test_a_restarted_server_goes_on_with_plan_counts_late_round_and_processing(w
         plan(sandbox, seed=9, rates={"slow": {"rate": 0.5, "parameters": {"seconds": 0.001}}}, events=events)
         held = submit(sandbox)
         sandbox.advance(round_by_number(ROUND + 1).opens.isoformat())
-        before = requests.get(f"{sandbox.url}/sandbox/faults", timeout=10).json()
+        before = requests.get(f"{sandbox.url}/sandbox/faults", timeout=60).json()
         logged = log(sandbox)
     stopped = process.status(world_dir)
     assert (stopped.open_round, stopped.next_opening) == (None, round_by_number(ROUND + 1).opens + 30 * MINUTE)
     with served(world_dir) as sandbox:
-        assert requests.get(f"{sandbox.url}/sandbox/faults", timeout=10).json() == before
+        assert requests.get(f"{sandbox.url}/sandbox/faults", timeout=60).json() == before
         assert log(sandbox) == logged
         assert sandbox.tournament.view.open_round is None
         assert submissions(sandbox) == [(held, "on-time", True)]

@@ -113,28 +113,28 @@ def test_filters_read_a_part_of_a_file(api: Any, tmp_path: Path) -> None:
 
 def dataset_url(url: str, name: str = "v5.3/validation.parquet") -> str:
     query = "query($f: String!) { dataset(filename: $f tournament: 8) }"
-    answer = requests.post(url, json={"query": query, "variables": {"f": name}}, timeout=10).json()
+    answer = requests.post(url, json={"query": query, "variables": {"f": name}}, timeout=60).json()
     found: str = answer["data"]["dataset"]
     return found
 
 
 def test_ranges_are_bound_to_the_etag(sandbox: Served) -> None:
     url = dataset_url(sandbox.url)
-    head, whole = requests.head(url, timeout=10), requests.get(url, timeout=10)
+    head, whole = requests.head(url, timeout=60), requests.get(url, timeout=60)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Content-Length"] == str(len(whole.content))
     assert head.headers["ETag"] == whole.headers["ETag"]
     assert "Content-Encoding" not in whole.headers
     etag = whole.headers["ETag"]
-    part = requests.get(url, headers={"Range": "bytes=10-", "If-Range": etag}, timeout=10)
+    part = requests.get(url, headers={"Range": "bytes=10-", "If-Range": etag}, timeout=60)
     assert (part.status_code, part.content) == (206, whole.content[10:])
     assert part.headers["Content-Range"] == f"bytes 10-{len(whole.content) - 1}/{len(whole.content)}"
     assert part.headers["ETag"] == etag
-    changed = requests.get(url, headers={"Range": "bytes=10-", "If-Range": '"other"'}, timeout=10)
+    changed = requests.get(url, headers={"Range": "bytes=10-", "If-Range": '"other"'}, timeout=60)
     assert (changed.status_code, changed.content) == (200, whole.content)
-    assert requests.get(url, headers={"If-None-Match": etag}, timeout=10).status_code == 304
+    assert requests.get(url, headers={"If-None-Match": etag}, timeout=60).status_code == 304
     beyond = {"Range": f"bytes={len(whole.content)}-"}
-    assert requests.get(url, headers=beyond, timeout=10).status_code == 416
+    assert requests.get(url, headers=beyond, timeout=60).status_code == 416
 
 
 def test_a_wrong_signature_is_denied(sandbox: Served) -> None:
@@ -145,7 +145,7 @@ def test_a_wrong_signature_is_denied(sandbox: Served) -> None:
         url.replace("validation", "train"),
         url + "é",
     ):
-        answer = requests.get(wrong, timeout=10)
+        answer = requests.get(wrong, timeout=60)
         assert answer.status_code == 403
         assert "<Code>AccessDenied</Code>" in answer.text
 
@@ -153,24 +153,24 @@ def test_a_wrong_signature_is_denied(sandbox: Served) -> None:
 def test_a_url_ends_an_hour_of_sandbox_time_later(fresh_sandbox: Served) -> None:
     url = dataset_url(fresh_sandbox.url)
     fresh_sandbox.advance("+1h")
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=60)
     assert (answer.status_code, "Request has expired" in answer.text) == (403, True)
-    assert requests.get(dataset_url(fresh_sandbox.url), timeout=10).status_code == 200
+    assert requests.get(dataset_url(fresh_sandbox.url), timeout=60).status_code == 200
 
 
 def test_a_new_round_brings_new_live_files_and_keeps_the_rest(fresh_sandbox: Served, tmp_path: Path) -> None:
     api = fresh_sandbox.client()
     names = ("v5.3/live.parquet", "v5.3/validation.parquet")
-    before = [requests.head(dataset_url(fresh_sandbox.url, name), timeout=10).headers["ETag"] for name in names]
+    before = [requests.head(dataset_url(fresh_sandbox.url, name), timeout=60).headers["ETag"] for name in names]
     fresh_sandbox.advance("next-round")
-    after = [requests.head(dataset_url(fresh_sandbox.url, name), timeout=10).headers["ETag"] for name in names]
+    after = [requests.head(dataset_url(fresh_sandbox.url, name), timeout=60).headers["ETag"] for name in names]
     assert after[0] != before[0]
     assert after[1] == before[1]
     old = api.download_dataset("v5.3/live.parquet", str(tmp_path / "old"), round_num=FIRST_ROUND)
     new = api.download_dataset("v5.3/live.parquet", str(tmp_path / "new"))
     assert set(pd.read_parquet(old).index).isdisjoint(pd.read_parquet(new).index)
     fresh_sandbox.advance("+1w")
-    assert requests.head(dataset_url(fresh_sandbox.url, names[1]), timeout=10).headers["ETag"] != before[1]
+    assert requests.head(dataset_url(fresh_sandbox.url, names[1]), timeout=60).headers["ETag"] != before[1]
     with pytest.raises(ValueError, match="its files are not offered"):
         api.list_datasets(FIRST_ROUND)
 
@@ -178,12 +178,12 @@ def test_a_new_round_brings_new_live_files_and_keeps_the_rest(fresh_sandbox: Ser
 def test_every_answer_carries_the_time_of_the_sandbox(sandbox: Served) -> None:
     now = sandbox.tournament.view.now
     for answer in (
-        requests.head(sandbox.url, timeout=10),
-        requests.get(sandbox.url, timeout=10),
-        requests.get(sandbox.url + "/nowhere", timeout=10),
-        requests.get(dataset_url(sandbox.url), timeout=10),
-        requests.post(sandbox.url, json={"query": "{ rounds(number: 0) { number } }"}, timeout=10),
-        requests.post(sandbox.url, data="no json", timeout=10),
+        requests.head(sandbox.url, timeout=60),
+        requests.get(sandbox.url, timeout=60),
+        requests.get(sandbox.url + "/nowhere", timeout=60),
+        requests.get(dataset_url(sandbox.url), timeout=60),
+        requests.post(sandbox.url, json={"query": "{ rounds(number: 0) { number } }"}, timeout=60),
+        requests.post(sandbox.url, data="no json", timeout=60),
     ):
         assert answer.headers["Date"] == email.utils.format_datetime(now, usegmt=True)
 
@@ -345,7 +345,7 @@ def test_only_what_was_uploaded_can_be_submitted_and_once(fresh_sandbox: Served)
     with pytest.raises(ValueError, match="File not found: p-"):
         create(api, auth["filename"], identity)
     content = fresh_sandbox.predictions().to_csv(index=False).encode()
-    put = requests.put(auth["url"], data=content, timeout=10)
+    put = requests.put(auth["url"], data=content, timeout=60)
     assert (put.status_code, put.content) == (200, b"")
     with pytest.raises(ValueError, match="not uploaded for model sandbox_two"):
         create(api, auth["filename"], other)
@@ -358,9 +358,9 @@ def test_only_what_was_uploaded_can_be_submitted_and_once(fresh_sandbox: Served)
 
 def test_an_upload_under_a_wrong_or_used_name_is_denied(sandbox: Served, api: Any) -> None:
     auth = upload_auth(api, slot(api), "../../odd näme!.csv")
-    assert requests.put(auth["url"], data=b"x", timeout=10).status_code == 200
+    assert requests.put(auth["url"], data=b"x", timeout=60).status_code == 200
     for url in (auth["url"], sandbox.url + "/uploads/never.csv", sandbox.url + "/uploads/..%2f..%2fx"):
-        answer = requests.put(url, data=b"y", timeout=10)
+        answer = requests.put(url, data=b"y", timeout=60)
         assert answer.status_code in (403, 404)
     assert sandbox.tournament.upload_path(auth["filename"]).read_bytes() == b"x"
 
@@ -398,7 +398,7 @@ def test_a_query_that_makes_no_sense_is_answered_as_an_error(sandbox: Served, ap
         api.raw_query("query {")
     bodies: list[Any] = [[], {}, {"query": 3}, "text"]
     for body in bodies:
-        answer = requests.post(sandbox.url, json=body, timeout=10)
+        answer = requests.post(sandbox.url, json=body, timeout=60)
         assert answer.status_code == 200
         assert answer.json()["errors"][0]["message"]
 
@@ -483,12 +483,12 @@ def test_scores_resolve_after_twenty_and_sixty_weekdays(fresh_sandbox: Served) -
 
 def test_administration_tells_and_moves_the_time(fresh_sandbox: Served) -> None:
     url = fresh_sandbox.url + "/sandbox"
-    before = requests.get(url + "/status", timeout=10).json()
+    before = requests.get(url + "/status", timeout=60).json()
     assert (before["open_round"], before["newest_era"], before["submissions"]) == (FIRST_ROUND, 640, 0)
     after = requests.post(url + "/advance", json={"to": "next-round"}, timeout=60).json()
     assert after["now"] == round_by_number(FIRST_ROUND + 1).opens.replace(minute=5).isoformat()
-    refused = requests.post(url + "/advance", json={"to": "yesterday"}, timeout=10)
+    refused = requests.post(url + "/advance", json={"to": "yesterday"}, timeout=60)
     assert (refused.status_code, refused.json()["error"][:25]) == (400, "cannot advance to 'yester")
-    assert requests.post(url + "/advance", data='{"to": "+1d"}', timeout=10).status_code == 415
-    assert requests.post(url + "/advance", json=["+1d"], timeout=10).status_code == 400
-    assert requests.get(url + "/status", headers={"Host": "evil.example"}, timeout=10).status_code == 400
+    assert requests.post(url + "/advance", data='{"to": "+1d"}', timeout=60).status_code == 415
+    assert requests.post(url + "/advance", json=["+1d"], timeout=60).status_code == 400
+    assert requests.get(url + "/status", headers={"Host": "evil.example"}, timeout=60).status_code == 400

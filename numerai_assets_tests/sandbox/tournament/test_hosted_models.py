@@ -387,7 +387,7 @@ def test_a_run_ends_with_the_server_that_started_it(live_folder: Path, tmp_path:
         time.sleep(0.05)
     server.kill()
     server.wait()
-    psutil.wait_procs(runs, timeout=20)
+    psutil.wait_procs(runs, timeout=120)
     assert not any(run.is_running() and run.status() != psutil.STATUS_ZOMBIE for run in runs)
 
 
