@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from numerai_assets.errors import SettingsError
-from numerai_assets.settings import Settings, load_settings, settings_file
+from numerai_assets.settings import MethodSettings, Settings, load_settings, settings_file
 
 WriteSettings = Callable[[str], Path]
 
@@ -319,3 +319,9 @@ def test_settings_cannot_be_changed_after_they_are_read() -> None:
     with pytest.raises(ValidationError):
         settings.tournament = "numerai"  # type: ignore[misc]
     assert isinstance(settings, Settings)
+
+
+@pytest.mark.parametrize("compute", ["dask", "dask://host", "tcp://host:1", "dask://host:1/", ""])
+def test_an_address_that_is_no_cluster_is_refused(compute: str) -> None:
+    with pytest.raises(ValidationError, match="compute"):
+        MethodSettings(compute=compute)

@@ -40,7 +40,7 @@ from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.store.cache import content_key
-from numerai_assets.tournament.release import META_MODEL
+from numerai_assets.tournament.release import META_MODEL, Release
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def search_method(
     # A fold is fitted on the auxiliary targets too: its validation eras lie behind the wall of the longest.
     longest = max(map(horizon_of, (settings.target, *create_method(method, settings).auxiliary_targets)))
     panel = search_panel(workspace, method)
-    meta_model = None if metric == "corr" else meta_model_of(workspace, panel)
+    meta_model = None if metric == "corr" else meta_model_of(workspace.release, panel)
     if metric == "payout-sharpe" and horizon != 60:
         raise MethodError(f"search: {metric} is of 60-day scores, {method} is fitted on {settings.target}")
 
@@ -189,9 +189,9 @@ def _first_vintage(workspace: Workspace) -> int:
     return workspace.last_train_era() if first is None else first
 
 
-def meta_model_of(workspace: Workspace, panel: EraPanel) -> NDArray[np.float64]:
+def meta_model_of(release: Release, panel: EraPanel) -> NDArray[np.float64]:
     """(n,) the meta model's predictions of the panel's rows, NaN where it has none. Raises MethodError without its file."""
-    path = workspace.release.path(META_MODEL)
+    path = release.path(META_MODEL)
     if not path.is_file():
         raise MethodError(f"search: {path} is not there; run `numerai weekly`, or search by --metric corr")
     frame = pq.read_table(path, columns=["id", "numerai_meta_model"]).to_pandas()

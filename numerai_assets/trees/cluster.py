@@ -29,8 +29,6 @@ from numerai_assets.errors import ComputeError
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
-"""Trained on this machine: the other place is "dask://HOST:PORT", by the scheduler of a cluster."""
-
 _HOLDER = "numerai_assets_fit_of"
 # Of ports that a worker keeps for a fit which is about to begin.
 _reserved: dict[int, socket.socket] = {}

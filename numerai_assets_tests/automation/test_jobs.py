@@ -8,7 +8,7 @@ from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import era_partition
 from numerai_assets.assets.predictions import out_of_sample_key
 from numerai_assets.automation.jobs import PLANNED_TAG, ROUND_TAG, STEP_TAG, WHY_TAG, RunOf, build_jobs, run_of
-from numerai_assets.pipeline.plan import Step
+from numerai_assets.pipeline.plan import Lacking, Step
 from numerai_assets.settings import MethodSettings, Settings
 from numerai_assets.tournament.client import Round
 
@@ -48,7 +48,7 @@ def test_rounds_and_vintages_add_their_partition(job: str, key: str, definition:
 
 
 def test_of_a_vintage_only_the_methods_that_lack_it_are_run() -> None:
-    run = run_of(Step("vintage", ("0638",), "why", lacking=("benchmark",)))
+    run = run_of(Step("vintage", ("0638",), "why", lacking=Lacking(methods=("benchmark",))))
 
     assert run.assets == (model_key("benchmark"), out_of_sample_key("benchmark"))
 

@@ -65,7 +65,7 @@ def test_a_release_without_a_benchmark_of_the_payout_target_is_named(tmp_path: P
     with pytest.raises(
         ReleaseError, match=r"validation_benchmark_models\.parquet: has no benchmark of target_ender_60"
     ):
-        next(scored_rows(workspace, "benchmark"))
+        next(scored_rows(workspace.predictions, workspace.store, workspace.release, "benchmark"))
 
 
 def test_there_are_no_scores_before_the_first_diagnostics(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from numerai_assets.eras import era_label
@@ -18,6 +17,7 @@ from numerai_assets.settings import MethodSettings, load_settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.wall_crossings import crossings
 from numerai_assets.tournament.release import FEATURES
+from numerai_assets_tests.store.stored_eras import write_era
 
 TARGET, NAMES, ROWS = "target_ender_20", ["feature_a", "feature_b", "feature_c"], 40
 PARAMETERS = {"n_estimators": 12, "colsample_bytree": 1.0, "phases": 2, "extend_share": 0.25}
@@ -46,15 +46,7 @@ def make_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWorks
         rng = np.random.default_rng(era)
         features = rng.integers(0, 5, (ROWS, len(NAMES)), dtype=np.int8)
         target = np.clip(features[:, 0] + rng.integers(-1, 2, ROWS), 0, 4).astype(np.float32) / 4
-        made.store.write_era(
-            era_label(era),
-            era=era,
-            ids=[f"n{era:04d}{row:011x}" for row in range(ROWS)],
-            features=features,
-            feature_names=NAMES,
-            targets=pd.DataFrame({TARGET: target}),
-            targets_as_of=1000,
-        )
+        write_era(made.store, era, features, NAMES, {TARGET: target})
         made.store.clean_as_released(era_label(era), strategy="median")
     made.release.folder.mkdir(parents=True)
     write_json(made.release.path(FEATURES), {"feature_sets": {"all": NAMES}, "targets": [TARGET]})

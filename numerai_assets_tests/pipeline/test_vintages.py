@@ -25,6 +25,7 @@ from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.wall_crossings import crossings
 from numerai_assets.tournament.release import FEATURES
 from numerai_assets_tests.methods.plain_method import PlainMethod
+from numerai_assets_tests.store.stored_eras import write_era
 
 NEWEST, ROWS = 70, 4
 NAMES = ["feature_a", "feature_b"]
@@ -66,15 +67,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = EraStore(folder)
     for era in range(1, NEWEST + 1):
         features = rng.integers(0, 5, (ROWS, len(NAMES)), dtype=np.int8)
-        store.write_era(
-            era_label(era),
-            era=era,
-            ids=[f"n{era:04d}{row:011x}" for row in range(ROWS)],
-            features=features,
-            feature_names=NAMES,
-            targets=pd.DataFrame({TARGET: rng.integers(0, 5, ROWS).astype(np.float32) / 4}),
-            targets_as_of=1000,
-        )
+        write_era(store, era, features, NAMES, {TARGET: rng.integers(0, 5, ROWS) / 4})
         store.write_cleaned(era_label(era), features, strategy="median")
     return folder
 

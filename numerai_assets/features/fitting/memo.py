@@ -4,10 +4,16 @@ A block holds no state and need not: what is kept here is a pure function of its
 again changes nothing but the time it takes.
 """
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numerai_assets.panel.panel import EraPanel
 
 Made = TypeVar("Made")
 
@@ -32,3 +38,14 @@ class Kept(Generic[Made]):
             while len(self._found) > self._limit:
                 self._found.popitem(last=False)
         return made
+
+    def of_era(self, panel: EraPanel, make: Callable[[], Made], *more: Hashable) -> Made:
+        """`of` for what follows from the features of one era and `more`; of a panel without digests nothing is kept."""
+        if not panel.digests:
+            return make()
+        return self.of((panel.digests, panel.feature_names, *more), make)
+
+
+def digest_of(target: NDArray[np.floating]) -> bytes:
+    """A key for a target: the digests of a panel cover its features alone, and targets are sometimes revised."""
+    return hashlib.blake2b(target.tobytes(), digest_size=16).digest()

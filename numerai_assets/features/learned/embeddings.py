@@ -9,6 +9,7 @@ eras; s is turned to its principal axes over the levels, which changes no predic
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -60,6 +61,7 @@ def second_order(summed: Tensor, squares: Tensor) -> Tensor:
     return 0.5 * (summed.square().sum(dim=1) - squares)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Embeddings(FittedBlock):
     """Columns s of `rank` embeddings, float16. A missing level adds nothing.
 
@@ -72,22 +74,12 @@ class Embeddings(FittedBlock):
     name: ClassVar[str] = "embeddings"
     version: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        *,
-        rank: int = 8,
-        epochs: int = 2,
-        batch_rows: int = 512,
-        learning_rate: float = 0.2,
-        shrinkage: float = 0.002,
-        every_eras: int = 4,
-    ) -> None:
-        self.rank = rank
-        self.epochs = epochs
-        self.batch_rows = batch_rows
-        self.learning_rate = learning_rate
-        self.shrinkage = shrinkage
-        self.every_eras = every_eras
+    rank: int = 8
+    epochs: int = 2
+    batch_rows: int = 512
+    learning_rate: float = 0.2
+    shrinkage: float = 0.002
+    every_eras: int = 4
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the panel's eras whose `target` varies; the same seed gives the same bits on the same processor.

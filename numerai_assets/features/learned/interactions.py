@@ -14,6 +14,7 @@ Bounded by counts, never by a clock, so the same panel gives the same columns.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -65,6 +66,7 @@ _FEWEST_STRETCHES = 3
 _TABLES = "tables.npy"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Interactions(FittedBlock):
     """Columns of confirmed pairs: rank in the era of the pair's form, mapped to (-1, 1), float16; NaN where one is missing.
 
@@ -76,20 +78,11 @@ class Interactions(FittedBlock):
     name: ClassVar[str] = "interactions"
     version: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        *,
-        pairs: int = 64,
-        candidates: int = 2048,
-        expected_false: float = 0.5,
-        pairs_of_feature: int = 4,
-        every_eras: int = 4,
-    ) -> None:
-        self.pairs = pairs
-        self.candidates = candidates
-        self.expected_false = expected_false
-        self.pairs_of_feature = pairs_of_feature
-        self.every_eras = every_eras
+    pairs: int = 64
+    candidates: int = 2048
+    expected_false: float = 0.5
+    pairs_of_feature: int = 4
+    every_eras: int = 4
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Searches the panel's eras whose `target` is known. Nothing is drawn, so `seed` changes nothing.

@@ -16,8 +16,8 @@ the targets of fitted eras they know which features these are, the graph and the
 A row gets its groups' own momentum, that of their neighbours, and the score, all by its loadings.
 """
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -27,14 +27,15 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from numerai_assets.eras import era_label, horizon_of, look_back_to, resolve_lag, spanned_eras
+from numerai_assets.eras import horizon_of, look_back_to, resolve_lag, spanned_eras
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations
-from numerai_assets.features.fitting.memo import Kept
-from numerai_assets.features.fitting.training_eras import eras_to_fit
+from numerai_assets.features.fitting.memo import Kept, digest_of
+from numerai_assets.features.fitting.resolved_targets import MIDDLE, centred_target
+from numerai_assets.features.fitting.training_eras import eras_to_fit, only_era
 from numerai_assets.features.groups.momentum_indicators import macd, prices, scaled_return
-from numerai_assets.features.groups.peer_groups import PeerGroups, group_returns
+from numerai_assets.features.groups.peers import PeerGroups, group_returns
 from numerai_assets.features.groups.spillover import FEWEST_PAIRS, level_means, strengths
 from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.nn.graph_learning import learn_graph, normalised
@@ -50,7 +51,6 @@ _VOLATILITY = 13
 MEASURES = (*(f"return_{eras}" for eras in RETURNS), *(f"macd_{short}_{long}" for short, long in TRENDS))
 """Of a group's momentum, as in the paper: five scaled returns, of which the first is the newest one, and three trends."""
 
-_CENTRE = np.float32(0.5)
 # Features that may be among those that groups are found on, and the correlation from which two are one.
 _CANDIDATES, _ALIKE = 256, 0.5
 _GROUPING_ERAS = 8
@@ -61,6 +61,7 @@ _GRAPH = "graph.npy"
 _KEPT: Kept[Array] = Kept(8192)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NetworkMomentum(FittedBlock):
     """Own and network momentum of the peer groups of each row.
 
@@ -73,22 +74,12 @@ class NetworkMomentum(FittedBlock):
     name: ClassVar[str] = "network_momentum"
     version: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        *,
-        groups: int = 64,
-        nearest: int = 3,
-        found_on: int = 4,
-        position: float = 0.5,
-        momentum_target: str = "target_ender_20",
-        look_back: int = 104,
-    ) -> None:
-        self.groups = groups
-        self.nearest = nearest
-        self.found_on = found_on
-        self.position = position
-        self.momentum_target = momentum_target
-        self.look_back = look_back
+    groups: int = 64
+    nearest: int = 3
+    found_on: int = 4
+    position: float = 0.5
+    momentum_target: str = "target_ender_20"
+    look_back: int = 104
 
     @property
     def reads(self) -> Reads:
@@ -117,9 +108,8 @@ class NetworkMomentum(FittedBlock):
         Raises FeatureError for a panel of several eras, and for a target that is wholly unknown in an era by which it should
         have resolved; StoreError for a panel that lacks a feature or carries no history.
         """
-        if len(panel.eras) != 1:
-            raise FeatureError(f"{self.name}: one era at a time, found {len(panel.eras)}")
-        own = momentum_of(self._returns(panel.history(panel.eras[0])), horizon_of(self.momentum_target))
+        era = only_era(panel, block=self.name)
+        own = momentum_of(self._returns(panel.history(era)), horizon_of(self.momentum_target))
         network = own @ self._joined
         score = self.theta_[:-1] @ network + self.theta_[-1]
         of_groups = np.vstack([own, network, score[None]])
@@ -189,7 +179,7 @@ class NetworkMomentum(FittedBlock):
             newest = history.resolved_through(self.momentum_target)
             if history.holds(newest) and newest not in eras:
                 block = history.panel(newest).with_features(panel.feature_names).blocks[0]
-                means.append(level_means(block, self._centred(newest, history)))
+                means.append(level_means(block, centred_target(history, newest, self.momentum_target)))
                 eras.append(newest)
             progress("eras searched for spillover", len(eras), len(panel.eras))
         if len(eras) < FEWEST_PAIRS + self._lag:
@@ -209,7 +199,7 @@ class NetworkMomentum(FittedBlock):
             if len(returns) >= max(RETURNS):
                 loadings = self.groups_.loadings(of_era)
                 momentum.append(momentum_of(returns, horizon_of(self.momentum_target)))
-                earned.append(group_returns(loadings, of_era.target(target) - _CENTRE))
+                earned.append(group_returns(loadings, of_era.target(target) - MIDDLE))
                 rows.append(loadings.sum(axis=0))
             progress("momentum of eras", place + 1, len(panel.eras))
         if not momentum:
@@ -237,25 +227,12 @@ class NetworkMomentum(FittedBlock):
         return np.array([self._returns_in(era, history) for era in eras]).reshape(-1, len(self.groups_))
 
     def _returns_in(self, era: int, history: History) -> Array:
-        panel, centred = history.panel(era), self._centred(era, history)
+        panel, centred = history.panel(era), centred_target(history, era, self.momentum_target)
 
         def made() -> Array:
             return group_returns(self.groups_.loadings(panel), centred)
 
-        if not panel.digests:
-            return made()
-        # The digests are of features alone: a target may have been published anew.
-        paid_by = hashlib.blake2b(centred.tobytes(), digest_size=16).digest()
-        return _KEPT.of((panel.digests, panel.feature_names, self.digest_, paid_by), made)
-
-    def _centred(self, era: int, history: History) -> NDArray[np.float32]:
-        target = history.target(era, self.momentum_target)
-        if np.isnan(target).all():
-            raise FeatureError(
-                f"{self.name}: {self.momentum_target} of era {era_label(era)} has no value, though it had resolved by era "
-                f"{era_label(history.era)}; bring the store's targets up to date"
-            )
-        return target - _CENTRE
+        return _KEPT.of_era(panel, made, self.digest_, digest_of(centred))
 
 
 def momentum_of(returns: Array, horizon: int) -> Array:

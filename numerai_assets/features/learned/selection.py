@@ -16,6 +16,7 @@ half of that in each half sample, whatever the number of features beyond; permut
 (`methods.permuted_trees`) and a CORR for each cluster and era.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -45,6 +46,7 @@ _CORRELATED_ERAS = 8
 _EXPLAINED = 500
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FeatureSelection(FittedBlock):
     """Ranks the features of a panel by what they are good for in eras that it keeps apart.
 
@@ -59,40 +61,21 @@ class FeatureSelection(FittedBlock):
     name: ClassVar[str] = "selection"
     version: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        *,
-        keep: int = 780,
-        correlated: float = 0.8,
-        judged_share: float = 0.25,
-        judged_eras: int = 24,
-        shap_rows: int = 2000,
-        pairs: int = 4,
-        stable: float = 0.75,
-        false_expected: float = 1.0,
-        every_eras: int = 4,
-        n_estimators: int = 300,
-        learning_rate: float = 0.05,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 200,
-    ) -> None:
-        self.keep = keep
-        self.correlated = correlated
-        self.judged_share = judged_share
-        self.judged_eras = judged_eras
-        self.shap_rows = shap_rows
-        self.pairs = pairs
-        self.stable = stable
-        self.false_expected = false_expected
-        self.every_eras = every_eras
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.num_leaves = num_leaves
-        self.colsample_bytree = colsample_bytree
-        self.min_data_in_leaf = min_data_in_leaf
+    keep: int = 780
+    correlated: float = 0.8
+    judged_share: float = 0.25
+    judged_eras: int = 24
+    shap_rows: int = 2000
+    pairs: int = 4
+    stable: float = 0.75
+    false_expected: float = 1.0
+    every_eras: int = 4
+    n_estimators: int = 300
+    learning_rate: float = 0.05
+    max_depth: int = 5
+    num_leaves: int = 31
+    colsample_bytree: float = 0.1
+    min_data_in_leaf: int = 200
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Sets `table_`, `selected_` (also `names_`), `stable_`, and, of eras, `fitted_eras_` and `judged_eras_`.

@@ -15,9 +15,6 @@ from numerai_assets.panel.panel import EraPanel
 
 LOOK_ALIKES = "look_alikes"
 
-_CENTRE = np.float32(0.5)
-"""Every target lies in 0..1 and is symmetric about this in every era."""
-
 
 def check_lags(lags: tuple[int, ...]) -> None:
     """Raises FeatureError unless there are lags, from 1 up, ascending without repeats."""
@@ -43,17 +40,6 @@ def check_positions(trajectories: Trajectories, position: int, era: int, rows: i
             f"{LOOK_ALIKES}: row {last} of era {era_label(era)}, {trajectories.lags[position]} eras back, but that era "
             f"has {rows} rows; the columns are of other eras or other lags"
         )
-
-
-def centred_target(history: History, era: int, target: str) -> NDArray[np.float32]:
-    """(n,) float32 resolved target of an earlier era, less its middle. Raises FeatureError when all of it is unknown."""
-    values = history.target(era, target)
-    if np.isnan(values).all():
-        raise FeatureError(
-            f"{target} of era {era_label(era)} has no value, though it had resolved by era {era_label(history.era)}; "
-            "bring the store's targets up to date and compute the era again"
-        )
-    return values - _CENTRE
 
 
 def held(samples: NDArray[np.floating], lags: tuple[int, ...], through: int) -> NDArray[np.floating]:

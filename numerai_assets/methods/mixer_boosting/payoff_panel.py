@@ -12,7 +12,6 @@ run's. A net forecasts from the payoffs that had resolved at the era at hand, be
 Later eras get the mean of all folds' forecasts.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -27,8 +26,9 @@ from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import mean_correlations
 from numerai_assets.features.fitting.cross_fitting import Run, cut_into_runs, fitted_eras, speaking_folds
 from numerai_assets.features.fitting.levels import level_counts, looked_up, z_table
-from numerai_assets.features.fitting.memo import Kept
-from numerai_assets.features.fitting.training_eras import eras_to_fit
+from numerai_assets.features.fitting.memo import Kept, digest_of
+from numerai_assets.features.fitting.resolved_targets import resolved_target
+from numerai_assets.features.fitting.training_eras import eras_to_fit, only_era
 from numerai_assets.features.learned_plots import payoffs_picture
 from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 from numerai_assets.methods.mixer_boosting.payoff_forecast import PayoffForecast, Payoffs, Recipe, windows
@@ -82,6 +82,7 @@ class Fold:
     forecast: PayoffForecast
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PayoffPanel(FittedBlock):
     """Scores of rows by forecasts of what their features pay; a feature's missing level counts as its mean.
 
@@ -93,28 +94,15 @@ class PayoffPanel(FittedBlock):
     name: ClassVar[str] = "payoff_panel"
     version: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        *,
-        length: int = 52,
-        channels: int = 256,
-        folds: int = 4,
-        ridge: float = 0.5,
-        blocks: int = 1,
-        hidden: int = 64,
-        dropout: float = 0.5,
-        epochs: int = 30,
-        learning_rate: float = 3e-3,
-    ) -> None:
-        self.length = length
-        self.channels = channels
-        self.folds = folds
-        self.ridge = ridge
-        self.blocks = blocks
-        self.hidden = hidden
-        self.dropout = dropout
-        self.epochs = epochs
-        self.learning_rate = learning_rate
+    length: int = 52
+    channels: int = 256
+    folds: int = 4
+    ridge: float = 0.5
+    blocks: int = 1
+    hidden: int = 64
+    dropout: float = 0.5
+    epochs: int = 30
+    learning_rate: float = 3e-3
 
     @property
     def reads(self) -> Reads:
@@ -160,9 +148,7 @@ class PayoffPanel(FittedBlock):
         Raises FeatureError for a panel of several eras, for a target that is wholly unknown in an era by which it should
         have resolved, and when more eras have not resolved than a forecast reaches.
         """
-        if len(panel.eras) != 1:
-            raise FeatureError(f"{self.name}: one era at a time, found {len(panel.eras)}")
-        era = panel.eras[0]
+        era = only_era(panel, block=self.name)
         history = panel.history(era)
         gap = era - history.resolved_through(self.target_)
         if gap > _horizon(self.target_):
@@ -231,18 +217,9 @@ class PayoffPanel(FittedBlock):
 
     def _paid_at(self, era: int, history: History) -> Payoffs:
         """(d,) payoffs, in an earlier era, of the features read."""
-        target = history.target(era, self.target_)
-        if np.isnan(target).all():
-            raise FeatureError(
-                f"{self.target_} of era {era_label(era)} has no value, though it had resolved by era "
-                f"{era_label(history.era)}; bring the store's targets up to date and compute the era again"
-            )
+        target = resolved_target(history, era, self.target_)
         panel = history.panel(era).with_features(self.feature_names_)
-        if not panel.digests:
-            return feature_payoffs(panel.blocks[0], target)
-        # The digests are of features alone: a target may have been published anew.
-        paid_by = hashlib.blake2b(target.tobytes(), digest_size=16).digest()
-        return _KEPT.of((panel.digests, panel.feature_names, paid_by), lambda: feature_payoffs(panel.blocks[0], target))
+        return _KEPT.of_era(panel, lambda: feature_payoffs(panel.blocks[0], target), digest_of(target))
 
     def _weights(self, fold: Fold, paid: Payoffs, gap: int) -> Payoffs:
         """(4, d) what a standard deviation of each feature is worth, by payoffs (length, d) up to `gap` eras before."""

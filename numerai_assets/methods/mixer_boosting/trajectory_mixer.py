@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from numerai_assets.eras import horizon_of, resolve_lag
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import features_of
-from numerai_assets.features.groups.group_exposures import OLDEST_GROUPS, check_groups
+from numerai_assets.features.groups.exposures import OLDEST_GROUPS, check_groups
+from numerai_assets.features.trajectories.inputs import TrajectoryInputs, trajectory_inputs
 from numerai_assets.features.trajectories.neighbours import LAGS
 from numerai_assets.features.trajectories.sampled_paths import LOOK_ALIKES, check_lags
-from numerai_assets.features.trajectories.trajectory_inputs import TrajectoryInputs, trajectory_inputs
 from numerai_assets.methods.mixer_boosting.cross_fitted_nets import ROWS_AT_ONCE, Batch, CrossFittedNets
 from numerai_assets.methods.mixer_boosting.tsmixer import TSMixerExt
 from numerai_assets.nn.weights import load_state, save_state

@@ -45,17 +45,20 @@ def struck(faults: Faults, requests: list[IncomingRequest], round_number: int = 
         ({"rates": {"expired-url": {"rate": 1, "on": ["upload"]}}}, "expected requests of kind download, file"),
         (
             {"rates": {"late-opening": {"rate": 1, "on": ["file"]}}},
-            "expected requests of kind none, it strikes a round",
+            "expected requests of kind none, it occurs in a round",
         ),
         (
             {"events": [{"fault": "drop", "at": {"request": "graphql:round"}}]},
             "has no field 'round'; did you mean 'rounds'",
         ),
         ({"events": [{"fault": "drop", "at": "tomorrow"}]}, "events.0.at.time: Input should be a valid datetime"),
-        ({"events": [{"fault": "late-opening", "count": 2}]}, "event 1: late-opening strikes a round, not requests"),
+        (
+            {"events": [{"fault": "late-opening", "count": 2}]},
+            "event 1: late-opening occurs in a round, not in requests",
+        ),
         (
             {"rates": {"early-close": {"rate": 1, "at_most_per_round": 1}}},
-            "strikes a round, once: no at_most_per_round",
+            "occurs once per round: remove at_most_per_round",
         ),
         ({"rates": {"alias-switched": {"rate": 1, "parameters": {"to": "target_ender"}}}}, "full name of a target"),
     ],
@@ -187,7 +190,7 @@ def test_what_was_met_is_written_down_and_counted(tmp_path: Path) -> None:
     assert Faults(tmp_path).describe()["struck"] == {"slow": 1}
 
 
-def test_a_new_plan_counts_anew_and_the_log_stays(tmp_path: Path) -> None:
+def test_a_new_plan_starts_counts_at_zero_and_the_log_stays(tmp_path: Path) -> None:
     plan = {"events": [{"fault": "drop"}]}
     faults = under(tmp_path, plan)
     assert struck(faults, [LIVE, LIVE]) == ["drop", None]
@@ -199,7 +202,7 @@ def test_a_new_plan_counts_anew_and_the_log_stays(tmp_path: Path) -> None:
 
 def test_a_damaged_memory_is_refused_and_named(tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).write_text('{"plan": {"rates": {"gone": {"rate": 1}}}}')
-    with pytest.raises(SandboxError, match=r"faults\.json: cannot be read .*remove it to go on without faults"):
+    with pytest.raises(SandboxError, match=r"faults\.json: cannot be read .*remove it to continue without faults"):
         Faults(tmp_path)
 
 

@@ -24,6 +24,7 @@ from numerai_assets.sandbox.market.oracle import COMPONENTS
 from numerai_assets.sandbox.published import release_writer
 from numerai_assets.sandbox.published.encoder import TARGETS
 from numerai_assets.sandbox.published.row_groups import RowGroups
+from numerai_assets_tests.sandbox.releases import check_bins, check_nothing_secret, check_targets, read
 
 SHAPE = FullShape(first_era=561, newest_era=600, characteristics=60, rows_share=0.05)
 NEWEST = SHAPE.newest_era
@@ -35,10 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("full") / "release"
     write_full_release(made, shape=SHAPE, seed=3, rows_per_group=1000)
     return made
-
-
-def read(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / "v5.3" / name)
 
 
 @pytest.fixture(scope="module")
@@ -116,28 +113,11 @@ def test_eras_are_contiguous_and_part_at_0574_with_the_rows_of_the_shape(
 def test_bins_are_equal_in_every_era_and_a_missing_feature_is_constant_two(
     folder: Path, train: pd.DataFrame, validation: pd.DataFrame
 ) -> None:
-    names, constant = feature_names(folder), 0
-    for _, rows in pd.concat([train, validation]).groupby("era"):
-        features = rows[names].to_numpy()
-        counts = np.stack([(features == value).sum(axis=0) for value in range(5)])
-        missing = counts[2] == len(rows)
-        constant += missing.sum()
-        assert (np.ptp(counts[:, ~missing], axis=0) <= 1).all()
-    assert constant > 0
+    check_bins(pd.concat([train, validation]), feature_names(folder))
 
 
 def test_target_shares_are_exact_and_targets_come_5_and_13_eras_late(validation: pd.DataFrame) -> None:
-    for _, rows in validation[validation.data_type == "validation"].groupby("era"):
-        cuts = np.rint(len(rows) * np.array([0, 0.05, 0.25, 0.75, 0.95, 1])).astype(int)
-        for target in ("target_ender_20", "target_ender_60"):
-            counts = [int((rows[target] == value).sum()) for value in (0, 0.25, 0.5, 0.75, 1)]
-            assert counts == np.diff(cuts).tolist()
-    era = validation.era.astype(int)
-    assert (validation.target_ender_20.notna() == (era <= NEWEST - 5)).all()
-    assert (validation.target_ender_60.notna() == (era <= NEWEST - 13)).all()
-    assert ((validation.data_type == "test") == (era > NEWEST - 13)).all()
-    pd.testing.assert_series_equal(validation["target"], validation["target_ender_60"], check_names=False)
-    assert 0 < validation.loc[era <= NEWEST - 13, "target_agnes_60"].isna().mean() < 0.05
+    check_targets(validation, NEWEST)
 
 
 def test_ids_are_never_shared_and_rows_go_by_id(folder: Path, train: pd.DataFrame, validation: pd.DataFrame) -> None:
@@ -171,8 +151,7 @@ def test_live_rows_are_those_of_the_newest_era_under_other_ids(folder: Path, val
 
 
 def test_nothing_of_the_oracle_or_of_stocks_is_in_a_release(folder: Path) -> None:
-    names = {name for path in (folder / "v5.3").glob("*.parquet") for name in pd.read_parquet(path).columns}
-    assert not {name for name in names if "oracle" in name or "stock" in name or "exposure" in name}
+    check_nothing_secret(folder)
 
 
 # --- no look-ahead ------------------------------------------------------------------------------------------------

@@ -17,16 +17,14 @@ import psutil
 import pytest
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
-from numerai_assets.sandbox.server.app import SERVER_FOLDER
 from numerai_assets.sandbox.tournament import pickle_runner
 from numerai_assets.sandbox.tournament.hosted_models import HostedModels, RunStatus
 from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.pickle_process import Ran, RunLimits, run_pickle
 from numerai_assets.sandbox.tournament.state import Purpose
 from numerai_assets.sandbox.world.history import World
-from numerai_assets_tests.sandbox.serving import Served
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served, cut_short, started
 
-FIRST_ROUND = 5 * (640 - 575) + 1
 MINUTE = RunLimits(seconds=60)
 
 Predict = Callable[..., Any]
@@ -60,40 +58,31 @@ def upload(sandbox: Served, content: bytes, model: str, folder: Path) -> str:
     return identity
 
 
-def ask(sandbox: Served, query: str, **variables: Any) -> Any:
-    return sandbox.client().raw_query(query, variables, authorization=True)["data"]
-
-
 def listed(sandbox: Served, identity: str) -> dict[str, Any]:
     query = """query($id: ID) { computePickles(id: $id, unassigned: false) { id filename modelId assignedModelSlots
         dataVersion dockerImageName validationStatus triggerStatus insertedAt updatedAt
         triggers { id type status statuses { status description } submissionId } } }"""
-    (found,) = ask(sandbox, query, id=identity)["computePickles"]
+    (found,) = sandbox.ask(query, id=identity)["computePickles"]
     return dict(found)
 
 
 def assign(sandbox: Served, model: str, identity: str | None) -> Any:
     query = "mutation($m: String, $p: ID) { assignPickleToModel(modelId: $m, pickleId: $p) }"
-    return ask(sandbox, query, m=model, p=identity)["assignPickleToModel"]
+    return sandbox.ask(query, m=model, p=identity)["assignPickleToModel"]
 
 
 def trigger(sandbox: Served, model: str, identity: str, *, validation: bool = False) -> None:
     query = """mutation($m: ID, $p: ID, $v: Boolean) { triggerComputePickleUpload(modelId: $m, pickleId: $p,
         triggerValidation: $v) { id triggerStatus updatedAt } }"""
-    ask(sandbox, query, m=model, p=identity, v=validation)
+    sandbox.ask(query, m=model, p=identity, v=validation)
     sandbox.tournament.hosted.wait()
-
-
-def slot(sandbox: Served, name: str = "sandbox_one") -> str:
-    identity: str = sandbox.client().get_models()[name]
-    return identity
 
 
 # -- through the client ------------------------------------------------------------------------------------------
 
 
 def test_a_valid_pickle_is_run_at_every_round_that_opens(fresh_sandbox: Served, tmp_path: Path) -> None:
-    api, model = fresh_sandbox.client(), slot(fresh_sandbox)
+    api, model = fresh_sandbox.client(), fresh_sandbox.slot()
     identity = upload(fresh_sandbox, pickled(benchmark), model, tmp_path)
     found = listed(fresh_sandbox, identity)
     assert (found["validationStatus"], found["triggerStatus"], found["modelId"]) == ("Success", None, model)
@@ -122,12 +111,12 @@ def test_a_valid_pickle_is_run_at_every_round_that_opens(fresh_sandbox: Served, 
 def submissions(sandbox: Served, model: str) -> list[dict[str, Any]]:
     query = """query($m: String) { submissions(modelId: $m) { id filename status selected filteredCount
         round { number } } }"""
-    found: list[dict[str, Any]] = ask(sandbox, query, m=model)["submissions"]
+    found: list[dict[str, Any]] = sandbox.ask(query, m=model)["submissions"]
     return found
 
 
 def test_a_pickle_can_be_run_for_the_open_round_at_once(fresh_sandbox: Served, tmp_path: Path) -> None:
-    model = slot(fresh_sandbox)
+    model = fresh_sandbox.slot()
     identity = upload(fresh_sandbox, pickled(first_feature), model, tmp_path)
     with pytest.raises(ValueError, match="is not assigned to model sandbox_one"):
         trigger(fresh_sandbox, model, identity)
@@ -137,7 +126,7 @@ def test_a_pickle_can_be_run_for_the_open_round_at_once(fresh_sandbox: Served, t
     assert (made["status"], made["selected"], made["round"]) == ("on-time", True, {"number": FIRST_ROUND})
     found = listed(fresh_sandbox, identity)
     assert (found["triggerStatus"], found["triggers"][0]["submissionId"]) == ("Success", made["id"])
-    logs = ask(fresh_sandbox, "query($t: ID!) { triggerLogs(triggerId: $t) { message } }", t=found["triggers"][0]["id"])
+    logs = fresh_sandbox.ask("query($t: ID!) { triggerLogs(triggerId: $t) { message } }", t=found["triggers"][0]["id"])
     assert logs["triggerLogs"] == [{"message": "Success"}]
     fresh_sandbox.advance("+2d")
     with pytest.raises(ValueError, match=r"^No currently open rounds!$"):
@@ -147,7 +136,7 @@ def test_a_pickle_can_be_run_for_the_open_round_at_once(fresh_sandbox: Served, t
 
 
 def test_a_hosted_model_takes_neither_submissions_nor_a_webhook(fresh_sandbox: Served, tmp_path: Path) -> None:
-    api, model = fresh_sandbox.client(), slot(fresh_sandbox)
+    api, model = fresh_sandbox.client(), fresh_sandbox.slot()
     identity = upload(fresh_sandbox, pickled(first_feature), model, tmp_path)
     api.set_submission_webhook(model, "http://127.0.0.1:1/hook")
     with pytest.raises(ValueError, match="has a submission webhook: remove it"):
@@ -159,15 +148,15 @@ def test_a_hosted_model_takes_neither_submissions_nor_a_webhook(fresh_sandbox: S
     with pytest.raises(ValueError, match="takes no submissions over the API"):
         api.upload_predictions(df=fresh_sandbox.predictions(), model_id=model)
     query = "query { account { models { name computePickleUpload { id assignedModelSlots } } } }"
-    by_name = {m["name"]: m["computePickleUpload"] for m in ask(fresh_sandbox, query)["account"]["models"]}
+    by_name = {m["name"]: m["computePickleUpload"] for m in fresh_sandbox.ask(query)["account"]["models"]}
     assert by_name["sandbox_one"] == {"id": identity, "assignedModelSlots": [model]}
     assert by_name["sandbox_two"] is None
     unassigned = "query { computePickles(unassigned: true) { id } }"
-    assert ask(fresh_sandbox, unassigned)["computePickles"] == []
+    assert fresh_sandbox.ask(unassigned)["computePickles"] == []
 
 
 def test_an_invalid_pickle_cannot_be_assigned(sandbox: Served, tmp_path: Path) -> None:
-    model = slot(sandbox)
+    model = sandbox.slot()
     identity = upload(sandbox, b"no pickle", model, tmp_path)
     found = listed(sandbox, identity)
     assert found["validationStatus"] == "Error"
@@ -186,13 +175,13 @@ def test_predictions_that_break_a_submissions_rule_are_the_models_error(sandbox:
         return first_feature(live_features).set_axis([f"n{i}" for i in range(len(live_features))])
 
     for predict, message in ((constant, "non-zero standard deviation"), (other_ids, "Not enough stocks submitted")):
-        found = listed(sandbox, upload(sandbox, pickled(predict), slot(sandbox), tmp_path))
+        found = listed(sandbox, upload(sandbox, pickled(predict), sandbox.slot(), tmp_path))
         assert found["validationStatus"] == "Error"
         assert message in found["triggers"][0]["statuses"][0]["description"]
 
 
 def test_data_versions_and_images_are_chosen_by_name_or_id(sandbox: Served, tmp_path: Path) -> None:
-    api, model = sandbox.client(), slot(sandbox)
+    api, model = sandbox.client(), sandbox.slot()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert list(api.model_upload_data_versions()) == ["v5.3"]
     assert list(api.model_upload_docker_images()) == [f"Python {version}"]
@@ -218,8 +207,7 @@ def test_data_versions_and_images_are_chosen_by_name_or_id(sandbox: Served, tmp_
 
 def hosting(world_dir: Path) -> LocalTournament:
     """A started tournament whose first model is hosted."""
-    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    tournament.start()
+    tournament = started(world_dir)
     model = tournament.state.models()[0]
     name = tournament.hand_out_upload("m.pkl", model.id, Purpose.PICKLE)
     assert tournament.receive_upload(name, pickled(first_feature))
@@ -248,19 +236,11 @@ def test_rounds_that_are_jumped_over_are_run_too(world_dir: Path, tmp_path: Path
     assert scores(jumper) == scores(walker)
 
 
-def test_an_advance_cut_short_submits_each_round_once(world_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_advance_cut_short_submits_each_round_once(world_dir: Path) -> None:
     tournament = hosting(world_dir)
-
-    def die(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(World, "write_release", die)
-        with pytest.raises(KeyboardInterrupt):
-            tournament.advance("next-round")
+    cut_short(tournament, "next-round")
     assert tournament.state.submissions() == []
-    after = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    after.start()
+    after = started(world_dir)
     (made,) = after.state.submissions()
     assert (made.round_number, made.selected) == (FIRST_ROUND + 1, True)
     runs = after.hosted.runs(type="submission")
@@ -273,8 +253,7 @@ def test_a_restart_takes_up_a_validation_that_was_left(world_dir: Path, monkeypa
         stopped.setattr(LocalTournament, "assign_pickle", lambda *_: None)
         left = hosting(world_dir).hosted.pickles()[0]
     assert left.status == RunStatus.PENDING
-    after = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    after.start()
+    after = started(world_dir)
     after.hosted.wait()
     assert after.hosted.pickle(left.id).status == RunStatus.SUCCESS
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.features.contract import History
-from numerai_assets.features.groups.group_exposures import group_exposures
-from numerai_assets.features.trajectories.sampled_paths import centred_target, check_positions, look_alikes_of
+from numerai_assets.features.fitting.resolved_targets import centred_target
+from numerai_assets.features.groups.exposures import group_exposures
+from numerai_assets.features.trajectories.sampled_paths import check_positions, look_alikes_of
 from numerai_assets.panel.panel import EraPanel
 
 

@@ -68,9 +68,7 @@ def group_exposures(panel: EraPanel, feature_sets: FeatureSets, groups: tuple[st
     is kept. Raises FeatureError for a group that features.json does not have.
     """
     members = tuple(features_of(feature_sets, group) for group in groups)
-    if not panel.digests:
-        return _summed(panel, members)
-    return _KEPT.of((panel.digests, panel.feature_names, members), lambda: _summed(panel, members))
+    return _KEPT.of_era(panel, lambda: _summed(panel, members), members)
 
 
 def check_groups(feature_sets: FeatureSets, groups: tuple[str, ...]) -> None:
