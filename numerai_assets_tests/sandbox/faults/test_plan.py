@@ -38,7 +38,7 @@ def struck(faults: Faults, requests: list[IncomingRequest], round_number: int = 
     ("plan", "message"),
     [
         ({"rates": {"sever-error": 0.1}}, "fault 'sever-error' is unknown; did you mean 'server-error'\\?"),
-        ({"events": [{"fault": "late"}]}, "fault 'late' is unknown; `numerai sandbox faults list` names them all"),
+        ({"events": [{"fault": "late"}]}, "fault 'late' is unknown; `numerai sandbox faults list` lists them all"),
         ({"rates": {"slow": 1.5}}, "rates.slow.rate: Input should be less than or equal to 1"),
         ({"rate": {}}, "rate: Extra inputs are not permitted"),
         ({"rates": {"slow": {"rate": 1, "parameters": {"minutes": 2}}}}, "parameters of slow \\(it has: seconds\\)"),
