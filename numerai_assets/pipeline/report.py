@@ -36,6 +36,18 @@ _ROWS_OF_CHANGES = 30
 _FEATURES = 20
 _VINTAGE_PAIRS = 12
 _SEED_SPREADS = "searches/*.seeds.json"
+_SEED_COLUMNS = [
+    "search",
+    "metric",
+    "trial",
+    "seeds",
+    "eras",
+    "mean",
+    "error",
+    "era_error",
+    "seed_error",
+    "between_seeds",
+]
 # Fields of a ScoreSummary, as the table names them.
 _MEASURES = {
     "mean": "mean",
@@ -235,7 +247,8 @@ def _stability(workspace: Workspace) -> Section:
         shown.append(Shown(pd.DataFrame(churned), "Churn between successive vintages"))
     spreads = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(workspace.folder.glob(_SEED_SPREADS))]
     if spreads:
-        shown.append(Shown(pd.DataFrame(spreads), "Spread over seeds of searched hyperparameters"))
+        table = pd.DataFrame(spreads).reindex(columns=_SEED_COLUMNS)
+        shown.append(Shown(table, "Several seeds of searched hyperparameters"))
     note = (
         "churn: 1 less the rank correlation of the predictions of two vintages on the newest era; churn_of_ends: share of the "
         "highest and lowest 5 % that changes. era_error, seed_error: standard error of the mean over other eras, over other "
