@@ -45,15 +45,20 @@ def check_positions(trajectories: Trajectories, position: int, era: int, rows: i
         )
 
 
-def centred_target(history: History, era: int, target: str) -> NDArray[np.float32]:
-    """(n,) float32 resolved target of an earlier era, less its middle. Raises FeatureError when all of it is unknown."""
+def resolved_target(history: History, era: int, target: str) -> NDArray[np.float32]:
+    """(n,) float32 resolved target of an earlier era. Raises FeatureError when all of it is unknown."""
     values = history.target(era, target)
     if np.isnan(values).all():
         raise FeatureError(
             f"{target} of era {era_label(era)} has no value, though it had resolved by era {era_label(history.era)}; "
             "bring the store's targets up to date and compute the era again"
         )
-    return values - _CENTRE
+    return values
+
+
+def centred_target(history: History, era: int, target: str) -> NDArray[np.float32]:
+    """(n,) float32 resolved target of an earlier era, less its middle. Raises FeatureError when all of it is unknown."""
+    return resolved_target(history, era, target) - _CENTRE
 
 
 def held(samples: NDArray[np.floating], lags: tuple[int, ...], through: int) -> NDArray[np.floating]:
