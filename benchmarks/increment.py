@@ -30,7 +30,8 @@ import pandas as pd
 from benchmarks.table import Row, package, print_rows, timed
 from numerai_assets.eras import era_label, resolved_through
 from numerai_assets.sandbox.published.encoder import TARGETS
-from numerai_assets.sandbox.published.row_groups import Columns, RowGroups
+from numerai_assets.sandbox.published.release_writer import Rows
+from numerai_assets.sandbox.published.row_groups import RowGroups
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 from numerai_assets.settings import Network
 from numerai_assets.store.era_store import EraStore
@@ -76,7 +77,7 @@ def write_file(path: Path, extent: Extent, newest: int) -> None:
                     targets[row] = np.nan
             ids = np.array([f"n{era:04d}{row:011x}" for row in range(extent.rows)], "S16")
             data_type = "test" if era > newest - 13 else "validation"
-            file.add(Columns(era_label(era), data_type, ids, features, targets))
+            file.add(Rows(era_label(era), data_type, ids, features.T, targets.T))
 
 
 class Line:

@@ -22,7 +22,8 @@ from numerai_assets.evaluation.metrics import corr
 from numerai_assets.features.fitting.correlations import alike, mean_correlations
 from numerai_assets.features.learned.selection import FeatureSelection
 from numerai_assets.methods.mixer_boosting.feature_mixing import FeatureMixing
-from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerShape, era_correlations
+from numerai_assets.methods.mixer_boosting.mixer_bank import MixerBank, MixerShape
+from numerai_assets.nn.losses import era_correlations
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
 from numerai_assets.trees.permuted_trees import permuted_predictions, trees_of

@@ -28,6 +28,7 @@ from numerai_assets.methods.momentum_transformer.graph_momentum import (
     sharpe,
     train,
 )
+from numerai_assets.nn import training
 from numerai_assets.nn.graph_learning import (
     UnrolledGraph,
     density,
@@ -102,13 +103,13 @@ def fit_layers(
     """The layers after training on known graphs, 32 at a time."""
     optimiser = torch.optim.Adam(layers.parameters(), lr=learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(epochs):
-        order = torch.randperm(len(planted.weights), generator=generator)
-        for start in range(0, len(order), 32):
-            some = order[start : start + 32]
-            optimiser.zero_grad()
-            torch.autograd.backward(relative_error(layers(planted.distances[some]), planted.weights[some]))
-            optimiser.step()
+    training.train(
+        layers,
+        optimiser,
+        lambda epoch: torch.randperm(len(planted.weights), generator=generator).split(32),
+        lambda some: [relative_error(layers(planted.distances[some]), planted.weights[some])],
+        epochs=epochs,
+    )
     return layers
 
 

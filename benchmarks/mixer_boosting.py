@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.table import in_process
-from numerai_assets.eras import Wall, era_label, purge
+from numerai_assets.eras import Wall, era_label, first_vintage_with
 from numerai_assets.methods.contract import Extensible
 from numerai_assets.methods.registry import method_class
 from numerai_assets.store.era_store import EraStore
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--only", choices=WAYS, nargs="*", default=list(WAYS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder, vintage = Path(place), options.eras + purge(60)
+        folder, vintage = Path(place), first_vintage_with(options.eras, 60)
         make_eras(folder, vintage + options.eras, options.rows, options.features)
         print(f"{'way':<26}{'CORR':>8}{'to benchmark':>14}{'+-':>8}{'to quick':>10}{'+-':>8}{'CPU s':>8}{'MB':>6}")
         found: dict[str, NDArray[np.float64]] = {}

@@ -5,8 +5,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import joblib
-
 LOCAL = "local"
 """`Execution.compute` of a fit on this machine."""
 
@@ -40,6 +38,9 @@ DEFAULT_EXECUTION = Execution()
 
 def usable_cores() -> int:
     """Cores that this process may use: its CPU affinity, the CPU limit of its cgroup, and OMP_NUM_THREADS where it is set."""
+    # Imported here: the settings load without it.
+    import joblib
+
     asked = os.environ.get("OMP_NUM_THREADS", "")
     cores = int(joblib.cpu_count())
     return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores

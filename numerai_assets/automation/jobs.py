@@ -1,4 +1,4 @@
-"""The jobs, one a partition key, and how a step of the plan becomes a run of one."""
+"""The jobs, and the run of a job for each step of the plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ STEP_TAG = "numerai/step"
 ROUND_TAG = "numerai/round"
 PLANNED_TAG = "numerai/planned"
 WHY_TAG = "numerai/why"
-# A run whose machine died looks as if it went on; past this time Dagster's monitor ends it and the next one may begin.
+# A run whose machine died still looks active; after this time Dagster's monitor ends it and the next one may start.
 _MAX_RUNTIME_SECONDS = {
     "release": 6 * 3600,
     "yardsticks": 6 * 3600,
@@ -66,13 +66,13 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
     }
     descriptions = {
         "release": "Fetch the features and targets of the data version that changed.",
-        "yardsticks": "Fetch what validation is compared with: meta model, benchmarks, example predictions.",
+        "yardsticks": "Fetch the references of validation: meta model, benchmarks, example predictions.",
         "eras": "Write eras that are new, or whose targets have resolved, into the store and clean them.",
         "blocks": "Compute the columns of feature blocks for eras that lack them.",
-        "vintage": "Fit every method for one vintage and predict the eras it is judged on.",
+        "vintage": "Fit every method for one vintage and predict its out-of-sample eras.",
         "out_of_sample": "Predict eras that came after a vintage was fitted.",
         "diagnostics": "Score the out-of-sample predictions of all vintages.",
-        "explanations": "Find what mattered to the out-of-sample predictions.",
+        "explanations": "Compute feature importance of the out-of-sample predictions.",
         "round": "Predict a round's live rows and submit them.",
         "performance": "Read the scores of past submissions and write the report.",
     }
@@ -90,9 +90,9 @@ def _of_vintage(blocks: Sequence[str], methods: Sequence[str]) -> list[dg.AssetK
 
 @dataclass(frozen=True)
 class RunOf:
-    """What Dagster needs to run a step: its partition key (None without one, or for a range), tags, dynamic partition.
+    """Dagster's arguments for a step: partition key (None without one, or for a range), tags, dynamic partition.
 
-    assets: the part of the job that is run; None for all of it.
+    assets: the selected assets of the job; None for all.
     """
 
     partition_key: str | None
@@ -102,7 +102,7 @@ class RunOf:
 
 
 def run_of(step: Step, current: Round | None = None) -> RunOf:
-    """The run that a step of the plan stands for, while `current` is the open round."""
+    """The run of a step of the plan, while `current` is the open round."""
     tags = {STEP_TAG: step.key, WHY_TAG: step.why, PLANNED_TAG: "yes"}
     if current is not None:
         tags[ROUND_TAG] = str(current.number)

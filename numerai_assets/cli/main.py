@@ -74,6 +74,7 @@ def status(expect_round: bool, grace_minutes: int) -> None:
     """Show the open round, stored eras, vintages, submissions and their scores."""
     from numerai_assets.cli import terminal
     from numerai_assets.pipeline.live_scores import read_live_scores
+    from numerai_assets.pipeline.vintages import refused_vintages
     from numerai_assets.tournament.scores import latest_scores
 
     settings = load_settings()
@@ -92,6 +93,10 @@ def status(expect_round: bool, grace_minutes: int) -> None:
         vintages = workspace.vintages.vintages(method)
         say(f"{method}: vintages {', '.join(f'{v:04d}' for v in vintages) or 'none'}")
         _show_validation(workspace, method)
+    for refusal in refused_vintages(workspace):
+        say(
+            f"{refusal.method}: vintage {refusal.vintage:04d} cannot be fitted and is not tried again: {refusal.reason}"
+        )
     if receipts := workspace.desk.receipts():
         terminal.show_receipts(receipts[-10:])
     scores = read_live_scores(workspace)

@@ -182,6 +182,23 @@ def drift(shares: Mapping[str, float], limit: float) -> go.Figure:
     return styled(figure, height=280)
 
 
+def payouts(table: pd.DataFrame) -> go.Figure:
+    """Cumulative payout over rounds, one line a slot. table: columns slot, round and payout."""
+    figure = go.Figure()
+    for place, (slot, rows) in enumerate(table.sort_values("round").groupby("slot", sort=False)):
+        figure.add_scatter(
+            x=rows["round"],
+            y=rows["payout"].cumsum(),
+            mode="lines+markers",
+            line={"color": PALETTE[place % len(PALETTE)], "width": 1.5},
+            name=_label(str(slot)),
+            hovertemplate="round %{x}<br>%{y:.4f}",
+        )
+    figure.update_xaxes(title="round")
+    figure.update_yaxes(title="cumulative payout")
+    return styled(figure, height=300)
+
+
 def styled(figure: go.Figure, *, height: int) -> go.Figure:
     """The figure in the shared look: palette, margins, legend, and a clear background for the page's light and dark."""
     figure.update_layout(

@@ -8,18 +8,13 @@ vintage's wall. A selection (`Kind.SELECTION`) is learned too; it removes featur
 Columns are feature-major, (k, n), as the era store keeps features: a column of an era is one run of memory.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from abc import abstractmethod
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
-
-from sklearn.base import BaseEstimator
+from typing import ClassVar, Protocol
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.execution import DEFAULT_EXECUTION, Execution, without_execution
-from numerai_assets.panel.panel import Columns, EraPanel, FeatureSets, History, Reads
-from numerai_assets.progress import Progress, silent
+from numerai_assets.panel.estimator import PanelEstimator
+from numerai_assets.panel.panel import Columns, EraPanel, FeatureSets, History
 
 __all__ = ["Columns", "FeatureBlock", "FeatureSets", "FittedBlock", "History", "Kind", "features_of"]
 
@@ -67,60 +62,21 @@ class FeatureBlock(Protocol):
         """A PNG that shows what it does on one era."""
 
 
-class FittedBlock(BaseEstimator, ABC):  # type: ignore[misc]
-    """New columns whose making is learned from a target: an estimator whose constructor keywords are its hyperparameters."""
+class FittedBlock(PanelEstimator):
+    """New columns whose making is learned from a target."""
 
-    name: ClassVar[str]
     version: ClassVar[int]
-    honours: ClassVar[frozenset[str]] = frozenset({"threads"})
-    """Fields of `Execution` that it can use."""
-    execution: Execution = DEFAULT_EXECUTION
-    """Where and how fast it is trained. No hyperparameter."""
+    """Raised whenever the same parameters learn other columns than before: stored vintages count as outdated then."""
     names_: tuple[str, ...]
     """(k,) names of its columns; set by `fit` and `load`."""
-    feature_names_: tuple[str, ...]
-    """Features it reads; set by `fit` and `load`."""
-
-    @property
-    def reads(self) -> Reads:
-        """What it reads beside the rows of an era; the panels it is given then answer `history(era)`."""
-        return Reads()
-
-    @property
-    def least_eras(self) -> int:
-        """Fewest training eras that it can be fitted on."""
-        return 1
-
-    @abstractmethod
-    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Learns from the rows whose target is known of a panel that has nothing behind the wall."""
 
     def transform(self, panel: EraPanel) -> Columns:
         """(k, n) columns of one era, a panel of n rows with at least the features it reads. A selection has none."""
         raise FeatureError(f"{self.name}: removes features and gives no columns")
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Writes the fitted block into an empty folder; nothing in it is a pickle."""
-
-    @classmethod
-    @abstractmethod
-    def load(cls, folder: Path) -> Self:
-        """The block that `save` wrote."""
-
-    @abstractmethod
     def picture(self) -> bytes:
         """A PNG of what was learned."""
-
-    def run_on(self, **execution: Any) -> Self:
-        """Itself, trained as the given fields of `Execution` say: `Benchmark().run_on(threads=1)`."""
-        self.execution = Execution(**execution)
-        return self
-
-    @classmethod
-    def of_stored(cls, parameters: Mapping[str, Any]) -> Self:
-        """An unfitted block with hyperparameters read from disk, less what older versions counted as such."""
-        return cls(**without_execution(parameters))
 
 
 def features_of(feature_sets: FeatureSets, name: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ learning rate 0.001, at least 10,000 rows a leaf; Numerai docs, "Models"; forum.
 """
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import Method, Suggests, check_features, rank_within_eras
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
 from numerai_assets.trees.xgboost_bins import BINS
 
@@ -37,6 +38,7 @@ SHALLOW: dict[str, Any] = {"n_estimators": 20, "learning_rate": 0.1, "max_depth"
 """For a fit in seconds that proves that everything is connected, nothing else."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BoostedTrees(Method):
     """Constructor and profiles of a method of boosted trees.
 
@@ -47,24 +49,13 @@ class BoostedTrees(Method):
     profiles = MappingProxyType({"smoke": SHALLOW, "quick": {}, "full": DEEP})
     honours = frozenset({"threads", "compute"})
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 2000,
-        learning_rate: float = 0.01,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 20,
-        every_eras: int = 4,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.num_leaves = num_leaves
-        self.colsample_bytree = colsample_bytree
-        self.min_data_in_leaf = min_data_in_leaf
-        self.every_eras = every_eras
+    n_estimators: int = 2000
+    learning_rate: float = 0.01
+    max_depth: int = 5
+    num_leaves: int = 31
+    colsample_bytree: float = 0.1
+    min_data_in_leaf: int = 20
+    every_eras: int = 4
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """The contract of a method: a scikit-learn style estimator over era panels, on a small base class that has the defaults."""
 
 import itertools
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, runtime_checkable
 
@@ -11,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import HORIZONS
 from numerai_assets.errors import MethodError
-from numerai_assets.execution import DEFAULT_EXECUTION, ONCE_PARAMETERS, Execution, without_execution
-from numerai_assets.panel.panel import EraPanel, Reads
+from numerai_assets.execution import ONCE_PARAMETERS
+from numerai_assets.panel.estimator import PanelEstimator
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -35,43 +34,26 @@ class Suggests(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
-class Method(BaseEstimator, ABC):  # type: ignore[misc]
-    """A method of prediction: a scikit-learn estimator whose constructor keywords are its hyperparameters.
+class Method(PanelEstimator):
+    """A method of prediction.
 
     A subclass names itself and defines `fit`, `predict`, `save`, `load` and `explain`; every other attribute has a default.
     """
 
-    name: ClassVar[str]
     horizons: ClassVar[tuple[int, ...]] = HORIZONS
     """Horizons, in weekdays, of the targets it can be trained on."""
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"smoke": {}, "quick": {}, "full": {}})
     """Hyperparameters of each profile: seconds at size tiny, two cores, a GPU or a big machine."""
-    honours: ClassVar[frozenset[str]] = frozenset({"threads"})
-    """Fields of `Execution` that it can use."""
 
     every_eras: int = 1
     """Train on every n-th era before the wall, counted back from the newest."""
-    execution: Execution = DEFAULT_EXECUTION
-    """Where and how fast it is trained. No hyperparameter."""
     eras_used_: Mapping[str, Sequence[int]] = MappingProxyType({})
     """Eras whose targets each use saw, by the names of `store.eras_used.USES`; set by `fit` where it is more than the fit."""
-    feature_names_: tuple[str, ...]
-    """Features it was trained on and wants, in this order, to predict; set by `fit` and `load`."""
 
     @property
     def auxiliary_targets(self) -> tuple[str, ...]:
         """Targets that it is trained on beside the main one. The panel carries them, NaN behind their own wall."""
         return ()
-
-    @property
-    def reads(self) -> Reads:
-        """What it reads beside the rows of an era; the panels it is given then answer `history(era)`."""
-        return Reads()
-
-    @property
-    def least_eras(self) -> int:
-        """Fewest training eras that it can be fitted on."""
-        return 1
 
     @classmethod
     def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
@@ -92,35 +74,12 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
         return cast(MethodType, cls.search_space).__func__ is not cast(MethodType, Method.search_space).__func__
 
     @abstractmethod
-    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Fits on the panel's rows whose `target` is known. Raises MethodError when there are none."""
-
-    @abstractmethod
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Writes the fitted estimator into an empty folder; nothing in it is a pickle."""
-
-    @classmethod
-    @abstractmethod
-    def load(cls, folder: Path) -> Self:
-        """The estimator that `save` wrote."""
-
-    @abstractmethod
     def explain(self, panel: EraPanel) -> pd.DataFrame:
         """One row per feature: `feature` and at least one importance column, most important first."""
-
-    def run_on(self, **execution: Any) -> Self:
-        """Itself, trained as the given fields of `Execution` say: `Benchmark().run_on(threads=1)`."""
-        self.execution = Execution(**execution)
-        return self
-
-    @classmethod
-    def of_stored(cls, parameters: Mapping[str, Any]) -> Self:
-        """An unfitted estimator with hyperparameters read from disk, less what older versions counted as such."""
-        return cls(**without_execution(parameters))
 
 
 @runtime_checkable

@@ -18,9 +18,18 @@ from numerai_assets.features.contract import features_of
 from numerai_assets.pipeline.predictions import predicted
 from numerai_assets.pipeline.vintages import load_vintage, model_digest
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.atomic import replacing_file, write_json
+from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.holdout_ledger import Look
-from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, benchmark_column
+from numerai_assets.store.prediction_store import PredictionStore
+from numerai_assets.store.vintage_store import VintageStore
+from numerai_assets.tournament.release import (
+    META_MODEL,
+    TRAIN_BENCHMARKS,
+    VALIDATION_BENCHMARKS,
+    Release,
+    benchmark_column,
+)
 
 NEUTRAL_SET = "fncv3_features"
 
@@ -36,8 +45,8 @@ def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[st
     from numerai_assets.evaluation.plots import cumulative_scores, drawdowns
 
     note_look(workspace, name, methods, "diagnostics")
-    scores = era_scores(scored_rows(workspace, name))
-    models = judged_models(workspace, methods)
+    scores = era_scores(scored_rows(workspace.predictions, workspace.store, workspace.release, name))
+    models = judged_models(workspace.predictions, workspace.vintages, methods)
     scores = scores.assign(model=[models.get(int(era), "") for era in scores.index])
     neutral = neutral_scores(workspace, name, scores, known=read_scores(workspace, name))
     scores = scores.join(neutral).rename_axis("era")
@@ -72,21 +81,19 @@ def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: 
         workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
 
 
-def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, str]:
+def judged_models(predictions: PredictionStore, vintages: VintageStore, methods: Sequence[str]) -> dict[int, str]:
     """By era that all of the methods predicted out of sample: the digests of their newest vintages that did."""
     found: list[dict[int, str]] = []
     for method in methods:
         models: dict[int, str] = {}
-        for vintage in workspace.vintages.vintages(method):
-            models |= dict.fromkeys(
-                workspace.predictions.eras(method, vintage), model_digest(workspace.vintages, method, vintage)
-            )
+        for vintage in vintages.vintages(method):
+            models |= dict.fromkeys(predictions.eras(method, vintage), model_digest(vintages, method, vintage))
         found.append(models)
     return {era: " ".join(models[era] for models in found) for era in set.intersection(*map(set, found))}
 
 
 def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
-    """How differently the two newest vintages rank the rows of the newest era; nothing while there is but one.
+    """How differently the two newest vintages rank the rows of the newest era; stored. Empty for a single vintage.
 
     churn: 1 less the rank correlation. churn_of_ends: share of the highest and lowest twentieth that changes.
     """
@@ -100,12 +107,24 @@ def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
         predicted(workspace, method, vintage, load_vintage(workspace, method, vintage), key)[1][:, None].astype(float)
         for vintage in newest
     )
-    ends = max(1, len(first) // 20)
-    return {
-        "churn_vintages": " and ".join(map(era_label, newest)),
+    ends, pair = max(1, len(first) // 20), " and ".join(map(era_label, newest))
+    found = {
         "churn": float(churn(first, second)[0]),
         "churn_of_ends": float(churn(first, second, top_bottom=ends)[0]),
     }
+    write_json(_churn_path(workspace, method), read_churn(workspace, method) | {pair: found})
+    return {"churn_vintages": pair, **found}
+
+
+def read_churn(workspace: Workspace, method: str) -> dict[str, dict[str, float]]:
+    """Churn between each pair of successive vintages, as it was diagnosed; empty before the first time."""
+    path = _churn_path(workspace, method)
+    found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _churn_path(workspace: Workspace, method: str) -> Path:
+    return workspace.diagnostics_path(method).with_suffix(".churn.json")
 
 
 def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, known: pd.DataFrame) -> pd.DataFrame:
@@ -141,16 +160,15 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
     return found
 
 
-def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
+def scored_rows(predictions: PredictionStore, store: EraStore, release: Release, method: str) -> Iterator[ScoredRows]:
     """Rows of each era that the method predicted out of sample, with targets and references beside them."""
     from numerai_assets.store.out_of_sample import out_of_sample
 
-    release = workspace.release
     benchmarks = [release.path(TRAIN_BENCHMARKS), release.path(VALIDATION_BENCHMARKS)]
     found = out_of_sample(
-        workspace.predictions,
+        predictions,
         method,
-        workspace.store,
+        store,
         benchmarks=benchmarks,
         benchmark_columns=_benchmark_columns(benchmarks[-1]),
         meta_model=release.path(META_MODEL),

@@ -23,7 +23,7 @@ from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.predictions import live_panel, live_prediction
 from numerai_assets.pipeline.vintages import is_current
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.tournament.receipt import Entry, Model, Refusal, Step
+from numerai_assets.tournament.receipt import Entry, Model, RejectedCandidate, Step
 from numerai_assets.tournament.release import LIVE_BENCHMARKS, benchmark_column
 from numerai_assets.tournament.submission import check_predictions
 
@@ -48,9 +48,9 @@ class Candidate:
     rung: Rung
     members: tuple[Model, ...]
 
-    def refused(self, reason: str) -> Refusal:
+    def refused(self, reason: str) -> RejectedCandidate:
         """The record of why it was not submitted."""
-        return Refusal(self.rung.value, self.members, reason)
+        return RejectedCandidate(self.rung.value, self.members, reason)
 
 
 def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candidate]:
@@ -97,7 +97,7 @@ class Ladder:
 
         Raises SubmissionError, saying of each rung what was wrong with it, when none does.
         """
-        refused: list[Refusal] = []
+        refused: list[RejectedCandidate] = []
         for candidate in candidates(self._workspace, self._slot, self._number):
             try:
                 prediction = self._predict(candidate)
@@ -157,7 +157,7 @@ class Ladder:
 
     @cached_property
     def _live(self) -> EraPanel:
-        return live_panel(self._workspace, self._number)
+        return live_panel(self._workspace.store, self._number)
 
     @cached_property
     def _benchmark(self) -> NDArray[np.float64] | None:

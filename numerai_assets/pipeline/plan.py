@@ -1,7 +1,7 @@
 """What to run next, from what is on disk and what the tournament says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from numerai_assets.eras import era_label
@@ -15,9 +15,11 @@ from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintage_grid import vintages_due
 from numerai_assets.pipeline.vintages import base_of, is_current, is_refused
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.vintage_store import VintageStore
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.increment import not_on_disk
-from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
+from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES, Release
 
 
 class Lacking(NamedTuple):
@@ -32,15 +34,17 @@ class Lacking(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """One run: a job, the partitions it is for (none for an unpartitioned job, a first and last era for a range), why.
+    """One run: a job and its partitions (none for an unpartitioned job, a first and last era for a range).
 
-    lacking: what to fit of a vintage; methods and blocks that are stored as the settings ask stay as they are.
+    why: the reason, for people. lacking: what to fit of a vintage; methods and blocks that are stored as the settings ask
+    stay as they are. cause: the reason as values; a step that ran and is due again for the same cause did not help.
     """
 
     job: str
     partitions: tuple[str, ...]
-    why: str
+    why: str = field(compare=False)
     lacking: Lacking | None = None
+    cause: tuple[Hashable, ...] = ()
 
     @property
     def key(self) -> str:
@@ -82,23 +86,28 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     manifests = [release.manifest(name) for name in WEEKLY_FILES]
     validation = release.manifest(VALIDATION)
     if validation is None or any(m is None for m in manifests):
-        return [Step("release", (), "the release was never fetched whole")]
+        return [Step("release", (), "the release was never fetched whole", cause=("absent",))]
     if len({m.round_number for m in manifests if m is not None}) > 1:
-        return [Step("release", (), "the last release was fetched only in part")]
+        return [Step("release", (), "the last release was fetched only in part", cause=("incomplete",))]
     if (
         current is not None
         and validation.newest_era < current.era
         # Asked for once a round: the vendor may be late, and the round is then served with what there is.
         and validation.round_number != current.number
     ):
-        return [Step("release", (), f"era {era_label(current.era)} is out")]
+        return [Step("release", (), f"era {era_label(current.era)} is out", cause=("new era", current.era))]
     absent = not_on_disk(validation, workspace.store)
     if absent:
         why = f"era {era_label(absent[0])} is to be stored, and the part of {VALIDATION} on disk does not have it"
-        return [Step("release", (), why)]
+        return [Step("release", (), why, cause=("era not on disk", absent[0]))]
     train = release.manifest(TRAIN)
     assert train is not None
-    stale = _stale_eras(workspace, [int(e) for e in (*train.eras, *validation.released_eras)], validation.newest_era)
+    stale = _stale_eras(
+        workspace.store,
+        workspace.settings.cleaning.missing,
+        [int(e) for e in (*train.eras, *validation.released_eras)],
+        validation.newest_era,
+    )
     return [
         Step(
             "eras",
@@ -109,8 +118,8 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     ]
 
 
-def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) -> list[int]:
-    records, strategy = workspace.store.records(), workspace.settings.cleaning.missing
+def _stale_eras(store: EraStore, strategy: str, released: Sequence[int], newest_era: int) -> list[int]:
+    records = store.records()
     stale = []
     for era in released:
         record = records.get(era_label(era))
@@ -141,7 +150,7 @@ def vintage_steps(workspace: Workspace) -> list[Step]:
     """
     lacking = {vintage: found for vintage in _due(workspace) if (found := _lacking(workspace, vintage))}
     steps = {
-        vintage: Step("vintage", (era_label(vintage),), _why(workspace, vintage, found), found)
+        vintage: Step("vintage", (era_label(vintage),), _why(workspace.vintages, vintage, found), found)
         for vintage, found in lacking.items()
     }
     newest = max(steps, default=0)
@@ -149,8 +158,8 @@ def vintage_steps(workspace: Workspace) -> list[Step]:
     return [steps[vintage] for vintage in sorted(steps, key=lambda v: (v in bases, v), reverse=True)]
 
 
-def _why(workspace: Workspace, vintage: int, lacking: Lacking) -> str:
-    stored = all(workspace.vintages.holds(method, vintage) for method in lacking.methods)
+def _why(vintages: VintageStore, vintage: int, lacking: Lacking) -> str:
+    stored = all(vintages.holds(method, vintage) for method in lacking.methods)
     return f"vintage {era_label(vintage)} {'was made with other settings' if stored else 'is due'}"
 
 
@@ -206,20 +215,20 @@ def _validation_steps(workspace: Workspace) -> list[Step]:
         ]
     if not any(_diagnostics_are_stale(workspace, m) for m in methods):
         return []
-    if _yardsticks_are_stale(workspace):
+    if _yardsticks_are_stale(workspace.release):
         return [Step("yardsticks", (), "validation is compared with those of the newest release")]
     return [Step("diagnostics", (), "targets resolved since the last diagnostics")]
 
 
 def _explanation_steps(workspace: Workspace) -> list[Step]:
     stale = [method for method in workspace.settings.active_methods if explanations_are_stale(workspace, method)]
-    return [Step("explanations", (), f"{', '.join(stale)} has a new vintage")] if stale else []
+    return [Step("explanations", (), f"{', '.join(stale)} has a new vintage", cause=tuple(stale))] if stale else []
 
 
-def _yardsticks_are_stale(workspace: Workspace) -> bool:
+def _yardsticks_are_stale(release: Release) -> bool:
     """True until what validation is compared with is at least as new as the release that it validates."""
-    validation = workspace.release.manifest(VALIDATION)
-    manifests = [workspace.release.manifest(name) for name in YARDSTICK_FILES]
+    validation = release.manifest(VALIDATION)
+    manifests = [release.manifest(name) for name in YARDSTICK_FILES]
     assert validation is not None  # there are stored eras, so the release is there
     return any(m is None or m.round_number < validation.round_number for m in manifests)
 
@@ -228,7 +237,8 @@ def _performance_steps(workspace: Workspace, current: Round | None) -> list[Step
     submitted = [r.round_number for r in workspace.desk.receipts() if r.submission_id is not None]
     if current is None or not submitted or scores_as_of(workspace) == current.number:
         return []
-    return [Step("performance", (), f"scores of {len(submitted)} submissions as of round {current.number}")]
+    why = f"scores of {len(submitted)} submissions as of round {current.number}"
+    return [Step("performance", (), why, cause=(len(submitted), current.number))]
 
 
 def _unpredicted(workspace: Workspace, method: str, vintage: int) -> bool:
@@ -241,7 +251,7 @@ def _diagnostics_are_stale(workspace: Workspace, method: str) -> bool:
     """True when the last diagnostics did not score what is predicted now, or could not for want of a target."""
     scores = read_scores(workspace, method)
     resolved = {int(k): r.resolved for k, r in workspace.store.records().items() if k.isdigit()}
-    for era, model in judged_models(workspace, [method]).items():
+    for era, model in judged_models(workspace.predictions, workspace.vintages, [method]).items():
         if resolved.get(era) and (era not in scores.index or scores.loc[era, "model"] != model):
             return True
         if any(bool(scores.loc[era].isna()[f"corr{h}"]) for h in resolved.get(era, ())):
@@ -256,11 +266,11 @@ def _round_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     unproven = [slot for slot in slots if not desk.is_proven(current.number, slot)]
     if unproven:
         why = f"round {current.number} is open, {', '.join(unproven)} not submitted"
-        return [Step("round", (str(current.number),), why)]
+        return [Step("round", (str(current.number),), why, cause=("not submitted", *unproven))]
     improvable = [slot for slot in slots if _has_better(workspace, slot, current)]
     if improvable and not _newest_is_missing(workspace):
         why = f"round {current.number} is open, {', '.join(improvable)} can be submitted with a fresh vintage"
-        return [Step("round", (str(current.number),), why)]
+        return [Step("round", (str(current.number),), why, cause=("fresh vintage", *improvable))]
     return []
 
 

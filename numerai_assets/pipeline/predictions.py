@@ -11,6 +11,7 @@ from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintages import learned_blocks_of, load_vintage
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.era_store import EraStore
 
 
 def judged_eras(workspace: Workspace, method: str, vintage: int) -> list[int]:
@@ -20,14 +21,14 @@ def judged_eras(workspace: Workspace, method: str, vintage: int) -> list[int]:
     return wall.judged_eras(workspace.store.eras(), next_vintage=min(later, default=None))
 
 
-def live_panel(workspace: Workspace, number: int) -> EraPanel:
+def live_panel(store: EraStore, number: int) -> EraPanel:
     """The stored live rows of a round."""
-    return workspace.store.panel([live_key(number)])
+    return store.panel([live_key(number)])
 
 
 def live_prediction(workspace: Workspace, method: str, vintage: int, number: int) -> NDArray[np.float32]:
     """(n,) predictions of a vintage for a round's live rows, in their order; made and kept unless they are there."""
-    key, ids = live_key(number), live_panel(workspace, number).ids
+    key, ids = live_key(number), live_panel(workspace.store, number).ids
     if workspace.predictions.holds(method, vintage, key):
         frame = workspace.predictions.read(method, vintage, key)
         # Live rows that were fetched anew have other ids.

@@ -7,7 +7,7 @@ and what it judges.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,45 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import era_label, first_vintage_with, horizon_of
 from numerai_assets.errors import FeatureError, MethodError, WallError
-from numerai_assets.evaluation.splits import Fold
+from numerai_assets.evaluation.seed_spread import SeedSpread
+from numerai_assets.evaluation.splits import Fold, Splits
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.registry import create_method, method_class
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.block_columns import folders_of
 from numerai_assets.pipeline.spec import VintageSpec
-from numerai_assets.pipeline.study import Found, Metric, Objective, Space, covered_folds, kept_study, search, study_page
+from numerai_assets.pipeline.study import (
+    Found,
+    Metric,
+    Objective,
+    Space,
+    covered_folds,
+    kept_study,
+    search,
+    spread_of_seeds,
+    study_page,
+)
 from numerai_assets.pipeline.vintages import fit_block, is_current, training_panel
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.store.cache import content_key
-from numerai_assets.tournament.release import META_MODEL
+from numerai_assets.tournament.release import META_MODEL, Release
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search found. page: its plots as HTML. parameters: all that stand beside the profile, the found ones last."""
+    """Result of a search. page: its plots as HTML. parameters: all beside the profile's, the found ones last.
+
+    seeds: the best hyperparameters with further seeds; None where none were asked for.
+    """
 
     found: Found
     page: Path
     first_judged: int
     last_judged: int
     parameters: dict[str, Any]
+    seeds: SeedSpread | None
 
 
 def search_method(
@@ -50,27 +65,30 @@ def search_method(
     metric: Metric = "corr",
     trials: int,
     folds: int = 4,
+    splits: Splits = "forward",
+    seeds: int = 1,
     seconds: float = float("inf"),
     progress: Progress = silent,
 ) -> Searched:
-    """Searches the hyperparameters of a method of the settings, or goes on where it was; keeps the study and its plots.
+    """Searches the hyperparameters of a method of the settings, or continues a search; stores the study and its plots.
 
-    Raises MethodError for a method that declares no space, for a learned block that a fold has too few eras for, and for a
-    metric that cannot be had.
+    splits, folds: as in `splitter_of`. seeds: number of seeds with which the best hyperparameters are trained.
+    Raises MethodError for a method that declares no space, for a learned block that a fold has too few eras for or that would
+    be fitted on validation eras, and for a metric that is not available.
     """
     settings = workspace.settings.methods[method]
     horizon, space = horizon_of(settings.target), space_of(method, settings.source)
     # A fold is fitted on the auxiliary targets too: its validation eras lie behind the wall of the longest.
     longest = max(map(horizon_of, (settings.target, *create_method(method, settings).auxiliary_targets)))
     panel = search_panel(workspace, method)
-    meta_model = None if metric == "corr" else meta_model_of(workspace, panel)
+    meta_model = None if metric == "corr" else meta_model_of(workspace.release, panel)
     if metric == "payout-sharpe" and horizon != 60:
         raise MethodError(f"search: {metric} is of 60-day scores, {method} is fitted on {settings.target}")
 
     def create(**parameters: Any) -> Method:
         return create_method(method, settings.model_copy(update={"parameters": settings.parameters | parameters}))
 
-    covered = covered_folds(panel, horizon=longest, count=folds, meta_model=meta_model)
+    covered = covered_folds(panel, horizon=longest, count=folds, splits=splits, meta_model=meta_model)
     objective = Objective(
         create=create,
         panel=panel,
@@ -87,19 +105,28 @@ def search_method(
         folds=objective.folds,
         digests=panel.digests,
         profile=settings.profile,
+        **({} if splits == "forward" else {"splits": splits}),
         **workspace.specs.method(method).as_json(),
     )
-    path = workspace.folder / "searches" / f"{method}-{metric}-{key[:12]}.db"
+    label = f"{method}-{metric}" if splits == "forward" else f"{method}-{metric}-{splits}"
+    path = workspace.folder / "searches" / f"{label}-{key[:12]}.db"
     with kept_study(path) as study:
         found = search(study, objective, space, trials=trials, horizon=horizon, seconds=seconds, progress=progress)
         with replacing_file(path.with_suffix(".html")) as aside:
             aside.write_text(study_page(study, f"{method}, {metric}"), encoding="utf-8")
+    spread = None
+    if seeds > 1:
+        spread = spread_of_seeds(objective, found.parameters, seeds, horizon=horizon, progress=progress)
+        write_json(
+            path.with_suffix(".seeds.json"), {"search": label, "trial": found.trial, "metric": metric} | asdict(spread)
+        )
     return Searched(
         found=found,
         page=path.with_suffix(".html"),
         first_judged=min(found.scores),
         last_judged=max(found.scores),
         parameters=settings.parameters | found.parameters,
+        seeds=spread,
     )
 
 
@@ -131,7 +158,14 @@ def fold_panels(
     for fold in folds:
         vintage = first_vintage_with(fold.fit[-1], horizon)
         for name, block in spec.blocks.items():
-            if isinstance(block, VintageSpec) and not is_current(workspace.fitted_blocks, name, vintage, block):
+            if not isinstance(block, VintageSpec):
+                continue
+            if vintage >= fold.judged[0]:
+                raise MethodError(
+                    f"search: {name} is learned from all eras before a vintage, and a fold trains on eras after those it "
+                    "validates on; use --splits forward, rolling or official"
+                )
+            if not is_current(workspace.fitted_blocks, name, vintage, block):
                 _fit_for_fold(workspace, name, vintage, fold, progress)
         eras = panel.with_eras([*fold.fit, *fold.judged])
         keys, folders = list(map(era_label, eras.eras)), folders_of(workspace.fitted_blocks, spec.blocks, vintage)
@@ -155,9 +189,9 @@ def _first_vintage(workspace: Workspace) -> int:
     return workspace.last_train_era() if first is None else first
 
 
-def meta_model_of(workspace: Workspace, panel: EraPanel) -> NDArray[np.float64]:
+def meta_model_of(release: Release, panel: EraPanel) -> NDArray[np.float64]:
     """(n,) the meta model's predictions of the panel's rows, NaN where it has none. Raises MethodError without its file."""
-    path = workspace.release.path(META_MODEL)
+    path = release.path(META_MODEL)
     if not path.is_file():
         raise MethodError(f"search: {path} is not there; run `numerai weekly`, or search by --metric corr")
     frame = pq.read_table(path, columns=["id", "numerai_meta_model"]).to_pandas()

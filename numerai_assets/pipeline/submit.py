@@ -27,7 +27,7 @@ def submit(workspace: Workspace, slot: str, number: int, log: Log) -> tuple[Rece
             workspace.round(number),
             slot,
             entry,
-            live_ids=list(live_panel(workspace, number).ids),
+            live_ids=list(live_panel(workspace.store, number).ids),
             log=log,
         )
     except StaleLiveError as error:

@@ -126,6 +126,22 @@ def is_refused(vintages: VintageStore, store: EraStore, method: str, vintage: in
     return found is not None and (found.spec, found.data) == (spec.digest, training_data(store, vintage))
 
 
+def refused_vintages(workspace: Workspace) -> list[Refusal]:
+    """Vintages of the active methods and learned blocks that cannot be fitted as the settings and the data are now."""
+    methods = [(workspace.vintages, name, workspace.specs.method(name)) for name in workspace.settings.active_methods]
+    blocks = [
+        (workspace.fitted_blocks, name, spec)
+        for name in workspace.settings.active_blocks
+        if isinstance(spec := workspace.specs.block(name), VintageSpec)
+    ]
+    return [
+        refusal
+        for vintages, name, spec in [*blocks, *methods]
+        for refusal in vintages.refusals(name)
+        if is_refused(vintages, workspace.store, name, refusal.vintage, spec)
+    ]
+
+
 def training_data(store: EraStore, vintage: int) -> str:
     """16 hexadecimal digits of all that could be fitted on at a vintage: its eras, their features, the resolved targets."""
     records = {key: record for key, record in store.records().items() if key.isdigit() and int(key) <= vintage}

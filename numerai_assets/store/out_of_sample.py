@@ -1,4 +1,4 @@
-"""Small tables across eras, through DuckDB over the Parquet files of the stores. No database file is written."""
+"""Tables across eras, by DuckDB over the Parquet files of the stores. No database file is written."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -22,10 +22,10 @@ def out_of_sample(
     benchmark_columns: Mapping[int, str],
     meta_model: Path,
 ) -> Iterator[tuple[int, int, pd.DataFrame]]:
-    """Era, vintage and rows of every era a method predicted out of sample and of which some target is known.
+    """Era, vintage and rows of every era that a method predicted out of sample and that has a known target.
 
-    Where several vintages predicted an era, the newest one that is older than the era counts: the one that would have
-    been submitted. benchmark_columns: by horizon, the column of the files `benchmarks` that becomes benchmark_20 or
+    Where several vintages predicted an era, the newest vintage before the era counts: the one that would have been
+    submitted. benchmark_columns: by horizon, the column of the files `benchmarks` that becomes benchmark_20 or
     benchmark_60. Rows, by id: prediction, target_20, target_60, benchmark_20, benchmark_60, meta_model, all float64.
     Raises StoreError when there are no predictions.
     """

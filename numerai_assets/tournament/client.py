@@ -1,6 +1,6 @@
-"""The one door to the tournament: numerapi, pointed at Numerai or at the sandbox, with its failures put into words.
+"""The only client of the tournament: numerapi, for Numerai or the sandbox, with clear errors.
 
-numerapi answers an outage with `KeyError('data')` and every refusal with `ValueError`, and waits for ever; here its
+numerapi answers an outage with `KeyError('data')` and every refusal with `ValueError`, and waits without limit; here its
 requests go through `transport` and its failures become errors that say what to do. The clock is the server's own (the
 Date header), so a wrong local clock cannot miss a deadline.
 """
@@ -23,7 +23,7 @@ from numerai_assets.tournament import transport
 
 TOURNAMENT = 8
 NUMERAI_URL = "https://api-tournament.numer.ai"
-# Of the local tournament; public by design, so that real keys are never sent to it.
+# Keys of the local tournament; public by design, so that real keys are never sent to it.
 SANDBOX_KEYS = ("SANDBOX", "sandbox")
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ _ROUND_FIELDS = "number openTime closeStakingTime dataDatestamp"
 
 @dataclass(frozen=True)
 class Round:
-    """A round that accepts submissions until `closes`. Times are UTC; `data_day` is the close its data stands for."""
+    """A round that accepts submissions until `closes`. Times are UTC; `data_day` is the market close of its data."""
 
     number: int
     opens: dt.datetime
@@ -46,7 +46,7 @@ class Round:
 
     @property
     def era(self) -> int:
-        """Newest era at the data's date: the era that the live rows of a weekend round later become."""
+        """Newest era at the data's date: the live rows of a weekend round later become this era."""
         return era_on(self.data_day)
 
     def is_open(self, now: dt.datetime) -> bool:
@@ -54,7 +54,7 @@ class Round:
 
 
 class BoundedNumerAPI(numerapi.NumerAPI):
-    """numerapi whose requests end in time, are sent once, and say why when nothing usable comes back."""
+    """numerapi with a time limit on every request, one attempt, and a reason where no usable answer comes."""
 
     def __init__(self, url: str, network: Network, keys: tuple[str, str] | None) -> None:
         super().__init__(*(keys or (None, None)), verbosity="CRITICAL", show_progress_bars=False)
@@ -65,7 +65,7 @@ class BoundedNumerAPI(numerapi.NumerAPI):
         self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: Any
     ) -> dict[str, Any]:
         """The decoded answer of one request. ValueError with the server's message for a refusal, as in numerapi;
-        Unreachable for everything that may pass."""
+        Unreachable for every failure that may be temporary."""
         headers = {"Accept": "application/json"}
         if authorization:
             public_id, secret_key = self.token
@@ -147,7 +147,7 @@ class Tournament:
         models = self.models()
         if slot not in models:
             raise TournamentError(
-                f"model slot {slot!r} is not on this account; it has {', '.join(sorted(models)) or 'none'}. Mend [slots]"
+                f"model slot {slot!r} is not on this account; it has {', '.join(sorted(models)) or 'none'}. Correct [slots]"
             )
         return models[slot]
 
@@ -162,7 +162,7 @@ class Tournament:
         return url
 
     def query(self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False) -> dict[str, Any]:
-        """Answer of a query that may be asked again: outages are retried with backoff and jitter, refusals are not."""
+        """Answer of an idempotent query: outages are retried with backoff and jitter, refusals are not."""
         return self._persistently(lambda: self.ask_once(query, variables, authorized=authorized))
 
     def ask_once(
@@ -179,7 +179,7 @@ class Tournament:
         return data
 
     def put(self, url: str, content: bytes) -> requests.Response:
-        """The answer to an upload, sent once: a name for an upload serves one file. Raises Unreachable."""
+        """The answer to an upload, sent once: an upload name is valid for one file. Raises Unreachable."""
         return transport.request("PUT", url, self.network, data=content)
 
     def get(self, url: str) -> requests.Response:
@@ -214,7 +214,7 @@ class Tournament:
 
 
 def refusal(message: str) -> TournamentError:
-    """The error that a message of the server stands for."""
+    """The error for a message of the server, which gives most refusals as text alone."""
     lowered = message.lower()
     if "not open for submissions" in lowered or "no currently open rounds" in lowered:
         return RoundClosedError(f"no round is open: {message}")

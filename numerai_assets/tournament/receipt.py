@@ -31,7 +31,7 @@ _ORDER = [Step.BUILT, Step.VALIDATED, Step.UPLOADED, Step.REGISTERED, Step.PROVE
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RejectedCandidate:
     """A candidate of the deadline ladder that was not submitted: its rung, its models, and the reason."""
 
     rung: str
@@ -58,7 +58,7 @@ class Entry:
     method: str
     vintage: int
     rung: str
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[RejectedCandidate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Receipt:
     method: str
     vintage: int
     rung: str
-    refused: tuple[Refusal, ...]
+    refused: tuple[RejectedCandidate, ...]
     step: Step
     rows: int
     sha256: str
@@ -114,10 +114,14 @@ def read_receipt(path: Path) -> Receipt:
     )
 
 
-def _refusal(item: dict[str, Any] | list[str]) -> Refusal:
+def _refusal(item: dict[str, Any] | list[str]) -> RejectedCandidate:
     if isinstance(item, dict):
-        return Refusal(item["rung"], tuple((method, vintage) for method, vintage in item["models"]), item["reason"])
+        return RejectedCandidate(
+            item["rung"], tuple((method, vintage) for method, vintage in item["models"]), item["reason"]
+        )
     # Earlier versions wrote the label and the reason: "older vintage (benchmark 0638)", "too flat".
     label, reason = item
     models = re.findall(r"(\w+) (\d{4})(?=[,)])", label)
-    return Refusal(label.partition(" (")[0], tuple((method, int(vintage)) for method, vintage in models), reason)
+    return RejectedCandidate(
+        label.partition(" (")[0], tuple((method, int(vintage)) for method, vintage in models), reason
+    )

@@ -31,8 +31,8 @@ TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS = "train_benchmark_models.parquet", "val
 LIVE_BENCHMARKS = "live_benchmark_models.parquet"
 VALIDATION_EXAMPLE, LIVE_EXAMPLE = "validation_example_preds.parquet", "live_example_preds.parquet"
 
-# What changes once a week (first what is stored and fitted on, then what validation is compared with), and what is new at
-# every round; train files never change but are checked like the others.
+# Files that change once a week (first the data that is stored and fitted on, then the references of validation), and files
+# that are new in every round; train files never change but are checked like the others.
 WEEKLY_FILES = (FEATURES, TRAIN, VALIDATION)
 YARDSTICK_FILES = (META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, VALIDATION_EXAMPLE)
 ROUND_FILES = (LIVE, LIVE_BENCHMARKS, LIVE_EXAMPLE)
@@ -42,10 +42,10 @@ _ROW_FILES = {TRAIN: {"train"}, VALIDATION: {"validation", "test"}, LIVE: {"live
 
 @dataclass(frozen=True)
 class Part:
-    """Which file of the server a file that holds only some of its eras is of.
+    """The server's whole file, where the file on disk has only some of its eras.
 
-    row_groups: those of the whole that were fetched. fetched: bytes that came. size, rows, eras: of the whole. Eras older
-    than any that was looked at are those of the release before: eras do not go away.
+    row_groups: the fetched ones. fetched: bytes received. size, rows, eras: of the whole file. Eras older than those that
+    were read are taken from the release before: eras do not disappear.
     """
 
     row_groups: tuple[int, ...]
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was fetched and what it holds. Empty eras and zero rows for a file that is no table.
+    """Metadata of a fetched file. Empty eras and zero rows for a file that is not a table.
 
     size, sha256, rows, columns, row_groups and eras are those of the file on disk, which may be a part of the server's;
     etag is that of the server's whole file.
@@ -78,12 +78,12 @@ class Manifest:
 
     @property
     def released_eras(self) -> tuple[str, ...]:
-        """Eras of the file on the server, be they on disk or not."""
+        """Eras of the file on the server, on disk or not."""
         return self.eras if self.part is None else self.part.eras
 
     @property
     def newest_era(self) -> int:
-        """Number of the last era in the file. Raises ReleaseError where it has none."""
+        """Number of the last era in the file. Raises ReleaseError when it has none."""
         numbers = [parse_era(label) for label in self.eras if label != LIVE_ERA]
         if not numbers:
             raise ReleaseError(f"{self.name}: holds no numbered era")
@@ -100,7 +100,7 @@ class Release:
         return self.folder / name
 
     def manifest(self, name: str) -> Manifest | None:
-        """Manifest of a fetched file; None when it is not there, or was cut or replaced and so must be fetched again."""
+        """Manifest of a fetched file; None when the file is absent, truncated or replaced, and must be fetched again."""
         note = self.folder / f"{name}.manifest.json"
         if not note.is_file() or not self.path(name).is_file():
             return None
@@ -134,10 +134,10 @@ class Release:
         progress: Progress = lambda done, total: None,
         is_part_enough: bool = False,
     ) -> tuple[Manifest, bool]:
-        """Fetches one file whole unless it is unchanged; returns its manifest and whether bytes came.
+        """Fetches one whole file unless it is unchanged; returns its manifest and whether it is new.
 
-        is_part_enough: a part of the file that the server still has need not become the whole.
-        Raises DownloadError when it cannot be had whole, ReleaseError when it does not hold what it should.
+        is_part_enough: a part on disk of an unchanged file is not replaced by the whole.
+        Raises DownloadError when it cannot be fetched completely, ReleaseError when it violates the contract.
         """
         old = self.manifest(name)
         facts: dict[str, Table] = {}
@@ -170,7 +170,7 @@ class Release:
         return manifest, fetched is not None
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Lays a manifest beside its file."""
+        """Writes a manifest beside its file."""
         write_json(self.folder / f"{manifest.name}.manifest.json", asdict(manifest))
 
 
@@ -185,7 +185,7 @@ class Table:
 
 
 def inspect(path: Path, name: str, *, features_json: Path, is_part: bool = False) -> Table:
-    """Checks one release file, still under its partial name, against the contract and tells its shape.
+    """Checks one release file, still under its partial name, against the contract and returns its shape.
 
     is_part: eras may be absent between the first and the last.
     Raises ReleaseError naming the file and the column, era or value at fault.
@@ -208,7 +208,7 @@ def inspect(path: Path, name: str, *, features_json: Path, is_part: bool = False
 
 
 def span(meta: pq.FileMetaData, group: int, column: str | None = None) -> tuple[int, int]:
-    """First byte of a row group, or of one column of it, and the one behind its last."""
+    """Byte range, end exclusive, of a row group or of one column of it."""
     row_group = meta.row_group(group)
     chunks = (row_group.column(place) for place in range(meta.num_columns))
     spans = [_chunk_span(chunk) for chunk in chunks if column in (None, chunk.path_in_schema)]
@@ -243,7 +243,7 @@ def _is_list_of_names(value: object) -> bool:
 
 
 def check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
-    """Raises ReleaseError unless the columns and their types are those that features.json and the contract say."""
+    """Raises ReleaseError unless the columns and their types agree with features.json and the contract."""
     if "id" not in schema.names:
         raise ReleaseError(f"{name}: has no id column")
     if name not in _ROW_FILES:
@@ -253,7 +253,7 @@ def check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
     expected = {"id", "era", "data_type", *features, *targets}
     lost, extra = expected - set(schema.names), set(schema.names) - expected
     if name == LIVE:
-        # An hour is too short to refuse what can be predicted from: the quality gate weighs what is missing.
+        # A round may be open for one hour: a file that allows a prediction is accepted, and the quality gate weighs the gaps.
         if lost & {"era", "data_type"} or not set(features) & set(schema.names):
             raise ReleaseError(f"{name}: has no {_some(lost & {'era', 'data_type'} or features)}")
         features, targets = ([n for n in names if n in schema.names] for names in (features, targets))
@@ -318,7 +318,7 @@ def check_eras(labels: Sequence[str], name: str, is_part: bool = False) -> None:
 
 
 def runs(column: pa.ChunkedArray) -> list[tuple[str, int, int]]:
-    """Label, first row and the row behind the last of each run of equal labels in an `era` column."""
+    """Label and row range, end exclusive, of each run of equal labels in an `era` column."""
     values = column.to_numpy(zero_copy_only=False).astype(object)
     starts = np.flatnonzero(np.r_[len(values) > 0, values[1:] != values[:-1]])
     stops = np.r_[starts[1:], len(values)]
@@ -328,7 +328,7 @@ def runs(column: pa.ChunkedArray) -> list[tuple[str, int, int]]:
 def check_calendar(newest_era: int, round_era: int, round_number: int) -> None:
     """Raises ReleaseError unless a release ends with the era of the open round's data or, the vendor late, the one before.
 
-    It would mean that era numbers no longer are the Fridays they were, and every purge with them.
+    Otherwise era numbers would no longer be the Fridays that every purge relies on.
     """
     if newest_era not in (round_era, round_era - 1):
         raise ReleaseError(
@@ -347,7 +347,7 @@ def benchmark_column(names: Iterable[str], target: str) -> str | None:
 
 
 def alias_of(targets: pd.DataFrame, alias: str = "target") -> str | None:
-    """Name of the target that the bare alias equals in these rows, NaN pattern included; None when none does."""
+    """Name of the target that equals the bare alias in these rows, NaN pattern included; None when there is none."""
     if alias not in targets.columns or targets[alias].isna().all():
         return None
     same = [

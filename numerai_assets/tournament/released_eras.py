@@ -22,7 +22,7 @@ from numerai_assets.tournament.release import runs
 # A Parquet reader holds every value of the columns that it decodes at a time as int32, and more; few columns keep that
 # small and in the processor's cache.
 COLUMNS_AT_A_TIME = 32
-# A group of more bytes than this, as int8, is gathered in a file rather than in memory.
+# A group of more bytes than this, as int8, is collected in a file instead of memory.
 _GROUP_BYTES_IN_MEMORY = 1 << 30
 
 
@@ -69,15 +69,15 @@ def read_eras(
     wanted: Callable[[str], bool],
     groups: Iterable[int] | None = None,
 ) -> Iterator[ReleasedEra]:
-    """The wanted eras of a row file in file order, holding no more than an era and a row group of int8 in memory.
+    """The wanted eras of a row file in file order, with at most an era and a row group of int8 in memory.
 
-    groups: ascending row groups to read, all of them by default; they must hold the wanted eras whole.
-    A feature that the file does not have is without a value (-1) in every row, a target NaN.
+    groups: ascending row groups to read, all by default; they must contain the wanted eras completely.
+    A feature that is not in the file is -1 in every row, a target NaN.
     Raises ReleaseError for a feature value outside 0..4, a NaN target in a partly resolved main target, or ids that are
     absent or repeated within the era.
     """
     with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-        # Asked for once: the schema of thousands of columns is made anew at every call.
+        # Read once: pyarrow builds the schema of thousands of columns at every call.
         columns = set(file.schema_arrow.names)
         small = [name for name in ("id", *targets) if name in columns]
         present = [name for name in features if name in columns]
@@ -97,7 +97,7 @@ def read_eras(
                 pending.label = label
                 pending.blocks.append(block[:, first:last])
                 pending.tables.append(table.slice(first, last - first))
-            # What may go on in the next group is copied, so that this one is given back before that one is read.
+            # An era that may continue in the next group is copied, so that this group is freed before that one is read.
             pending.blocks[-1] = pending.blocks[-1].copy()
             del block, table
         if pending.blocks:
@@ -106,7 +106,7 @@ def read_eras(
 
 @dataclass
 class _Pieces:
-    """An era as far as it was read: of each row group its (d, k) int8 features and the rows' ids and targets."""
+    """An era read so far: of each row group its (d, k) int8 features and the rows' ids and targets."""
 
     label: str
     blocks: list[NDArray[np.int8]]
@@ -154,10 +154,10 @@ def _room(shape: tuple[int, int], folder: Path) -> NDArray[np.int8]:
 
 
 def _five_levels(column: pa.ChunkedArray) -> tuple[NDArray[np.int8], list[tuple[int, float]]]:
-    """Values as int8, -1 for none, and place and value of those outside 0..4."""
+    """Values as int8, -1 for missing, and index and value of those outside 0..4."""
     if column.null_count == 0 and column.type == pa.int8():
         values: NDArray[np.int8] = column.to_numpy()
-        # As bytes, what is below 0 lies above 4 too.
+        # As unsigned bytes, negative values are above 4 too.
         if values.view(np.uint8).max(initial=0) <= 4:
             return values, []
         numbers, allowed = values, (values >= 0) & (values <= 4)

@@ -1,9 +1,9 @@
-"""A submission as a proven fact: built, validated, uploaded, registered, read back byte for byte.
+"""Proven submissions: built, validated, uploaded, registered, read back byte for byte.
 
-numerapi uploads without looking at the status of the PUT and cannot be asked twice without submitting twice. Here each
-step is on disk before the next begins, so a run that is killed anywhere is simply run again: an upload is registered
-under the file name the server gave it, and that name is looked for among the slot's submissions before it is
-registered again. What cannot be brought to its end is abandoned, kept for a look, and attempted anew.
+numerapi ignores the status of the PUT, and a repeated call submits twice. Here each step is on disk before the next begins,
+so a run that is killed at any point is simply run again: an upload is registered under the file name that the server gave
+it, and that name is looked up among the slot's submissions before it is registered again. An attempt that cannot be
+completed is abandoned, kept for inspection, and replaced by a new one.
 """
 
 import csv
@@ -35,22 +35,22 @@ from numerai_assets.tournament.receipt import Entry, Receipt, Step, read_receipt
 from numerai_assets.tournament.transport import persistently
 
 _ATTEMPTS_A_RUN = 2
-# Validation on the server is asynchronous; one that takes longer than this has been lost.
+# Validation on the server is asynchronous; one that takes longer than this is lost.
 PROCESSING_MINUTES = 15
 # Numerai's error code for ids that are not those of the open round.
 _STALE_IDS = "invalid_submission_ids"
 
 
 class _Abandoned(SubmissionError):
-    """This attempt cannot be brought to its end; another one may."""
+    """This attempt cannot be completed; another one may."""
 
 
 class _Displacing(_Abandoned):
-    """This attempt is in effect on the server, and wrong: what was proven before is not what counts there any more."""
+    """This attempt is in effect on the server, and wrong: an earlier proven attempt no longer counts there."""
 
 
 class _NotYet(SubmissionError):
-    """The server has not made up its mind."""
+    """The server has not decided yet."""
 
 
 class SubmissionDesk:
@@ -84,7 +84,7 @@ class SubmissionDesk:
         return receipt is not None and receipt.step is Step.PROVEN
 
     def content(self, receipt: Receipt) -> bytes:
-        """The file of an attempt. Raises SubmissionError when it is not what was built."""
+        """The file of an attempt. Raises SubmissionError when it has changed since it was built."""
         path = self._place(receipt) / "predictions.csv"
         content = path.read_bytes()
         if sha256_of_bytes(content) != receipt.sha256:
@@ -92,7 +92,7 @@ class SubmissionDesk:
         return content
 
     def predictions(self, receipt: Receipt) -> "pd.Series[float]":
-        """Predictions of an attempt, index id. Raises SubmissionError when the file is not what was built."""
+        """Predictions of an attempt, index id. Raises SubmissionError when the file has changed since it was built."""
         frame = pd.read_csv(io.BytesIO(self.content(receipt)), dtype={"id": str}, index_col="id")
         return frame["prediction"]
 
@@ -106,13 +106,13 @@ class SubmissionDesk:
         live_ids: Sequence[str],
         log: Callable[[str], None] = lambda line: None,
     ) -> Receipt:
-        """Brings the slot's submission to the round to its proven end, from wherever an earlier run left it.
+        """Completes the slot's submission to the round until it is proven, from wherever an earlier run left it.
 
-        An attempt whose file is on the server already is finished; else `entry` is what is submitted, one row for each
-        of `live_ids`. A proven attempt stays what counts until a later one is proven too. Two processes at once make
-        one submission: the second waits for the first and finds its receipt.
+        An attempt whose file is already on the server is completed; otherwise `entry` is submitted, one row for each of
+        `live_ids`. A proven attempt counts until a later one is proven too. Two processes at once make one submission:
+        the second waits for the first and finds its receipt.
         Raises SubmissionError when the predictions break Numerai's rules or cannot be proven, StaleLiveError when the
-        server wants other ids, RoundClosedError when the round is over, TournamentError when it refuses or cannot be
+        server expects other ids, RoundClosedError when the round is over, TournamentError when it refuses or cannot be
         reached.
         """
         place = self.folder / str(current.number) / "submissions" / slot
@@ -131,7 +131,7 @@ class SubmissionDesk:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _begun(self, current: Round, slot: str, entry: Entry, tournament: Tournament) -> Receipt:
-        """The attempt to go on with: one that is on the server, the proven one of this very file, else a new one."""
+        """The attempt to continue: one that is on the server, the proven one of the same file, or a new one."""
         attempts = self.attempts(current.number, slot)
         newest = attempts[-1] if attempts else None
         if newest is not None and newest.reached(Step.UPLOADED) and not newest.is_final:
@@ -178,13 +178,13 @@ class SubmissionDesk:
         for step, take in advance.items():
             if receipt.reached(step):
                 continue
-            # The time is asked for first: nothing may fail between an effect and its record.
+            # The time is requested first: nothing may fail between an effect and its record.
             when = _stamp(tournament)
             try:
                 receipt = take(receipt)
             except (_Abandoned, StaleLiveError) as reason:
-                told = replace(receipt, abandoned_over=str(reason), displaces=isinstance(reason, _Displacing))
-                self._keep(_at(told, Step.ABANDONED, when))
+                abandoned = replace(receipt, abandoned_over=str(reason), displaces=isinstance(reason, _Displacing))
+                self._keep(_at(abandoned, Step.ABANDONED, when))
                 raise
             receipt = _at(receipt, step, when)
             self._keep(receipt)
@@ -216,7 +216,7 @@ def submission_csv(ids: Sequence[str], predictions: NDArray[np.float64]) -> byte
 
 
 def check_predictions(predictions: pd.DataFrame, live_ids: Sequence[str], where: str) -> None:
-    """Raises SubmissionError, naming `where`, unless the predictions hold Numerai's rules and our stricter ones.
+    """Raises SubmissionError, naming `where`, unless the predictions obey Numerai's rules and our stricter ones.
 
     Numerai's rules are numerai-tools' own. Stricter: no row beyond the live ids, and values strictly inside (0, 1).
     """
@@ -253,7 +253,7 @@ def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current:
     }
 
     def upload() -> str:
-        # A name for an upload serves one file, so every try asks for a new one.
+        # An upload name is valid for one file, so every attempt requests a new one.
         auth: dict[str, str] = tournament.query(query, variables, authorized=True)["submission_upload_auth"]
         try:
             answer = tournament.put(auth["url"], content)
@@ -285,10 +285,10 @@ def _registered(receipt: Receipt, tournament: Tournament, current: Round) -> Rec
     variables = {"filename": receipt.server_filename, "tournament": TOURNAMENT, "modelId": model_id}
 
     def register() -> str:
-        # A request whose answer was lost may have been carried out: look before asking again.
+        # A request whose answer was lost may have been executed: look before asking again.
         if (known := _on_server(tournament, model_id, receipt)) is not None:
             return str(known["id"])
-        # The server takes a file for whatever round is open: one of an earlier round must not be registered now.
+        # The server accepts a file for any open round: one of an earlier round must not be registered now.
         _check_open(current, receipt.slot, tournament.now())
         return str(tournament.ask_once(mutation, variables, authorized=True)["create_submission"]["id"])
 
@@ -314,7 +314,7 @@ def _proven(receipt: Receipt, content: bytes, tournament: Tournament) -> Receipt
         if (found := known["round"]["number"]) != receipt.round_number:
             raise _Abandoned(f"{where}: the server took submission {known['id']} for round {found}")
         if known["errorInfo"]:
-            # A server may look into a file only some time after it took it.
+            # A server may check a file only some time after accepting it.
             kind = StaleLiveError if error_code(known["errorInfo"]) == _STALE_IDS else _Abandoned
             raise kind(f"{where}: the server refused submission {known['id']}: {known['errorInfo']}")
         if not known["selected"]:
@@ -330,7 +330,7 @@ def _proven(receipt: Receipt, content: bytes, tournament: Tournament) -> Receipt
         raise
     sent_back = _read_back(tournament, str(known["id"]), receipt)
     if sent_back != content:
-        # Once more, before good bytes are given up for a fault on the way back.
+        # Once more: the fault may be in the transfer back.
         sent_back = _read_back(tournament, str(known["id"]), receipt)
     if sent_back != content:
         raise _Displacing(
@@ -358,14 +358,14 @@ def _read_back(tournament: Tournament, identity: str, receipt: Receipt) -> bytes
 
 
 def _on_server(tournament: Tournament, model_id: str, receipt: Receipt) -> dict[str, Any] | None:
-    """What the server says of the attempt's file: the submission in effect where it was registered more than once."""
+    """The server's record of the attempt's file: the submission in effect where it was registered more than once."""
     query = (
         "query($modelId: String) { model(modelId: $modelId) "
         "{ submissions { id filename insertedAt status errorInfo selected round { tournament number } } } }"
     )
     model = tournament.query(query, {"modelId": model_id}, authorized=True)["model"]
     if model is None:
-        # Not "none there": registered again on such an answer, a file would be submitted twice.
-        raise Unreachable(f"the tournament tells nothing of the submissions of {receipt.slot}; run again")
+        # This does not mean "none": registering again on such an answer would submit a file twice.
+        raise Unreachable(f"the tournament does not list the submissions of {receipt.slot}; run again")
     ours = [item for item in model["submissions"] or [] if item["filename"] == receipt.server_filename]
     return max(ours, key=lambda item: (bool(item["selected"]), item["insertedAt"]), default=None)

@@ -1,7 +1,7 @@
-"""The one place through which every request leaves: bounded in time, and tried again where that is safe.
+"""All requests are sent here: bounded in time, and retried where that is safe.
 
-numerapi waits for ever for an answer to GraphQL, and turns every failure of the network into an empty answer. Here each
-request has a limit between two pieces of the answer and a limit in all, and what went wrong keeps its name.
+numerapi waits without limit for an answer to GraphQL, and turns every network failure into an empty answer. Here each request
+has a limit between two pieces of the answer and a limit in total, and each failure keeps its name.
 """
 
 import random
@@ -22,7 +22,7 @@ from numerai_assets.settings import Network
 T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 20
-# A transfer slower than this for as long as the time limit has stalled in all but name.
+# A transfer slower than this over the whole time limit counts as stalled.
 _SLOWEST_BYTES_PER_SECOND = 1_000
 _LONGEST_WAIT_SECONDS = 60.0
 
@@ -78,13 +78,13 @@ def streamed(
 
 
 def _within(seconds: float, begin: Callable[[], requests.Response]) -> requests.Response:
-    """What `begin` returns within `seconds`. The timeout of requests bounds each piece of the headers, not all of them."""
+    """The result of `begin` within `seconds`. The timeout of requests bounds each piece of the headers, not their total."""
     promise: Future[requests.Response] = Future()
 
     def keep() -> None:
         try:
             promise.set_result(begin())
-        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised again by the waiting thread
             promise.set_exception(error)
 
     threading.Thread(target=keep, daemon=True).start()
@@ -130,7 +130,7 @@ def persistently(call: Callable[[], T], network: Network, *, on: type[NumeraiAss
 
 
 def retry_after_seconds(answer: requests.Response) -> float | None:
-    """The server's Retry-After, where it is a number of seconds."""
+    """The server's Retry-After where it is a number of seconds."""
     stated = answer.headers.get("Retry-After", "")
     return float(stated) if stated.isdecimal() else None
 

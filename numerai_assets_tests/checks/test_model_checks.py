@@ -106,7 +106,7 @@ def test_a_vintage_judged_too_near_to_what_it_used_fails_the_run(workspace: Work
     success, verdict, went_on = run(judged_after_vintage(METHOD), workspace)
 
     assert (success, verdict.passed, went_on) == (False, False, False)
-    said = "benchmark vintage 0626: era 0627 judged, after era 0611 used for selection the first allowed is 0628"
+    said = "benchmark vintage 0626: era 0627 predicted, after era 0611 used for selection the first allowed is 0628"
     assert said in (verdict.description or "")
 
 
@@ -116,4 +116,4 @@ def test_a_vintage_that_predicted_out_of_sample_what_was_not_after_it_fails_the_
     success, verdict, _ = run(judged_after_vintage(METHOD), workspace)
 
     assert (success, verdict.passed) == (False, False)
-    assert "era 0574 judged, which is not after the vintage" in (verdict.description or "")
+    assert "era 0574 predicted, which is not after the vintage" in (verdict.description or "")

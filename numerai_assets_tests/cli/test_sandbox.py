@@ -60,17 +60,17 @@ def test_faults_are_listed_with_their_parameters() -> None:
 
 
 def test_faults_are_set_scripted_shown_cleared_and_logged(url: str, tmp_path: Path) -> None:
-    assert faults("show").output == "no faults: the sandbox behaves\n"
-    assert "server-error: rate 1, struck 0 times" in faults("set", "server-error=1", "--seed", "4").output
+    assert faults("show").output == "no faults are active\n"
+    assert "server-error: rate 1, occurred 0 times" in faults("set", "server-error=1", "--seed", "4").output
     assert requests.get(url, timeout=10).status_code == 502
     shown = faults("show").output
     assert "seed 4" in shown
-    assert "server-error: rate 1, struck 1 times" in shown
+    assert "server-error: rate 1, occurred 1 times" in shown
     plan = {"events": [{"fault": "late-opening", "at": 327}, {"fault": "drop", "at": {"request": "clock"}}]}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     shown = faults("script", "plan.json").output
     assert "event 1: late-opening (round 327), 1 times" in shown
-    assert faults("clear").output == "no faults: the sandbox behaves\n"
+    assert faults("clear").output == "no faults are active\n"
     assert requests.get(url, timeout=10).ok
     assert faults("log").output.splitlines() == ["2015-04-11T12:05:00  round 326  server-error  clock  (rate)"]
 
@@ -85,4 +85,4 @@ def test_what_cannot_be_meant_or_done_is_said_in_one_line(workspace: Path) -> No
         result = faults(*arguments)
         assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
         assert message in result.stderr
-    assert faults("log").output == "no fault was met\n"
+    assert faults("log").output == "no fault occurred\n"

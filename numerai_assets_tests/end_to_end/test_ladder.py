@@ -533,4 +533,4 @@ def test_candidates_come_best_first_and_hold_no_vintage_that_saw_the_round(rehea
     assert vintages == sorted(vintages, reverse=True)
     assert all(vintage < current.era for vintage in vintages)
     assert [candidate.rung for candidate in found] == [Rung.FRESH, Rung.OLDER, Rung.OLDER]
-    assert str(found[0]) == f"fresh vintage (benchmark {vintages[0]:04d})"
+    assert found[0].refused("too flat").label == f"fresh vintage (benchmark {vintages[0]:04d})"

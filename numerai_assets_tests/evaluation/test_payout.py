@@ -51,7 +51,7 @@ def test_each_round_has_the_rule_of_its_time(number: int, rule: PayoutRule) -> N
 
 
 def test_rounds_before_any_known_rule_are_refused() -> None:
-    with pytest.raises(ScoringError, match="round 649: no payout rule is known before round 650"):
+    with pytest.raises(ScoringError, match="round 649: no payout rule is known for rounds before 650"):
         rule_of_round(649)
 
 
@@ -67,6 +67,10 @@ def test_the_configs_that_the_tournament_serves_spell_the_rule_since_1343() -> N
     configs = [score_config_json(score, round_by_number(1)) for score in SCORES]
 
     assert PayoutRule.of_configs(configs) == SINCE_1343
+
+
+def test_a_rule_reads_as_its_formula() -> None:
+    assert str(SINCE_1343) == "3 corr60 + 15 mmc60, clipped at 1"
 
 
 def test_a_factor_that_the_configs_do_not_know_yet_must_be_given_before_anything_is_paid() -> None:
@@ -91,7 +95,7 @@ def test_a_factor_that_the_configs_do_not_know_yet_must_be_given_before_anything
         ([config("mmc", 1.0, payoutFactor=1.5)], "payout factor 1.5, expected 0 to 1"),
         ([config("a", 1.0), config("b", 1.0, clipThreshold=1)], "clipThreshold differs"),
         ([config("a", 1.0), config("b", 1.0, payoutFactor=1)], "payoutFactor differs"),
-        ([config("a", 1.0), config("b", 1.0, payoutFactor=None)], "payoutFactor stands at some"),
+        ([config("a", 1.0), config("b", 1.0, payoutFactor=None)], "payoutFactor is set for some"),
         ([{"displayName": "mmc", "isPayout": True}], "defaultMultiplier of mmc is None"),
     ],
 )

@@ -343,11 +343,11 @@ def test_a_target_that_needs_a_longer_purge_is_refused_by_its_name(
         (
             ForwardChaining(n_splits=9, horizon=60),
             range(1, 101),
-            "nothing is left to fit beside 0011-0020, 16 calendar",
+            "no training eras are left beside 0011-0020 after a purge of 16 calendar",
         ),
-        (PurgedKFold(n_splits=2, horizon=60), range(1, 31), "nothing is left to fit beside 0001-0015"),
-        (RollingWindow(n_splits=2, window_eras=99, horizon=60), range(1, 117), "1 eras come after the first window"),
-        (OfficialWalkForward(horizon=60), range(1, 157), "nothing can be fitted before anything is judged"),
+        (PurgedKFold(n_splits=2, horizon=60), range(1, 31), "no training eras are left beside 0001-0015"),
+        (RollingWindow(n_splits=2, window_eras=99, horizon=60), range(1, 117), "1 eras follow the first window"),
+        (OfficialWalkForward(horizon=60), range(1, 157), "no fold has training eras before its validation eras"),
     ],
 )
 def test_too_few_eras_for_the_folds_are_counted(splitter: EraSplitter, eras: Any, said: str) -> None:

@@ -216,7 +216,7 @@ def test_the_report_says_what_is_from_before_the_last_fit_and_shows_nothing_that
     assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920"
 
     fit(workspace, 920, range(921, 926), seed=1)
-    assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920, from before the last fit"
+    assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920, of an older fit"
 
     workspace.importances_by_era_path(METHOD).unlink()
     assert not what_matters(workspace).shown

@@ -145,7 +145,7 @@ def test_more_than_was_said_to_be_read_is_refused(workspace: Workspace) -> None:
         WallError, match=r"target_ender_20 of era 0026 was not known at era 0030: resolved through 0025"
     ):
         history.target(26, "target_ender_20")
-    with pytest.raises(WallError, match="does not say that it reads it"):
+    with pytest.raises(WallError, match="does not declare this target"):
         history.target(10, "target_ender_60")
     with pytest.raises(WallError, match="may look back to eras 10 to 29, not to 9"):
         history.panel(9)

@@ -8,10 +8,11 @@ import pytest
 
 from numerai_assets.automation.jobs import run_of
 from numerai_assets.pipeline.plan import Lacking, Step, vintage_steps
+from numerai_assets.pipeline.vintages import refused_vintages, training_data
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import load_settings
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.store.vintage_store import VintageStore, seal
+from numerai_assets.store.vintage_store import Refusal, VintageStore, seal
 
 # History at 30, 38 and 46, the newest of the live grid at 50.
 RETRAIN = {"first_vintage": 30, "every_eras": 4, "history_every_eras": 8}
@@ -112,3 +113,30 @@ def test_a_run_is_of_what_is_lacking_and_of_all_where_nothing_is_said() -> None:
         "predictions/benchmark_out_of_sample",
     ]
     assert keys(None) is None
+
+
+def refuse(workspace: Workspace, store: VintageStore, name: str, vintage: int, spec: Any) -> None:
+    store.refuse(Refusal(name, vintage, "too few eras", spec.digest, training_data(workspace.store, vintage)))
+
+
+def test_a_method_that_cannot_be_fitted_is_not_tried_again_until_its_settings_change(
+    make_workspace: MakeWorkspace,
+) -> None:
+    workspace = make_workspace("mixer_boosting")
+    refuse(workspace, workspace.vintages, "mixer_boosting", 30, workspace.specs.method("mixer_boosting"))
+
+    assert 30 not in lacking(workspace)
+    assert 38 in lacking(workspace)
+    assert 30 in lacking(make_workspace("mixer_boosting", seed=1))
+    assert [refusal.vintage for refusal in refused_vintages(workspace)] == [30]
+    assert refused_vintages(make_workspace("mixer_boosting", seed=1)) == []
+
+
+def test_a_method_does_not_wait_for_a_block_that_cannot_be_fitted_and_holds_up_no_other(
+    make_workspace: MakeWorkspace,
+) -> None:
+    workspace = make_workspace()
+    refuse(workspace, workspace.fitted_blocks, "embeddings", 30, workspace.specs.block("embeddings"))
+
+    assert lacking(workspace)[30] == ("benchmark",)
+    assert [refusal.method for refusal in refused_vintages(workspace)] == ["embeddings"]

@@ -91,11 +91,11 @@ def test_a_judged_era_that_comes_too_early_is_told_with_what_it_follows() -> Non
 
     assert [str(crossing) for crossing in found] == [
         "benchmark vintage 0100: era 0095 used for early_stopping, the last allowed is 0084",
-        "benchmark vintage 0100: era 0105 judged, after era 0095 used for early_stopping the first allowed is 0112",
+        "benchmark vintage 0100: era 0105 predicted, after era 0095 used for early_stopping the first allowed is 0112",
     ]
     assert [str(crossing) for crossing in crossings(vintage_of(100, "target_ender_20", fit=[3]), [100])] == [
-        "benchmark vintage 0100: era 0100 judged, after era 0092 used for fit the first allowed is 0101",
-        "benchmark vintage 0100: era 0100 judged, which is not after the vintage",
+        "benchmark vintage 0100: era 0100 predicted, after era 0092 used for fit the first allowed is 0101",
+        "benchmark vintage 0100: era 0100 predicted, which is not after the vintage",
     ]
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from numerai_assets.tournament.receipt import Receipt, Refusal, Step, read_receipt, write_receipt
+from numerai_assets.tournament.receipt import Receipt, RejectedCandidate, Step, read_receipt, write_receipt
 
 REFUSED = (
-    Refusal("fresh vintage", (("benchmark", 638),), "correlation (with the vintage before) is -0.5"),
-    Refusal("blend of the other methods", (("mixer_boosting", 638), ("era_mlp", 634)), "too flat"),
+    RejectedCandidate("fresh vintage", (("benchmark", 638),), "correlation (with the vintage before) is -0.5"),
+    RejectedCandidate("blend of the other methods", (("mixer_boosting", 638), ("era_mlp", 634)), "too flat"),
 )
 RECEIPT = Receipt(
     1300,
@@ -29,7 +29,7 @@ RECEIPT = Receipt(
 
 
 @pytest.mark.parametrize("refused", [(), REFUSED])
-def test_a_receipt_reads_back_as_it_was_written(tmp_path: Path, refused: tuple[Refusal, ...]) -> None:
+def test_a_receipt_reads_back_as_it_was_written(tmp_path: Path, refused: tuple[RejectedCandidate, ...]) -> None:
     written = replace(RECEIPT, refused=refused)
 
     write_receipt(tmp_path / "receipt.json", written)

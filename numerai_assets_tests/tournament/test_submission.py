@@ -27,7 +27,7 @@ from numerai_assets.errors import (
     TournamentError,
     Unreachable,
 )
-from numerai_assets.tournament.receipt import Entry, Receipt, Refusal, Step
+from numerai_assets.tournament.receipt import Entry, Receipt, RejectedCandidate, Step
 from numerai_assets.tournament.submission import PROCESSING_MINUTES, SubmissionDesk, submission_csv
 from numerai_assets_tests.tournament.fake_server import (
     NEXT_ROUND,
@@ -40,7 +40,7 @@ from numerai_assets_tests.tournament.fake_server import (
 )
 
 SLOT = "mine"
-TOO_FLAT = Refusal("fresh vintage", (("benchmark", 1204),), "too flat")
+TOO_FLAT = RejectedCandidate("fresh vintage", (("benchmark", 1204),), "too flat")
 IDS = [f"n{row:015x}" for row in range(20)]
 
 

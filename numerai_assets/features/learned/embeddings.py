@@ -9,31 +9,51 @@ eras; s is turned to its principal axes over the levels, which changes no predic
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from numerai_assets.errors import FeatureError
+from numerai_assets.errors import FeatureError, MethodError
 from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
-from numerai_assets.features.plots import COLOURS, empty_axes, png
+from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.nn.training import train
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 _VECTORS, _WEIGHTS = "vectors.npy", "weights.npy"
 # Features embedded at once.
 _CHUNK = 256
-# Of s at the start, in units of the target: products of it are well below the target, and far enough from 0 to learn.
+# Initial std of s in units of the target: its products are well below the target, and far enough from 0 to learn.
 _START = 0.1
-# Mean squared error of the last epoch, in variances of the target, that no useful fit comes near.
+# Mean squared error of the last epoch, in variances of the target, far above that of any useful fit.
 _DIVERGED = 2.0
+
+
+class FactorisationMachine(nn.Module):
+    """vectors: (k, 5 d), weights: (5 d,), of each level of each feature, level by level (Rendle 2010, eq. 1).
+
+    The target is centred, so there is no constant.
+    """
+
+    def __init__(self, vectors: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(vectors)
+        self.weights = nn.Parameter(weights)
+
+    def forward(self, marks: Tensor) -> Tensor:
+        """(b,) output for marks (5 d, b)."""
+        squares = self.vectors.square().sum(dim=0, keepdim=True)
+        columns = torch.cat([self.vectors, self.weights[None], squares]) @ marks
+        return columns[-2] + second_order(columns[:-2].T, columns[-1])
 
 
 def second_order(summed: Tensor, squares: Tensor) -> Tensor:
@@ -41,66 +61,66 @@ def second_order(summed: Tensor, squares: Tensor) -> Tensor:
     return 0.5 * (summed.square().sum(dim=1) - squares)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Embeddings(FittedBlock):
     """Columns s of `rank` embeddings, float16. A missing level adds nothing.
 
     epochs: passes over the rows. batch_rows: rows of a step, of one era. learning_rate: the most that a step of AdamW can
-    move the linear term of a row, in standard deviations of the target, whatever the number of features. shrinkage:
-    share by which everything learned shrinks each step. every_eras: fit on each so many-th era, counted back from the
-    newest.
+    move the linear term of a row, in standard deviations of the target, for any number of features. shrinkage: share by
+    which all weights shrink at each step. every_eras: fit on every n-th era, counted back from the newest.
     """
 
     name: ClassVar[str] = "embeddings"
     version: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        *,
-        rank: int = 8,
-        epochs: int = 2,
-        batch_rows: int = 512,
-        learning_rate: float = 0.2,
-        shrinkage: float = 0.002,
-        every_eras: int = 4,
-    ) -> None:
-        self.rank = rank
-        self.epochs = epochs
-        self.batch_rows = batch_rows
-        self.learning_rate = learning_rate
-        self.shrinkage = shrinkage
-        self.every_eras = every_eras
+    rank: int = 8
+    epochs: int = 2
+    batch_rows: int = 512
+    learning_rate: float = 0.2
+    shrinkage: float = 0.002
+    every_eras: int = 4
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the panel's eras whose `target` varies; the same seed gives the same bits on the same processor.
 
-        Raises FeatureError where no era has the target, and where the fit diverged.
+        Raises FeatureError when no era has the target and when the fit diverges.
         """
         eras = eras_to_fit(panel, target, self.every_eras, block=self.name)
         draw, features = np.random.default_rng(seed), len(panel.feature_names)
         spread = _START / np.sqrt(max(features, 1))
         vectors = torch.from_numpy(draw.normal(scale=spread, size=(self.rank, LEVELS * features)).astype(np.float32))
-        weights = torch.zeros(LEVELS * features)
-        parameters = [vectors.requires_grad_(), weights.requires_grad_()]
+        machine = FactorisationMachine(vectors, torch.zeros(LEVELS * features))
         # A step moves each of a row's entries by lr; it shrinks them by lr x weight_decay.
         step = self.learning_rate / max(features, 1)
-        optimiser = torch.optim.AdamW(parameters, lr=step, weight_decay=self.shrinkage / step)
-        self.losses_ = np.full((self.epochs, len(eras)), np.nan)
-        for epoch in range(self.epochs):
-            for place, position in enumerate(draw.permutation(len(eras))):
-                steps = [
-                    _step(optimiser, vectors, weights, marks, values)
-                    for marks, values in _batches(panel.with_eras([eras[position]]), target, self.batch_rows, draw)
-                ]
-                self.losses_[epoch, position] = np.mean(steps)
-                progress("eras embedded", epoch * len(eras) + place + 1, self.epochs * len(eras))
+        optimiser = torch.optim.AdamW(machine.parameters(), lr=step, weight_decay=self.shrinkage / step)
+        era_of_batch: list[list[int]] = []
+
+        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            era_of_batch.append([])
+            for done, position in enumerate(draw.permutation(len(eras)).tolist()):
+                for batch in _batches(panel.with_eras([eras[position]]), target, self.batch_rows, draw):
+                    era_of_batch[-1].append(position)
+                    yield batch
+                progress("eras embedded", epoch * len(eras) + done + 1, self.epochs * len(eras))
+
+        def losses(batch: tuple[Tensor, Tensor]) -> Iterator[Tensor]:
+            marks, values = batch
+            yield (machine(marks) - values).square().mean()
+
+        try:
+            course = train(machine, optimiser, batches, losses, epochs=self.epochs)
+        except MethodError as error:
+            raise self._diverged(str(error)) from None
+        self.losses_ = np.array(
+            [
+                _means_of(np.array(torch.stack(steps).tolist()), np.array(positions), len(eras))
+                for steps, positions in zip(course.losses, era_of_batch, strict=True)
+            ]
+        )
         if not self.losses_[-1].mean() < _DIVERGED:
-            raise FeatureError(
-                f"{self.name}: the fit diverged, mean squared error {self.losses_[-1].mean():.3g} where the target's "
-                f"variance is 1; a learning_rate below {self.learning_rate} is needed"
-            )
-        fitted = vectors.detach().numpy().reshape(self.rank, LEVELS, features)
-        self.vectors_ = on_principal_axes(fitted)
-        self.weights_ = weights.detach().numpy().reshape(LEVELS, features).copy()
+            raise self._diverged(f"mean squared error {self.losses_[-1].mean():.3g} where the target's variance is 1")
+        self.vectors_ = on_principal_axes(machine.vectors.detach().numpy().reshape(self.rank, LEVELS, features))
+        self.weights_ = machine.weights.detach().numpy().reshape(LEVELS, features).copy()
         self.feature_names_ = panel.feature_names
         self.names_ = tuple(f"embedding_{place + 1}" for place in range(self.rank))
         return self
@@ -118,13 +138,14 @@ class Embeddings(FittedBlock):
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 output of the whole machine for a panel of one era, in standard deviations of the target."""
         block = panel.with_features(self.feature_names_).blocks[0]
-        marks = _marks(block)
-        vectors = torch.from_numpy(self.vectors_.reshape(self.rank, -1))
-        output: NDArray[np.float32] = _output(vectors, torch.from_numpy(self.weights_.ravel()), marks).numpy()
+        vectors, weights = self.vectors_.reshape(self.rank, -1), self.weights_.ravel()
+        machine = FactorisationMachine(torch.from_numpy(vectors), torch.from_numpy(weights))
+        with torch.no_grad():
+            output: NDArray[np.float32] = machine(_marks(block)).numpy()
         return output
 
     def save(self, folder: Path) -> None:
-        """Writes vectors and weights as .npy and what they are of as JSON."""
+        """Writes vectors and weights as .npy, parameters and names as about.json."""
         np.save(folder / _VECTORS, self.vectors_, allow_pickle=False)
         np.save(folder / _WEIGHTS, self.weights_, allow_pickle=False)
         about = {
@@ -154,15 +175,20 @@ class Embeddings(FittedBlock):
         left.set_title("mean squared error, target's variance 1", loc="left", fontsize=10)
         left.set_xlabel("era of the fit", fontsize=8)
         left.legend(frameon=False, fontsize=8)
-        right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color=COLOURS[0])
+        right.bar(np.arange(1, self.rank + 1), np.sqrt((self.vectors_**2).sum(axis=(1, 2))), color="#1f5fa8")
         right.set_title("norm of each embedding", loc="left", fontsize=10)
         return png(figure)
 
+    def _diverged(self, why: str) -> FeatureError:
+        return FeatureError(
+            f"{self.name}: the fit diverged, {why}; a learning_rate below {self.learning_rate} is needed"
+        )
+
 
 def on_principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(k, 5, d) float32 vectors turned so that their products stay, embeddings are orthogonal, and the heaviest is first.
+    """(k, 5, d) float32 vectors rotated to orthogonal embeddings, the heaviest first; products of vectors do not change.
 
-    An embedding's sign is that which makes its largest entry positive.
+    The sign of an embedding makes its largest entry positive.
     """
     flat = vectors.reshape(len(vectors), -1).astype(np.float64)
     axes, _, _ = np.linalg.svd(flat @ flat.T)
@@ -172,7 +198,7 @@ def on_principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _batches(panel: EraPanel, target: str, rows: int, draw: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Marks (5 d, b) and standardised targets (b,) of the rows of one era with a target, in a drawn order."""
+    """Marks (5 d, b) and standardised targets (b,) of the rows of one era with a target, in random order."""
     values = standardised(panel.target(target))
     order = draw.permutation(np.flatnonzero(~np.isnan(values)))
     for some in np.array_split(order, -(-len(order) // rows)):
@@ -184,16 +210,6 @@ def _marks(block: NDArray[np.int8]) -> Tensor:
     return torch.from_numpy(np.concatenate([block == level for level in range(LEVELS)]).astype(np.float32))
 
 
-def _output(vectors: Tensor, weights: Tensor, marks: Tensor) -> Tensor:
-    """(b,) output for marks (5 d, b) (Rendle 2010, eq. 1; the target is centred, so there is no constant)."""
-    columns = torch.cat([vectors, weights[None], vectors.square().sum(dim=0, keepdim=True)]) @ marks
-    return columns[-2] + second_order(columns[:-2].T, columns[-1])
-
-
-def _step(optimiser: torch.optim.Optimizer, vectors: Tensor, weights: Tensor, marks: Tensor, values: Tensor) -> float:
-    """Mean squared error of the batch before the step."""
-    optimiser.zero_grad()
-    loss = (_output(vectors, weights, marks) - values).square().mean()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return float(loss.detach())
+def _means_of(losses: NDArray[np.float64], era_of_batch: NDArray[np.int64], eras: int) -> NDArray[np.float64]:
+    """(eras,) mean loss of the batches (b,) of each era."""
+    return np.array([losses[era_of_batch == era].mean() for era in range(eras)])

@@ -16,7 +16,7 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.cleaning.fill import coverage
 from numerai_assets.features.contract import Columns, FeatureSets, History, features_of
 from numerai_assets.features.fitting.levels import LEVELS, row_level_counts
-from numerai_assets.features.groups.group_exposures import OLDEST_GROUPS
+from numerai_assets.features.groups.exposures import OLDEST_GROUPS
 from numerai_assets.features.plots import empty_axes, png
 from numerai_assets.panel.panel import EraPanel
 

@@ -9,7 +9,6 @@ same in every period (R's `s.window = "periodic"`) and the trend is a local leve
 defaults give a last cycle of std 0.9 and a last trend of 0.5; these choices give 0.4 and 0.26.
 """
 
-import hashlib
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -21,10 +20,10 @@ from statsmodels.tsa.seasonal import STL, DecomposeResult
 from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of, resolved_within
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
-from numerai_assets.features.fitting.memo import Kept
-from numerai_assets.features.groups.group_exposures import OLDEST_GROUPS, GroupExposures, check_groups, group_exposures
+from numerai_assets.features.fitting.memo import Kept, digest_of
+from numerai_assets.features.fitting.resolved_targets import resolved_target
+from numerai_assets.features.groups.exposures import OLDEST_GROUPS, GroupExposures, check_groups, group_exposures
 from numerai_assets.features.plots import COLOURS, png, side_by_side
-from numerai_assets.features.trajectories.sampled_paths import resolved_target
 from numerai_assets.panel.panel import EraPanel
 
 PARTS = ("trend", "cycle", "rest")
@@ -116,12 +115,8 @@ class GroupPayoffs:
     def _paid_in(self, era: int, history: History) -> NDArray[np.float64]:
         target, panel = resolved_target(history, era, self.target), history.panel(era)
         made = group_exposures(panel, history.feature_sets, self.groups)
-        if not panel.digests:
-            return payoffs(made, target)
-        # The digests cover features only: a target may have been published again.
-        paid_by = hashlib.blake2b(target.tobytes(), digest_size=16).digest()
         members = tuple(history.feature_sets[group] for group in self.groups)
-        return _KEPT.of((panel.digests, panel.feature_names, members, paid_by), lambda: payoffs(made, target))
+        return _KEPT.of_era(panel, lambda: payoffs(made, target), members, digest_of(target))
 
     def _parts(self, paid: NDArray[np.float64], history: History) -> NDArray[np.float64]:
         """(groups, components) of payoffs (eras, groups), the last of which is the newest resolved era."""

@@ -20,12 +20,12 @@ from pydantic.dataclasses import dataclass
 from numerai_assets.eras import era_label, horizon_of, resolve_lag, spanned_eras
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
+from numerai_assets.features.fitting.resolved_targets import centred_target
 from numerai_assets.features.groups.momentum_indicators import Series, macd, prices, rsi, scaled_return, stochastic
 from numerai_assets.features.plots import COLOURS, png, side_by_side
 from numerai_assets.features.trajectories.neighbours import LAGS
 from numerai_assets.features.trajectories.sampled_paths import (
     LOOK_ALIKES,
-    centred_target,
     check_lags,
     check_positions,
     held,

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from numerai_assets.eras import era_label
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns, FeatureSets, History
-from numerai_assets.features.groups.group_exposures import OLDEST_GROUPS, check_groups, group_exposures
+from numerai_assets.features.groups.exposures import OLDEST_GROUPS, check_groups, group_exposures
 from numerai_assets.features.plots import COLOURS, png, side_by_side
 from numerai_assets.features.trajectories.neighbours import LAGS
 from numerai_assets.features.trajectories.sampled_paths import (

@@ -35,9 +35,9 @@ from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, im
 from numerai_assets.methods.contract import Suggests, check_features, rank_within_eras
 from numerai_assets.methods.mixer_boosting.grown_trees import GrownTrees, Growth, LightgbmTrees, XgboostTrees
 from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.era_objectives import OBJECTIVES, EraObjective, EraTargets, Objective
 
 BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {
@@ -62,6 +62,7 @@ class Member:
 Ensemble = dict[Member, GrownTrees]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MixerBoosting(BoostedTrees):
     """LightGBM and XGBoost on several targets, seeds and phases of eras.
 
@@ -93,50 +94,25 @@ class MixerBoosting(BoostedTrees):
         }
     )
 
-    def __init__(
-        self,
-        *,
-        extra_targets: Sequence[str] = (),
-        seeds: int = 1,
-        phases: int = 4,
-        boosters: Sequence[str] = ("gbdt",),
-        objective: Objective = "mse",
-        boosting_rounds: int = 1,
-        boosting_share: float = 0.5,
-        batches: int = 1,
-        passes: int = 8,
-        ranks: Ranks = "gaussian",
-        blending_eras: int = 0,
-        extend_share: float = 0.1,
-        n_estimators: int = 1000,
-        learning_rate: float = 0.02,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 20,
-        every_eras: int = 1,
-    ) -> None:
-        super().__init__(
-            n_estimators=n_estimators,
-            learning_rate=learning_rate,
-            max_depth=max_depth,
-            num_leaves=num_leaves,
-            colsample_bytree=colsample_bytree,
-            min_data_in_leaf=min_data_in_leaf,
-            every_eras=every_eras,
-        )
-        self.extra_targets = extra_targets
-        self.seeds = seeds
-        self.phases = phases
-        self.boosters = boosters
-        self.objective = objective
-        self.boosting_rounds = boosting_rounds
-        self.boosting_share = boosting_share
-        self.batches = batches
-        self.passes = passes
-        self.ranks = ranks
-        self.blending_eras = blending_eras
-        self.extend_share = extend_share
+    extra_targets: Sequence[str] = ()
+    seeds: int = 1
+    phases: int = 4
+    boosters: Sequence[str] = ("gbdt",)
+    objective: Objective = "mse"
+    boosting_rounds: int = 1
+    boosting_share: float = 0.5
+    batches: int = 1
+    passes: int = 8
+    ranks: Ranks = "gaussian"
+    blending_eras: int = 0
+    extend_share: float = 0.1
+    n_estimators: int = 1000
+    learning_rate: float = 0.02
+    max_depth: int = 5
+    num_leaves: int = 31
+    colsample_bytree: float = 0.1
+    min_data_in_leaf: int = 20
+    every_eras: int = 1
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:

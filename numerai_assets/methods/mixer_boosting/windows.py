@@ -1,7 +1,6 @@
-"""Forecasters fitted on windows of one panel of series, the model with the least validation error kept."""
+"""Training of forecasters on windows of one panel of series; the epoch with the least validation error is kept."""
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from numerai_assets.errors import MethodError
+from numerai_assets.nn.training import train
 from numerai_assets.progress import Progress, silent
 
-# Windows forecast at once where nothing is learned.
+# Windows forecast at once in validation.
 _WINDOWS = 256
 
 
 @dataclass(frozen=True)
 class Windows:
-    """All windows of a run of steps: `length` steps that are known and the `horizon` that follow.
+    """All windows of consecutive steps: `length` known steps and the `horizon` steps that follow.
 
     series: (steps, C) float32, oldest first. Raises MethodError when it is shorter than one window.
     """
@@ -37,7 +37,7 @@ class Windows:
         return len(self.series) - self.length - self.horizon + 1
 
     def at(self, starts: NDArray[np.integer] | range) -> tuple[Tensor, Tensor]:
-        """(n, length, C) histories and (n, horizon, C) what followed, of the windows that begin at these steps."""
+        """(n, length, C) histories and (n, horizon, C) following steps of the windows that begin at these steps."""
         whole = self.series.unfold(0, self.length + self.horizon, 1)
         some = whole[torch.as_tensor(np.asarray(starts))].transpose(1, 2)
         return some[:, : self.length], some[:, self.length :]
@@ -62,7 +62,7 @@ class Training:
 
 
 def errors(forecast: Callable[[Tensor], Tensor], windows: Windows) -> Errors:
-    """Of forecasts (n, horizon, C) from histories (n, length, C)."""
+    """Errors of forecasts (n, horizon, C) from histories (n, length, C)."""
     squared = absolute = 0.0
     with torch.no_grad():
         for start in range(0, len(windows), _WINDOWS):
@@ -84,33 +84,33 @@ def fit_windows(
     finite.
     """
     rng = np.random.default_rng(seed)
-    optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
     curve: list[Errors] = []
-    best = copy.deepcopy(model.state_dict())
-    for epoch in range(training.epochs):
-        model.train()
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = rng.permutation(len(fitted))
         for start in range(0, len(order), training.batch):
             some = order[start : start + training.batch]
-            # One window has no statistics of a batch.
-            if len(some) == 1:
-                continue
-            history, ahead = fitted.at(some)
-            optimiser.zero_grad()
-            torch.autograd.backward(nn.functional.mse_loss(model(history), ahead))
-            optimiser.step()
-        model.eval()
+            # Batch normalisation needs two windows.
+            if len(some) > 1:
+                yield fitted.at(some)
+
+    def losses(batch: tuple[Tensor, Tensor]) -> Iterator[Tensor]:
+        history, ahead = batch
+        yield nn.functional.mse_loss(model(history), ahead)
+
+    def validate() -> float:
         curve.append(errors(model, unseen))
-        if not np.isfinite(curve[-1].squared):
-            raise MethodError(
-                f"windows: the error on unseen windows is {curve[-1].squared} after epoch {epoch + 1}, expected a number; "
-                f"the series holds none somewhere, or the learning rate {training.learning_rate:g} is too high"
-            )
-        progress("epochs trained", epoch + 1, training.epochs)
-        least = int(np.argmin([each.squared for each in curve]))
-        if least == epoch:
-            best = copy.deepcopy(model.state_dict())
-        elif epoch - least >= training.patience:
-            break
-    model.load_state_dict(best)
+        return curve[-1].squared
+
+    optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
+    train(
+        model,
+        optimiser,
+        batches,
+        losses,
+        epochs=training.epochs,
+        validate=validate,
+        patience=training.patience,
+        progress=progress,
+    )
     return curve

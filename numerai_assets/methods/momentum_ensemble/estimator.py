@@ -15,6 +15,7 @@ a twelfth of the time.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -35,15 +36,16 @@ from numerai_assets.methods.contract import (
 )
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import normal_scores
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 
 PARTS = ("random_forest", "extra_trees", "boosting")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MomentumEnsemble(Method):
     """Random forest, extremely randomised trees and boosting on one target.
 
@@ -64,38 +66,20 @@ class MomentumEnsemble(Method):
         }
     )
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 2000,
-        learning_rate: float = 0.01,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        forest_trees: int = 500,
-        forest_leaves: int = 128,
-        forest_rows: float = 0.5,
-        forest_columns: float = 0.3,
-        colsample_bynode: float = 0.5,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 20,
-        blending_eras: int = 0,
-        eras_sampled: int = 0,
-        every_eras: int = 1,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.num_leaves = num_leaves
-        self.forest_trees = forest_trees
-        self.forest_leaves = forest_leaves
-        self.forest_rows = forest_rows
-        self.forest_columns = forest_columns
-        self.colsample_bynode = colsample_bynode
-        self.colsample_bytree = colsample_bytree
-        self.min_data_in_leaf = min_data_in_leaf
-        self.blending_eras = blending_eras
-        self.eras_sampled = eras_sampled
-        self.every_eras = every_eras
+    n_estimators: int = 2000
+    learning_rate: float = 0.01
+    max_depth: int = 5
+    num_leaves: int = 31
+    forest_trees: int = 500
+    forest_leaves: int = 128
+    forest_rows: float = 0.5
+    forest_columns: float = 0.3
+    colsample_bynode: float = 0.5
+    colsample_bytree: float = 0.1
+    min_data_in_leaf: int = 20
+    blending_eras: int = 0
+    eras_sampled: int = 0
+    every_eras: int = 1
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:

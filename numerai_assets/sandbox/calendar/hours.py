@@ -1,4 +1,4 @@
-"""When rounds open and close in fact: the calendar's hours, but for those that open late or close early.
+"""Actual opening hours of rounds: those of the calendar, except for rounds that open late or close early.
 
 Source: Numerai docs, "Rounds": times vary, a round is open for an hour at least, none opens before 12:00 UTC or closes
 before 13:00 UTC.
@@ -17,13 +17,13 @@ _EARLIEST_CLOSE = dt.time(13, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class Hours:
-    """late: by how much a round opens after its time; early: by how much one closes before it. By round number."""
+    """late: delay of a round's opening.  early: how much earlier a round closes. Both by round number."""
 
     late: Mapping[int, dt.timedelta] = field(default_factory=dict)
     early: Mapping[int, dt.timedelta] = field(default_factory=dict)
 
     def actual(self, number: int) -> CalendarRound:
-        """The round as it opens and closes in fact."""
+        """The round with its actual hours."""
         scheduled = rounds.round_by_number(number)
         nothing = dt.timedelta()
         opens = scheduled.opens + self.late.get(number, nothing)
@@ -31,28 +31,28 @@ class Hours:
         return replace(scheduled, opens=opens, closes=max(scheduled.closes - self.early.get(number, nothing), earliest))
 
     def announced(self, number: int, now: dt.datetime) -> CalendarRound:
-        """The round as participants are told: by the calendar, until it turned out otherwise."""
+        """The round as announced to participants: hours of the calendar until the actual ones are known."""
         scheduled, actual = rounds.round_by_number(number), self.actual(number)
         opens = actual.opens if now >= actual.opens else scheduled.opens
-        is_told = now >= actual.closes or (now >= actual.opens and actual.closes > scheduled.closes)
-        return replace(scheduled, opens=opens, closes=actual.closes if is_told else scheduled.closes)
+        is_known = now >= actual.closes or (now >= actual.opens and actual.closes > scheduled.closes)
+        return replace(scheduled, opens=opens, closes=actual.closes if is_known else scheduled.closes)
 
     def latest_round(self, now: dt.datetime) -> CalendarRound:
-        """The round that opened last in fact, open or not, as announced."""
+        """The round that actually opened last, still open or not, as announced."""
         number = rounds.latest_round(now).number
         return self.announced(number if now >= self.actual(number).opens else number - 1, now)
 
     def round_at(self, now: dt.datetime) -> CalendarRound | None:
-        """The round that is open in fact, as announced; None between rounds."""
+        """The round that is actually open, as announced; None between rounds."""
         latest = self.latest_round(now)
         return latest if self.actual(latest.number).is_open(now) else None
 
     def next_opening(self, now: dt.datetime) -> dt.datetime:
-        """When the next round opens in fact, as far as it is known: that of a late one is."""
+        """Actual opening of the next round."""
         return self.actual(self.latest_round(now).number + 1).opens
 
     def destination(self, to: str, now: dt.datetime) -> dt.datetime:
-        """What `rounds.destination` says, but that the next round may be one that is late."""
+        """As `rounds.destination`, except that the next round may be a late one that is still waited for."""
         is_waiting = self.latest_round(now).number < rounds.latest_round(now).number
         return (
             self.next_opening(now) + rounds.LANDING

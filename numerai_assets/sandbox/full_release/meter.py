@@ -1,4 +1,4 @@
-"""What the stages of a long job cost: seconds, CPU seconds, rows, bytes, and memory at its highest."""
+"""Cost of the stages of a long job: seconds, CPU seconds, rows, bytes, peak memory."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ _EVERY_SECONDS = 0.02
 
 @dataclass
 class StageCost:
-    """Of one stage, summed over its calls. anonymous, resident: most bytes that the process held during any of them."""
+    """Cost of one stage, summed over its calls. anonymous, resident: peak memory of the process during any of them."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -24,7 +24,7 @@ class StageCost:
 
 
 class Meter:
-    """Times stages, which may run in several threads at once, and watches the memory of the process meanwhile."""
+    """Times stages, which may run in several threads at once, and samples the memory of the process."""
 
     def __init__(self) -> None:
         self.costs: dict[str, StageCost] = {}
@@ -49,7 +49,7 @@ class Meter:
 
     @contextmanager
     def stage(self, name: str, *, rows: int = 0) -> Iterator[StageCost]:
-        """Count the block as part of stage `name`; add rows and bytes to what it yields."""
+        """Count the block as part of stage `name`; rows and bytes can be added to the yielded cost."""
         cost = self.costs.setdefault(name, StageCost())
         self._under_way.append(cost)
         began, cpu_began = time.perf_counter(), time.thread_time()
@@ -63,7 +63,7 @@ class Meter:
             self._under_way.remove(cost)
 
     def table(self) -> str:
-        """A line a stage, and one for the whole block watched, whose seconds are fewer where stages overlap."""
+        """One line per stage, and one for the whole watched block, whose seconds are fewer if stages overlap."""
         head = f"{'stage':<14}{'s':>8}{'CPU s':>9}{'rows':>13}{'MB':>9}{'anonymous MB':>14}{'resident MB':>13}"
         return "\n".join([head, *map(_line, [*self.costs, "in all"], [*self.costs.values(), self._whole])])
 

@@ -1,6 +1,6 @@
-"""Resolvers of `schema.graphql`: each answers one question of the client from the tournament's current view.
+"""Resolvers for `schema.graphql`: each answers one field from the tournament's current view.
 
-A refused request raises SandboxError; its one line becomes `{"errors": [{"message": ...}]}`, as Numerai answers.
+A refused request raises SandboxError; its message becomes `{"errors": [{"message": ...}]}`, as at Numerai.
 """
 
 import datetime as dt
@@ -12,6 +12,7 @@ from typing import Any
 from ariadne import ObjectType, graphql_sync, load_schema_from_path
 from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema
 
+from numerai_assets.eras import PAYOUT_TARGET
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.rounds import RoundStatus
@@ -19,7 +20,6 @@ from numerai_assets.sandbox.scoring.daily import DayScore
 from numerai_assets.sandbox.server import api_diagnostics, api_hosted_models, api_standings
 from numerai_assets.sandbox.server.resolving import CLASSIC, ApiRequest, answers, model_type, mutation, query
 from numerai_assets.sandbox.server.shapes import (
-    TARGET,
     Json,
     model_json,
     performance_json,
@@ -30,13 +30,14 @@ from numerai_assets.sandbox.server.shapes import (
     utc,
 )
 from numerai_assets.sandbox.tournament import state
+from numerai_assets.sandbox.tournament.background import internal_error
 from numerai_assets.sandbox.tournament.intake import NOT_OPEN
 from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import Purpose, Submission
 from numerai_assets.sandbox.tournament.webhooks import check_webhook
 
 _log = logging.getLogger(__name__)
-# Refusals are answers, not failures of the server.
+# Refusals are normal answers and not worth a traceback in the log.
 _log.addFilter(lambda record: not (record.exc_info and isinstance(_cause(record.exc_info[1]), SandboxError)))
 
 submission_type = ObjectType("V2Submission")
@@ -55,7 +56,7 @@ def answer(request: ApiRequest, payload: Any) -> Json:
 @functools.cache
 def _schema() -> GraphQLSchema:
     # Not make_executable_schema: ariadne 1.1.1 patches enums with a function that graphql-core 3.2.14 calls with one
-    # argument more, and every enum variable is then refused.
+    # argument too many, so that every enum variable is refused.
     schema = build_schema(load_schema_from_path(str(_SCHEMA_FILE)))
     for bindable in (query, mutation, model_type, submission_type, *_OTHER_TYPES):
         bindable.bind_to_schema(schema)
@@ -70,7 +71,7 @@ def _format_error(error: GraphQLError, debug: bool = False) -> Json:
     cause = _cause(error)
     if isinstance(cause, (SandboxError, GraphQLError)):
         return dict(error.formatted)
-    return {"message": f"Internal error of the sandbox: {type(cause).__name__}; its log tells more"}
+    return {"message": internal_error(cause)}
 
 
 # -- rounds ------------------------------------------------------------------------------------------------------
@@ -86,8 +87,8 @@ def resolve_rounds(
 ) -> list[Json]:
     """Rounds up to one week ahead, newest first; number 0 is the open one.
 
-    There is none once staking has closed, although the round still takes late submissions: a client that asks whether
-    it may submit (numerapi's check_round_open) is never led to submit late.
+    No round is open once staking has closed, although the round still takes late submissions: so a client that checks
+    whether it may submit (numerapi's check_round_open) never submits late by accident.
     """
     view = request.view
     if number == 0:
@@ -100,7 +101,7 @@ def resolve_rounds(
         found = [view.hours.announced(each, view.now) for each in numbers]
     if status is not None:
         found = [each for each in found if view.hours.actual(each.number).status(view.now) is RoundStatus(status)]
-    if target is not None and target != TARGET:
+    if target is not None and target != PAYOUT_TARGET:
         found = []
     if limit is not None:
         found = found[: max(limit, 0)]
@@ -109,7 +110,7 @@ def resolve_rounds(
 
 @answers(query, "pipelineStatus")
 def resolve_pipeline_status(request: ApiRequest, date: str | None = None) -> Json:
-    """How far the scoring of a day has come; times are null until they have come."""
+    """Progress of the scoring of a day; times are null until they are reached."""
     now = request.view.now
     try:
         day = now.date() if date is None else dt.date.fromisoformat(date)
@@ -193,7 +194,7 @@ def resolve_set_webhook(request: ApiRequest, modelId: str, newSubmissionWebhook:
 
 @answers(mutation, "triggerModelWebhook", with_keys=True)
 def resolve_trigger_webhook(request: ApiRequest, modelId: str) -> str:
-    """Calls a model's webhook now, on the newest round."""
+    """Calls a model's webhook now, for the newest round."""
     tournament, view = request.tournament, request.view
     tournament.webhooks.call(tournament.model(modelId), view.latest_round, view.now)
     return "true"
@@ -220,9 +221,16 @@ def _change(request: ApiRequest, identity: str | None, **columns: str | None) ->
 # -- submissions -------------------------------------------------------------------------------------------------
 
 
-@answers(query, "submission_upload_auth", with_keys=True)
-def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
-    return request.upload_auth(filename, modelId, Purpose.SUBMISSION)
+def _answer_upload_auth(field: str, purpose: Purpose) -> None:
+    @answers(query, field, with_keys=True)
+    def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
+        name = request.tournament.hand_out_upload(filename, modelId, purpose)
+        return {"filename": name, "url": f"{request.base_url}/uploads/{name}"}
+
+
+_answer_upload_auth("submission_upload_auth", Purpose.SUBMISSION)
+_answer_upload_auth("diagnosticsUploadAuth", Purpose.DIAGNOSTICS)
+_answer_upload_auth("computePickleUploadAuth", Purpose.PICKLE)
 
 
 @answers(mutation, "create_submission", with_keys=True)

@@ -1,4 +1,4 @@
-"""Resolvers of diagnostics."""
+"""Resolvers for diagnostics."""
 
 from ariadne import ObjectType
 
@@ -8,11 +8,6 @@ from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsRun
 from numerai_assets.sandbox.tournament.state import Purpose
 
 TYPES: tuple[ObjectType, ...] = ()
-
-
-@answers(query, "diagnosticsUploadAuth", with_keys=True)
-def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
-    return request.upload_auth(filename, modelId, Purpose.DIAGNOSTICS)
 
 
 @answers(mutation, "createDiagnostics", with_keys=True)

@@ -1,7 +1,6 @@
-"""Resolvers of model uploads ("compute pickles")."""
+"""Resolvers for model uploads ("compute pickles")."""
 
 import platform
-import uuid
 
 from ariadne import ObjectType
 from graphql import GraphQLResolveInfo
@@ -11,23 +10,18 @@ from numerai_assets.sandbox.published.release_writer import VERSION
 from numerai_assets.sandbox.server.resolving import ApiRequest, answers, model_type, mutation, query
 from numerai_assets.sandbox.server.shapes import Json, round_id, stored_utc
 from numerai_assets.sandbox.tournament.hosted_models import NO_OPEN_ROUND, Pickle, PickleRun, RunType
-from numerai_assets.sandbox.tournament.state import Purpose
+from numerai_assets.sandbox.tournament.state import Purpose, named_id
 
 pickle_type = ObjectType("ComputePickleUpload")
 TYPES = (pickle_type,)
 
 
-def _named(kind: str, name: str) -> str:
-    """The id of something that is the same in every sandbox; a UUID, as the client expects of ids."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/{kind}/{name}"))
-
-
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
-DATA_VERSIONS: tuple[Json, ...] = ({"id": _named("data", VERSION), "name": VERSION, "default": True},)
-# Numerai offers several Pythons; the sandbox has the one that it runs on.
+DATA_VERSIONS: tuple[Json, ...] = ({"id": named_id("data", VERSION), "name": VERSION, "default": True},)
+# Numerai offers several versions of Python; the sandbox offers the one that it runs on.
 DOCKER_IMAGES: tuple[Json, ...] = (
     {
-        "id": _named("images", _PYTHON),
+        "id": named_id("images", _PYTHON),
         "name": f"Python {_PYTHON}",
         "image": f"sandbox_py_{_PYTHON.replace('.', '_')}",
         "tag": "latest",
@@ -44,11 +38,6 @@ def resolve_data_versions(request: ApiRequest) -> tuple[Json, ...]:
 @answers(query, "computePickleDockerImages", with_keys=True)
 def resolve_docker_images(request: ApiRequest) -> tuple[Json, ...]:
     return DOCKER_IMAGES
-
-
-@answers(query, "computePickleUploadAuth", with_keys=True)
-def resolve_upload_auth(request: ApiRequest, filename: str, modelId: str | None = None) -> Json:
-    return request.upload_auth(filename, modelId, Purpose.PICKLE)
 
 
 @answers(mutation, "createComputePickleUpload", with_keys=True)
@@ -81,7 +70,7 @@ def resolve_assign(request: ApiRequest, modelId: str | None = None, pickleId: st
 def resolve_trigger(
     request: ApiRequest, modelId: str | None = None, pickleId: str | None = None, triggerValidation: bool | None = None
 ) -> Pickle:
-    """Runs a pickle now: to validate it again, or for the open round of a model that uses it."""
+    """Runs a pickle now: to validate it again, or to submit to the open round for a model that uses it."""
     tournament, hosted = request.tournament, request.tournament.hosted
     found = hosted.pickle(pickleId or "")
     kind = RunType.VALIDATION if triggerValidation else RunType.SUBMISSION
@@ -102,7 +91,7 @@ def resolve_pickles(
     modelId: str | None = None,
     unassigned: bool = False,
 ) -> list[Pickle]:
-    """Uploads, newest first. `unassigned`: only those that no model uses."""
+    """Uploads, newest first. unassigned: only those that no model uses."""
     hosted = request.tournament.hosted
     wanted = {name: value for name, value in (("id", id), ("model_id", modelId)) if value is not None}
     return [pickle for pickle in hosted.pickles(**wanted) if not (unassigned and hosted.assigned_models(pickle.id))]
@@ -187,5 +176,5 @@ def _chosen(what: str, options: tuple[Json, ...], identity: str | None) -> str:
 
 
 def _name_of(options: tuple[Json, ...], identity: str) -> str:
-    """The name of an option; the id where a sandbox of another Python made the upload."""
+    """Name of an option, or its id if the upload was made under another version of Python."""
     return next((str(option["name"]) for option in options if option["id"] == identity), identity)

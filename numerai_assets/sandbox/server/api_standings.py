@@ -1,12 +1,11 @@
-"""Resolvers of leaderboards, profiles, payouts and stakes.
+"""Resolvers for leaderboards, profiles, payouts and stakes.
 
-Nothing is staked in the sandbox, so stakes and returns on them are null and payouts are zero. The rivals shown are the
-benchmark models; they are scored in the rounds that the account's models submitted to.
+Nothing is staked in the sandbox: stakes and returns on them are null, payouts are zero. The rivals are the benchmark
+models; they are scored in the rounds that the account's models submitted to.
 """
 
 import datetime as dt
 import functools
-import uuid
 from typing import Any
 
 from ariadne import ObjectType
@@ -31,14 +30,14 @@ _STAKING_V3 = "Atomic staking (v3) is not part of the sandbox: it needs Numerai'
 
 @answers(query, "v2Leaderboard")
 def resolve_leaderboard(request: ApiRequest, limit: int = 50, offset: int = 0) -> list[Json]:
-    """Models, best first; the account's and the benchmarks."""
+    """Models of the account and benchmarks, best first."""
     found = standings.leaderboard(_participants(request), request.view.now)
     return [_entry_json(standing) for standing in _page(found, limit, offset)]
 
 
 @answers(query, "accountLeaderboard")
 def resolve_account_leaderboard(request: ApiRequest, limit: int = 50, offset: int = 0) -> list[Json]:
-    """Accounts, best first: the sandbox's, whose scores are all its models' together, and one a benchmark."""
+    """Accounts, best first: that of the sandbox, with the scores of all its models, and one per benchmark."""
     own = {model.name for model in request.tournament.state.models()}
     models = _participants(request)
     account = Participant(state.USERNAME, tuple(s for each in models if each.name in own for s in each.scores))
@@ -49,12 +48,11 @@ def resolve_account_leaderboard(request: ApiRequest, limit: int = 50, offset: in
 
 @answers(query, "v3UserProfile")
 def resolve_user_profile(request: ApiRequest, model_name: str | None = None, modelName: str | None = None) -> Json:
-    """A model's public face; the benchmarks have one too."""
+    """The public profile of a model or of a benchmark."""
     name = model_name or modelName
     if name in BENCHMARK_NAMES:
         started = request.tournament.state.models()[0].inserted_at
-        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/rivals/{name}"))
-        return {"id": identity, "username": name, "startDate": stored_utc(started)}
+        return {"id": state.named_id("rivals", name), "username": name, "startDate": stored_utc(started)}
     model = request.tournament.model_named(name)
     return {**model_json(model), "startDate": stored_utc(model.inserted_at)}
 
@@ -67,7 +65,7 @@ def resolve_daily_performances(profile: Json, info: GraphQLResolveInfo) -> list[
 
 @answers(query, "pendingModelPayouts", with_keys=True)
 def resolve_payouts(request: ApiRequest) -> Json:
-    """What each round of the account's models has paid, and what the unresolved ones stand at."""
+    """Payouts of the resolved rounds of the account's models, and the current ones of unresolved rounds."""
     found: dict[str, list[Json]] = {"actual": [], "pending": []}
     for model in request.tournament.state.models():
         for submission in request.tournament.state.submissions(model_id=model.id, selected=1):
@@ -92,7 +90,7 @@ def resolve_staking(request: ApiRequest, **__: Any) -> None:
 
 
 def _participants(request: ApiRequest) -> list[Participant]:
-    """The account's models, then the benchmarks, with the scores that have been given by now."""
+    """The account's models, then the benchmarks, with the scores published so far."""
     kept, now = request.tournament.state, request.view.now
 
     @functools.cache

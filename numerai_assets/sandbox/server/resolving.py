@@ -9,10 +9,9 @@ from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLResolveInfo
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.server.shapes import Json
 from numerai_assets.sandbox.tournament import state
 from numerai_assets.sandbox.tournament.local import LocalTournament, View
-from numerai_assets.sandbox.tournament.state import TOURNAMENT, Purpose
+from numerai_assets.sandbox.tournament.state import TOURNAMENT
 
 _Resolver = TypeVar("_Resolver", bound=Callable[..., Any])
 
@@ -37,11 +36,6 @@ class ApiRequest:
         expected = f"Token {state.PUBLIC_ID}${state.SECRET_KEY}"
         if self.authorization is None or not hmac.compare_digest(self.authorization.encode(), expected.encode()):
             raise SandboxError("Not authenticated: the API key is missing or wrong")
-
-    def upload_auth(self, filename: str, model_id: str | None, purpose: Purpose) -> Json:
-        """A new name and address for a file that the client wants to upload."""
-        name = self.tournament.hand_out_upload(filename, model_id, purpose)
-        return {"filename": name, "url": f"{self.base_url}/uploads/{name}"}
 
 
 def answers(

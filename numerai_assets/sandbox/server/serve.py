@@ -26,12 +26,12 @@ def command(world_dir: Path, port: int, models: Sequence[str] = MODEL_NAMES) -> 
 
 
 def serve(app: ASGIApp, port: int) -> None:
-    """Serves until told to stop (SIGTERM or SIGINT)."""
+    """Serves until SIGTERM or SIGINT."""
     uvicorn.Server(config(app, port)).run()
 
 
 def config(app: ASGIApp, port: int) -> uvicorn.Config:
-    """Uvicorn on loopback without its own Date header, which would be the real time, able to break connections off."""
+    """Uvicorn on loopback that can cut connections, without its own Date header, which would be the real time."""
     return uvicorn.Config(
         app,
         host=HOST,
@@ -47,7 +47,7 @@ def config(app: ASGIApp, port: int) -> uvicorn.Config:
 
 @contextlib.contextmanager
 def _alone(world_dir: Path) -> Iterator[None]:
-    """Holds the World of `world_dir`, which one process at a time may change."""
+    """Locks the World of `world_dir`: only one process at a time may change it."""
     World.open(world_dir)
     folder = world_dir / SERVER_FOLDER
     folder.mkdir(exist_ok=True)
@@ -55,11 +55,11 @@ def _alone(world_dir: Path) -> Iterator[None]:
         with FileLock(folder / "serving.lock", timeout=0):
             yield
     except Timeout:
-        raise SandboxError(f"{world_dir}: another process serves this sandbox already; stop it first") from None
+        raise SandboxError(f"{world_dir}: another process already serves this sandbox; stop it first") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line entry: 0 after an orderly stop, 1 with one line on stderr when the sandbox cannot run."""
+    """Command line entry: returns 0 after an orderly stop, 1 after one line on stderr when the sandbox cannot run."""
     parser = argparse.ArgumentParser(prog="python -m numerai_assets.sandbox.server.serve", description=__doc__)
     parser.add_argument("--world", type=Path, required=True, help="folder of the World")
     parser.add_argument("--port", type=int, required=True)
@@ -67,7 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if sys.flags.optimize:
-            raise SandboxError("Python runs optimized (-O or PYTHONOPTIMIZE): numerai-tools would check nothing")
+            raise SandboxError(
+                "Python runs without assertions (-O or PYTHONOPTIMIZE): numerai-tools would check nothing"
+            )
         with _alone(options.world):
             serve(create_app(options.world, options.models), options.port)
     except SandboxError as error:

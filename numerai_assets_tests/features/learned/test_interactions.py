@@ -4,18 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 from scipy.stats import f as fisher
 
-from numerai_assets.errors import FeatureError, StoreError
-from numerai_assets.features.fitting.training_eras import eras_to_fit
+from numerai_assets.errors import FeatureError
 from numerai_assets.features.learned.interactions import FORMS, Interactions, halves, moderation
-from numerai_assets.features.learned.pair_search import EraCells, best_pairs, beyond_additive, cell_sums
+from numerai_assets.features.learned.pair_search import beyond_additive
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.panel.targets import standardised
 
 TARGET = "target_ender_20"
 ERAS = tuple(range(4, 4 * 28 + 1, 4))
@@ -164,73 +158,12 @@ def test_too_few_eras_are_refused_with_what_is_needed() -> None:
         fitted(panel)
 
 
-def test_a_target_that_no_era_has_or_the_panel_does_not_carry_is_refused() -> None:
-    panel = planted("none")
-    without = EraPanel(
-        panel.blocks, panel.feature_names, ERAS, panel.ids_of_block,
-        {TARGET: tuple(np.full(ROWS, np.nan, np.float32) for _ in ERAS)},
-    )  # fmt: skip
-
-    with pytest.raises(FeatureError, match=f"has a {TARGET} that varies"):
-        eras_to_fit(without, TARGET, 4, block="interactions")
-    with pytest.raises(StoreError, match="no target"):
-        eras_to_fit(panel, "target_ender_60", 4, block="interactions")
-
-
 @pytest.mark.parametrize(("horizon", "purged", "span"), [(20, 8, 4), (60, 16, 12)])
 def test_halves_are_a_purge_apart_and_stretches_as_long_as_a_target(horizon: int, purged: int, span: int) -> None:
     early, late = halves(list(range(1, 201)), horizon)
 
     assert late[0][0] - early[-1][-1] == purged + 1
     assert max(stretch[-1] - stretch[0] for stretch in early + late) == span - 1
-
-
-@given(st.data())
-@settings(deadline=None, max_examples=20)
-def test_the_search_ranks_pairs_as_moments_computed_one_by_one_do(data: st.DataObject) -> None:
-    blocks = data.draw(arrays(np.int8, (3, 6, 20), elements=st.integers(-1, 4)))
-    target = standardised(np.random.default_rng(0).normal(size=20))
-    eras = [EraCells(block, target) for block in blocks]
-    steps = np.rint(target * 31 / np.abs(target).max())
-
-    found = best_pairs([[lambda era=era: era] for era in eras], 6, 100, lambda: None)
-
-    linear = np.where(blocks < 0, 0, blocks - 2.0)
-    contrasts = [linear, np.where(blocks < 0, 0, linear**2 - 2)]
-    moments = np.array([np.einsum("r,ear,ebr->eab", steps, left, right) for left in contrasts for right in contrasts])
-    squares = (moments**2).sum(axis=1)
-    score = np.abs(moments.sum(axis=1)) / np.sqrt(squares + squares.mean() + 1e-300)
-    best = score.max(axis=0)
-    assert sorted(map(tuple, found.tolist())) == [(a, b) for a in range(6) for b in range(a + 1, 6)]
-    np.testing.assert_allclose(np.diff([best[a, b] for a, b in found]).clip(0), 0, atol=1e-5)
-
-
-@given(arrays(np.float64, (2, 25), elements=st.floats(-3, 3)), arrays(np.int8, (2, 25), elements=st.integers(0, 9)))
-@settings(deadline=None, max_examples=40)
-def test_what_is_left_beyond_additive_effects_has_none(tables: NDArray[np.float64], rows: NDArray[np.int8]) -> None:
-    weights = rows + np.eye(1, 25)[0]
-    additive = np.add.outer(np.arange(5.0), np.array([2.0, -1, 0, 4, 1])).ravel()
-
-    left = beyond_additive(tables, weights)
-
-    np.testing.assert_allclose((left * weights).reshape(2, 5, 5).sum(axis=1), 0, atol=1e-6)
-    np.testing.assert_allclose((left * weights).reshape(2, 5, 5).sum(axis=2), 0, atol=1e-6)
-    np.testing.assert_allclose(beyond_additive(tables + additive, weights), left, atol=1e-6)
-
-
-@given(arrays(np.int8, (4, 15), elements=st.integers(-1, 4)))
-@settings(deadline=None, max_examples=30)
-def test_cells_are_counted_as_one_by_one(block: NDArray[np.int8]) -> None:
-    target = np.linspace(-1, 1, 15)
-    target[3] = np.nan
-
-    sums, rows = cell_sums(EraCells(block, target), np.array([[0, 2], [3, 1]]))
-
-    for of_pair, counted, (a, b) in zip(sums, rows, ([0, 2], [3, 1]), strict=True):
-        for cell in range(25):
-            inside = (block[a] == cell // 5) & (block[b] == cell % 5) & ~np.isnan(target)
-            assert counted[cell] == inside.sum()
-            assert of_pair[cell] == pytest.approx(target[inside].sum())
 
 
 @pytest.mark.parametrize("prior", [4, 20])

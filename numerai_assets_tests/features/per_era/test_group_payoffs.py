@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from statsmodels.tsa.seasonal import STL
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.groups.group_exposures import group_exposures
+from numerai_assets.features.groups.exposures import group_exposures
 from numerai_assets.features.per_era.group_payoffs import GroupPayoffs, decomposed, payoffs, unbroken
 from numerai_assets_tests.features.past_eras import GROUPS, SETS, made_past
 

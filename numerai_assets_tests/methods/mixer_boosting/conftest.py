@@ -1,4 +1,4 @@
-"""All tests of these nets run on one thread."""
+"""Nets this small spend their time on threads that wait for each other, so every test here has one thread."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """Nets this small spend their time on threads that wait for each other."""
+    """One thread for torch."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -17,7 +17,7 @@ from numerai_assets.features.fitting.cross_fitting import Run, cut_into_runs
 from numerai_assets.methods.mixer_boosting.feature_mixing import FeatureMixing, dealt_features
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets_tests.features.planted import TARGET, interactions
-from numerai_assets_tests.methods.mixer_boosting.worth_of_columns import columns, corr_of_trees, mean_corr
+from numerai_assets_tests.methods.mixer_boosting.columns import columns, corr_of_trees, mean_corr
 
 LAWFUL = settings(deadline=None, max_examples=60)
 GROUPS = {"a": ["f00", "f01", "f02", "f03"], "b": ["f04", "f05", "f06", "f07"], "c": ["f08", "f09", "f10", "f11"]}
@@ -40,9 +40,9 @@ def test_trees_with_the_columns_beat_trees_without_but_not_when_the_columns_have
     crossed = learning(4).fit(fitted, target=TARGET, seed=1)
     knowing = learning(1).fit(fitted, target=TARGET, seed=1)
 
-    without, with_crossed = corr_of_trees(fitted, later, trees=100), corr_of_trees(fitted, later, crossed, trees=100)
+    without, with_crossed = corr_of_trees(fitted, later), corr_of_trees(fitted, later, crossed)
     assert with_crossed > without + 0.01
-    assert with_crossed > corr_of_trees(fitted, later, knowing, trees=100) + 0.01
+    assert with_crossed > corr_of_trees(fitted, later, knowing) + 0.01
     assert mean_corr(columns(crossed, fitted)[:, 0], fitted) < 0.5 * mean_corr(columns(knowing, fitted)[:, 0], fitted)
 
 
@@ -68,7 +68,7 @@ def test_two_folds_agree_on_predictions_as_far_as_they_learned_and_on_aligned_un
         )
         levels = [era.with_features(block.feature_names_).blocks[0] for era in unseen.each_era()]
         one, two = (
-            np.concatenate([bank.units(block._inputs(some)).detach().numpy() for some in levels], axis=2)
+            np.concatenate([bank.units(block._scaled(some)).detach().numpy() for some in levels], axis=2)
             for bank in block.banks_
         )
         half = one.shape[2] // 2

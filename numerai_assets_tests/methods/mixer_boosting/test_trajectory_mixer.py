@@ -12,7 +12,7 @@ from numerai_assets.methods.mixer_boosting.trajectory_mixer import TrajectoryMix
 from numerai_assets.panel.panel import EraPanel, Reads
 from numerai_assets_tests.features.paid_trajectories import LAGS, SETS, paid_trajectories, turned, with_targets
 from numerai_assets_tests.features.planted import TARGET
-from numerai_assets_tests.methods.mixer_boosting.worth_of_columns import columns, corr_of_trees, mean_corr
+from numerai_assets_tests.methods.mixer_boosting.columns import columns, corr_of_trees, mean_corr
 
 GROUPS = tuple(SETS)
 FITTED, LATER = list(range(11, 132, 2)), list(range(140, 171, 2))

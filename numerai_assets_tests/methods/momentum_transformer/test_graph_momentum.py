@@ -123,7 +123,7 @@ def test_training_lowers_the_loss_through_the_layers_and_is_repeatable(loss: Los
 def test_returns_that_are_not_known_are_refused() -> None:
     returns = torch.full((1, 5, 3), torch.nan)
 
-    with pytest.raises(MethodError, match="step 0 is nan"):
+    with pytest.raises(MethodError, match="loss is nan in part 1 of epoch 1"):
         train(NetworkMomentum(2, None), drawn(1, 5, 3, 2), torch.ones(1, 3), returns)
 
 

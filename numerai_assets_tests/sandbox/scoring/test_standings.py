@@ -8,9 +8,8 @@ import pytest
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.scoring.standings import GivenScore, Participant, history, leaderboard, reputations
-from numerai_assets_tests.sandbox.serving import Served
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
-FIRST_ROUND = 5 * (640 - 575) + 1
 START = dt.datetime(2015, 1, 1, 10, tzinfo=dt.UTC)
 
 

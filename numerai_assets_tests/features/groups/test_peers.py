@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.groups.peer_groups import PeerGroups, group_returns
+from numerai_assets.features.groups.peers import PeerGroups, group_returns
 from numerai_assets.panel.panel import EraPanel
 
 NAMES = tuple(f"f{place}" for place in range(8))

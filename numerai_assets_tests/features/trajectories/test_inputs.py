@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from numerai_assets.features.trajectories.inputs import trajectory_inputs
 from numerai_assets.features.trajectories.neighbours import Trajectories
-from numerai_assets.features.trajectories.trajectory_inputs import trajectory_inputs
 from numerai_assets_tests.features.paid_trajectories import LAGS, SETS, paid_trajectories
 from numerai_assets_tests.features.planted import TARGET
 

@@ -5,17 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.fitting.memo import Kept
-from numerai_assets.features.groups import group_exposures as module
-from numerai_assets.features.groups.group_exposures import group_exposures, level_sums
-from numerai_assets_tests.features.level_arrays import level_arrays
+from numerai_assets.features.groups import exposures as module
+from numerai_assets.features.groups.exposures import group_exposures, level_sums
 from numerai_assets_tests.features.past_eras import GROUPS, SETS, era_panel
 
 
-@given(block=level_arrays((1, 70), (1, 5)))
+@given(
+    block=st.tuples(st.integers(1, 70), st.integers(1, 5)).flatmap(
+        lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 4))
+    )
+)
 @settings(deadline=None, max_examples=60)
 def test_sums_are_those_of_the_levels_around_the_middle(block: NDArray[np.int8]) -> None:
     total, existing = level_sums(block)
