@@ -129,7 +129,7 @@ def test_members_of_an_ensemble_are_grown_by_the_workers_too(cluster: Cluster, p
 
     assert np.corrcoef(here, there.fit(panel, target=TARGET, seed=3).predict(panel))[0, 1] > 0.999
 
-    with pytest.raises(MethodError, match="a member that goes on from trees that are there is grown on one machine"):
+    with pytest.raises(MethodError, match="a member that continues existing trees is grown on one machine"):
         there.extend(panel, target=TARGET, seed=3)
     there.objective = "era_corr"
     with pytest.raises(MethodError, match="a member that has an objective of its own is grown on one machine"):
