@@ -35,8 +35,8 @@ class Recipe:
 
     length: eras that a forecast is computed from. horizon: eras that it reaches. lag: the era of the horizon, from 1,
     on which forecasts are validated: the era at hand lies so many eras after the newest resolved one. overlap: eras between
-    the last training era and the first validation era. judged: share of the windows, the newest, for validation. blocks, hidden,
-    dropout: of TSMixer. epochs: at most.
+    the last training era and the first validation era. judged: share of the windows, the newest, for validation. blocks,
+    hidden, dropout: of TSMixer. epochs: at most.
     """
 
     length: int
