@@ -17,6 +17,10 @@ export NUMERAI_SANDBOX__PRICES := $(abspath $(PRICES))
 endif
 ifdef SIZE
 export NUMERAI_SANDBOX__SIZE := $(SIZE)
+# A market of that size is for trying things out: a fit takes seconds and proves that everything is connected, nothing else.
+ifeq ($(SIZE),tiny)
+export NUMERAI_METHODS__BENCHMARK__PROFILE ?= smoke
+endif
 endif
 
 .PHONY: weekly ui test checks tests chaos benchmarks browser clean
@@ -33,7 +37,7 @@ checks: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dagster definitions validate
+	DAGSTER_HOME=$(CURDIR) DAGSTER_STORAGE_DIR=$(CURDIR)/data/validate $(BIN)/dg check defs
 
 tests: .venv/installed-test browser
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder

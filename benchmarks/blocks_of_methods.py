@@ -31,14 +31,14 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.evaluation.comparison import compare
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.uncertainty import estimate
-from numerai_assets.features.registry import FITTED_BLOCKS
+from numerai_assets.features.registry import learned
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.registry import create_method, method_class
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.pipeline.block_columns import blocks_with, fitted_blocks, fitted_with, with_blocks
-from numerai_assets.pipeline.learned_blocks import fit_block
+from numerai_assets.pipeline.block_columns import folders_of
+from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintage_grid import vintages_due
-from numerai_assets.pipeline.vintages import feature_set
+from numerai_assets.pipeline.vintages import fit_block, is_current
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import silent
 from numerai_assets.settings import SETTINGS_FILE_VARIABLE, MethodSettings, RetrainPolicy, load_settings
@@ -87,20 +87,21 @@ def open_market(market: Path) -> Workspace:
 
 def with_columns(workspace: Workspace, panel: EraPanel, blocks: Sequence[str], vintage: int) -> EraPanel:
     """The panel with the columns of the blocks, learned ones as of the vintage."""
-    learned = fitted_blocks(workspace, blocks, vintage)
-    return with_blocks(workspace, panel, list(map(era_label, panel.eras)), blocks_with(workspace, blocks), learned)
+    specs = {name: workspace.specs.block(name) for name in blocks}
+    folders = folders_of(workspace.fitted_blocks, blocks, vintage)
+    return workspace.block_columns().with_blocks(panel, list(map(era_label, panel.eras)), specs, folders)
 
 
 def fit(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> None:
     """Fits one way for one vintage and keeps it in `folder`."""
     workspace = open_market(market)
-    estimator = create_method(way.method, MethodSettings(parameters=way.parameters | {"num_threads": threads}))
+    estimator = create_method(way.method, MethodSettings(parameters=way.parameters, threads=threads))
     panel = workspace.store.fit_panel(
         Wall(vintage, horizon_of(PAYOUT_TARGET)),
         target=PAYOUT_TARGET,
-        auxiliary=getattr(estimator, "auxiliary_targets", ()),
+        auxiliary=estimator.auxiliary_targets,
         every=estimator.every_eras,
-        features=feature_set(workspace, "all"),
+        features=workspace.feature_sets()["all"],
     )
     panel = with_columns(workspace, panel, way.blocks, vintage)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,8 +110,8 @@ def fit(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> Non
 
 def fit_example(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> None:
     """Numerai's example of hello_numerai on the eras that `benchmark` is fitted on, kept as one in `folder`."""
-    workspace, method = open_market(market), Benchmark(**way.parameters, num_threads=threads)
-    names, wall = feature_set(workspace, "all"), Wall(vintage, horizon_of(PAYOUT_TARGET))
+    workspace, method = open_market(market), Benchmark(**way.parameters).run_on(threads=threads)
+    names, wall = list(workspace.feature_sets()["all"]), Wall(vintage, horizon_of(PAYOUT_TARGET))
     files = [workspace.release.path(name) for name in (TRAIN, VALIDATION)]
     frame = pd.concat([pd.read_parquet(file, columns=["era", PAYOUT_TARGET, *names]) for file in files])
     eras = range(wall.last_fit_era, 0, -method.every_eras)
@@ -122,7 +123,7 @@ def fit_example(market: Path, way: Way, vintage: int, threads: int, folder: Path
         num_leaves=method.num_leaves,
         colsample_bytree=method.colsample_bytree,
         random_state=0,
-        n_jobs=method.num_threads,
+        n_jobs=threads,
         verbosity=-1,
         deterministic=True,
         force_col_wise=True,
@@ -136,7 +137,7 @@ def fit_example(market: Path, way: Way, vintage: int, threads: int, folder: Path
 def judge(workspace: Workspace, way: Way, folder: Path, vintage: int, eras: Sequence[int]) -> pd.Series:
     """CORR of each era."""
     estimator, keys = method_class(way.method).load(folder), list(map(era_label, eras))
-    panel = workspace.store.panel(keys, targets=[PAYOUT_TARGET], features=feature_set(workspace, "all"))
+    panel = workspace.store.panel(keys, targets=[PAYOUT_TARGET], features=workspace.feature_sets()["all"])
     panel = with_columns(workspace, panel, way.blocks, vintage)
     cuts = panel.edges[1:-1]
     both = zip(np.split(estimator.predict(panel), cuts), np.split(panel.target(PAYOUT_TARGET), cuts), strict=True)
@@ -145,7 +146,8 @@ def judge(workspace: Workspace, way: Way, folder: Path, vintage: int, eras: Sequ
 
 def is_held(workspace: Workspace, name: str, vintage: int) -> bool:
     """False where a learned block has too few eras before the wall; it is fitted unless that was done before."""
-    if not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
+    spec = workspace.specs.block(name)
+    if isinstance(spec, VintageSpec) and not is_current(workspace.fitted_blocks, name, vintage, spec):
         try:
             fit_block(workspace, name, vintage, silent)
         except FeatureError as error:
@@ -166,15 +168,15 @@ def main() -> None:
     resolved = resolved_through(workspace.store.newest_era(), horizon_of(PAYOUT_TARGET))
     policy = RetrainPolicy(every_eras=options.every_eras, history_every_eras=options.every_eras)
     vintages = vintages_due(policy, last_train_era=workspace.last_train_era(), newest_era=resolved)
-    needed = {name for way in asked.values() for name in way.blocks if name in FITTED_BLOCKS}
+    needed = {name for way in asked.values() for name in learned(way.blocks)}
     held = {(name, vintage) for name in sorted(needed) for vintage in vintages if is_held(workspace, name, vintage)}
 
     print(f"{'way':<40}{'eras':>6}{'CORR60':>9}{'+-':>8}{'difference':>12}{'+-':>8}{'CPU s':>8}{'MB':>6}")
     alone: dict[str, pd.Series] = {}
     for name, way in asked.items():
-        scores, learned = [], [block for block in way.blocks if block in FITTED_BLOCKS]
+        scores, of_vintages = [], learned(way.blocks)
         for vintage, end in zip(vintages, [*(v + 1 for v in vintages[1:]), resolved + 1], strict=True):
-            if not all((block, vintage) in held for block in learned):
+            if not all((block, vintage) in held for block in of_vintages):
                 continue
             with tempfile.TemporaryDirectory() as place:
                 fitting = fit_example if name == EXAMPLE else fit

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.evaluation.metrics import Score, score_eras
+from numerai_assets.execution import LOCAL
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.boosted_trees import lightgbm_parameters
 from numerai_assets.methods.contract import rank_within_eras
@@ -29,7 +30,6 @@ from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.mixer_boosting.estimator import MixerBoosting
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.trees.cluster import LOCAL
 
 TARGET = "target_ender_60"
 JUDGED = 20
@@ -53,7 +53,7 @@ def ours(method: type[Benchmark] | type[ExternalBoosting] | type[MixerBoosting],
     """The method, trained here or on a cluster; an ensemble's members have that many trees each."""
 
     def work(seen: EraPanel) -> Callable[[EraPanel], NDArray[np.float32]]:
-        estimator = method(n_estimators=trees, every_eras=1, num_threads=1)
+        estimator = method(n_estimators=trees, every_eras=1).run_on(threads=1)
         estimator.compute = compute
         return estimator.fit(seen, target=TARGET, seed=0).predict
 
@@ -69,7 +69,7 @@ def lightgbm_dask(trees: int, address: str) -> Work:
         from dask.delayed import delayed
         from distributed import Client
 
-        like = Benchmark(n_estimators=trees, num_threads=1)
+        like = Benchmark(n_estimators=trees).run_on(threads=1)
         parameters = lightgbm_parameters(like, 0) | {"objective": "regression", "n_estimators": trees}
         with Client(address) as client:
             rows = [

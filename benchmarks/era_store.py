@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from benchmarks.table import Row, in_process, package, print_rows, timed
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.tournament.release import read_eras
+from numerai_assets.tournament.released_eras import read_eras
 
 Matrix = NDArray[np.int8]
 _SUBSET, _BATCH = 42, 4096

@@ -71,7 +71,7 @@ def fit_era_store(folder: Path, trees: int) -> None:
     """The project's way: mapped int8 blocks, four bits a cell in LightGBM."""
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
-    model = Benchmark(n_estimators=trees, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+    model = Benchmark(n_estimators=trees, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0)
     np.save(folder / "ours.npy", model.predict(panel.with_eras([1])))
 
 
@@ -79,7 +79,7 @@ def fit_from_disk(folder: Path, trees: int) -> None:
     """The project's path of last resort: XGBoost's external memory."""
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
-    ExternalBoosting(n_estimators=trees, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+    ExternalBoosting(n_estimators=trees, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0)
 
 
 def measure(

@@ -42,7 +42,8 @@ from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.sandbox.full_release.shape import FullShape
 from numerai_assets.sandbox.full_release.write import write_full_release
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.tournament.release import LIVE, TRAIN, VALIDATION, Release, read_eras
+from numerai_assets.tournament.release import LIVE, TRAIN, VALIDATION, Release
+from numerai_assets.tournament.released_eras import read_eras
 
 TARGET = "target_ender_60"
 EXAMPLE_TREES = 2000
@@ -65,15 +66,8 @@ def convert_file(store: EraStore, path: Path, features: Sequence[str], targets: 
     """Every era of one release file, stored and cleaned as the assets do it."""
     for item in read_eras(path, features=features, targets=targets, wanted=lambda label: True):
         newest = int(item.label) if item.label.isdigit() else store.newest_era()
-        record = store.write_era(
-            item.label if item.label.isdigit() else live_key(LIVE_ROUND),
-            era=newest,
-            ids=item.ids,
-            features=item.features,
-            feature_names=features,
-            targets=item.targets,
-            targets_as_of=newest,
-        )
+        key = item.label if item.label.isdigit() else live_key(LIVE_ROUND)
+        record = item.store_in(store, features, key=key, era=newest, as_of=newest)
         if leaves_as_released("median", record.missing_cells):
             store.clean_as_released(record.key, strategy="median")
         else:
@@ -121,7 +115,7 @@ def predict_and_score(folder: Path) -> None:
 def fit_ours(folder: Path, trees: int) -> None:
     store = EraStore(folder / "peers" / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
-    Benchmark(n_estimators=trees, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+    Benchmark(n_estimators=trees, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0)
 
 
 def fit_pandas(folder: Path, trees: int) -> None:

@@ -30,12 +30,15 @@ import pandas as pd
 from benchmarks.table import Row, package, print_rows, timed
 from numerai_assets.eras import era_label, resolved_through
 from numerai_assets.sandbox.published.encoder import TARGETS
-from numerai_assets.sandbox.published.row_groups import Columns, RowGroups
+from numerai_assets.sandbox.published.release_writer import Rows
+from numerai_assets.sandbox.published.row_groups import RowGroups
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
+from numerai_assets.settings import Network
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.increment import update
-from numerai_assets.tournament.release import FEATURES, VALIDATION, Release, read_eras
+from numerai_assets.tournament.release import FEATURES, VALIDATION, Release
+from numerai_assets.tournament.released_eras import read_eras
 
 ERAS_A_GROUP = 14.5
 # Of the line between a home and the tournament: 100 Mbit/s.
@@ -74,13 +77,13 @@ def write_file(path: Path, extent: Extent, newest: int) -> None:
                     targets[row] = np.nan
             ids = np.array([f"n{era:04d}{row:011x}" for row in range(extent.rows)], "S16")
             data_type = "test" if era > newest - 13 else "validation"
-            file.add(Columns(era_label(era), data_type, ids, features, targets))
+            file.add(Rows(era_label(era), data_type, ids, features.T, targets.T))
 
 
 class Line:
     """What the update asks of a Tournament, of a server that is here."""
 
-    data_version, timeout_seconds, attempts, retry_seconds = "v5.3", 60.0, 3, 0.5
+    data_version, network = "v5.3", Network(attempts=3)
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -111,15 +114,7 @@ class Week:
         due = {era_label(era) for era in self.store.to_read(map(int, manifest.eras), manifest.newest_era)}
         names, path = self.extent.names, release.path(VALIDATION)
         for item in read_eras(path, features=names, targets=TARGETS, wanted=due.__contains__):
-            self.store.write_era(
-                item.label,
-                era=int(item.label),
-                ids=item.ids,
-                features=item.features,
-                feature_names=names,
-                targets=item.targets,
-                targets_as_of=manifest.newest_era,
-            )
+            item.store_in(self.store, names, as_of=manifest.newest_era)
 
     def by_increment(self, url: str) -> tuple[pd.DataFrame, int]:
         """Rows of the eras with news, and how many bytes came for them. RuntimeError when the whole file came."""

@@ -190,7 +190,7 @@ def transform_cost(eras: int, rows: int, features: int) -> Cost:
 
 
 def fit_selection(eras: int, rows: int, features: int, trees: int) -> None:
-    FeatureSelection(every_eras=1, n_estimators=trees, num_threads=1).fit(
+    FeatureSelection(every_eras=1, n_estimators=trees).run_on(threads=1).fit(
         _panel(eras, rows, features), target=_TARGET, seed=0
     )
 

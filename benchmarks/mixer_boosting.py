@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.table import in_process
-from numerai_assets.eras import Wall, era_label, purge
+from numerai_assets.eras import Wall, era_label, first_vintage_with
 from numerai_assets.methods.contract import Extensible
 from numerai_assets.methods.registry import method_class
 from numerai_assets.store.era_store import EraStore
@@ -63,7 +63,7 @@ def fit(folder: Path, way: str, vintage: int) -> None:
     name, parameters = WAYS[way]
     # The planted market has one target.
     alone: dict[str, Any] = {"extra_targets": []} if name == "mixer_boosting" else {}
-    store, method = EraStore(folder), method_class(name).of_profile("quick", num_threads=1, **alone, **parameters)
+    store, method = EraStore(folder), method_class(name).of_profile("quick", **alone, **parameters).run_on(threads=1)
     panel = store.fit_panel(Wall(vintage, 60), target=TARGET, every=method.every_eras)
     if way == GROWN_ON:
         method.fit(panel.with_eras(panel.eras[: len(panel.eras) * 3 // 4]), target=TARGET, seed=0)
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--only", choices=WAYS, nargs="*", default=list(WAYS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder, vintage = Path(place), options.eras + purge(60)
+        folder, vintage = Path(place), first_vintage_with(options.eras, 60)
         make_eras(folder, vintage + options.eras, options.rows, options.features)
         print(f"{'way':<26}{'CORR':>8}{'to benchmark':>14}{'+-':>8}{'to quick':>10}{'+-':>8}{'CPU s':>8}{'MB':>6}")
         found: dict[str, NDArray[np.float64]] = {}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from statsmodels.tsa.seasonal import STL
 
 from benchmarks.table import Cost, Row, package, print_rows, timed
-from numerai_assets.eras import resolve_lag
+from numerai_assets.eras import resolve_lag, resolved_through
 from numerai_assets.features.contract import Columns, FeatureBlock, History
 from numerai_assets.features.groups.exposures import OLDEST_GROUPS
 from numerai_assets.features.per_era.group_payoffs import GroupPayoffs
@@ -142,7 +142,7 @@ class Notebook:
     def payoffs(self, era: int, block: GroupPayoffs, paid: pd.DataFrame) -> NDArray[np.float64]:
         """paid: payoffs of the groups by era, all but the newest."""
         now = self.exposures(era).drop(columns=LEVEL)
-        newest = era - resolve_lag(60)
+        newest = resolved_through(era, 60)
         paid = pd.concat([paid, self.paid(newest).to_frame(newest).T])
         score = (now - now.mean()) / now.std(ddof=0)
         found = []
@@ -177,7 +177,7 @@ def measure(quick: bool, *, rows: int | None = None, features: int | None = None
     notebook = Notebook(past)
     changes, momentum, payoffs = TrajectoryChanges(), TargetMomentum(), GroupPayoffs()
     start = 120
-    resolved = range(start - payoffs.look_back, start - resolve_lag(60))
+    resolved = range(start - payoffs.look_back, resolved_through(start, 60))
     paid = pd.DataFrame({era: notebook.paid(era) for era in resolved}).T
     ways: list[tuple[FeatureBlock, str, Callable[[int], NDArray[np.float64]]]] = [
         (changes, "trajectory changes", lambda era: notebook.changes(era, changes)),

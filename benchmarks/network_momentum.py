@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_assets.eras import friday_of, horizon_of, purge, resolve_lag
+from numerai_assets.eras import Wall, friday_of, horizon_of, resolved_at
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.uncertainty import standard_error
 from numerai_assets.features.learned.network_momentum import MEASURES, NetworkMomentum
@@ -119,11 +119,11 @@ class Outcome:
 def outcome(made: World, block: NetworkMomentum, judged: int, seed: int = 0) -> Outcome:
     """The block and a ridge for each set of columns, fitted before a purge and judged on the last `judged` eras."""
     panel = with_history(made.panel, block)
-    last = panel.eras[-1 - judged] - purge(_HORIZON)
+    last = Wall(panel.eras[-1 - judged], _HORIZON).last_fit_era
     fitted = panel.with_eras([era for era in panel.eras if era <= last])
     block.fit(fitted, target=TARGET, seed=seed)
     # A target is known to all of the past that its era knows: the first eras have no momentum.
-    first = panel.eras[0] + 52 + resolve_lag(_HORIZON)
+    first = resolved_at(panel.eras[0] + 52, _HORIZON)
     columns = {era: _standardised(block.transform(panel.with_eras([era]))) for era in panel.eras if era >= first}
     aims = {era: made.panel.with_eras([era]).target(TARGET) - 0.5 for era in columns}
     eras = panel.eras[-judged:]

@@ -3,13 +3,11 @@
     python -m benchmarks.neutralising --features 2748
     python -m benchmarks.neutralising --features 3555
 
-Numerai-tools solves anew at each call. The second row shows what a further set of predictions of the same era costs, the
-third with a factor that another process has kept in a file; what they come to for one model is printed below the table.
+Numerai-tools solves the least squares again at each call. The second row shows the cost of further predictions of the same
+era; the cost of one model is printed below the table.
 """
 
 import argparse
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,13 +44,9 @@ def measure(quick: bool, *, rows: int | None = None, features: int | None = None
     theirs = timed(lambda: by_numerai_tools(block, values), repeats=3 if quick else 1)
     made = timed(lambda: EraFactor.of(block).neutralise(values))
     at_hand = timed(lambda: factor.neutralise(values))
-    with tempfile.TemporaryDirectory() as folder:
-        factor.save(Path(folder) / "factor.npz")
-        loaded = timed(lambda: EraFactor.load(Path(folder) / "factor.npz", block).neutralise(values))
     return [
         Row(f"neutralise an era, {size}", made, peer, theirs),
         Row(f"the same, its factor at hand, {size}", at_hand, peer, theirs),
-        Row(f"the same, its factor in a file, {size}", loaded, peer, theirs),
     ]
 
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
-from numerai_assets.eras import purge, resolve_lag
+from numerai_assets.eras import first_era_after, resolve_lag
 from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 from numerai_assets.methods.mixer_boosting.payoff_panel import SCORES, PayoffPanel
 from numerai_assets.panel.panel import Columns, EraPanel, History
@@ -48,7 +48,7 @@ class World:
     @property
     def judged(self) -> range:
         """Eras after the wall."""
-        return range(self.fitted + purge(20) + 1, self.eras + 1)
+        return range(first_era_after(self.fitted, 20), self.eras + 1)
 
 
 class Made(NamedTuple):

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from numerai_assets.eras import PAYOUT_TARGET, friday_of, horizon_of, purge
+from numerai_assets.eras import PAYOUT_TARGET, Wall, friday_of, horizon_of, last_era_before
 from numerai_assets.evaluation.importance import importances
 from numerai_assets.evaluation.metrics import corr
 from numerai_assets.evaluation.permutation_importance import corr_lost
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--colsample", type=float, default=0.1)
     options = parser.parse_args()
     size, usual = SIZES["default"], Dials()
-    eras = range(size.first_era, size.newest_era - purge(_HORIZON) + 1)
+    eras = range(size.first_era, Wall(size.newest_era, _HORIZON).last_fit_era + 1)
     judged = eras[-options.judged :]
     print(f"{'':52}in the top decile{'':10}median place")
     print(f"strength seed   CORR attainable  kind          carry {' gain  perm  shap   ' * 2}  CPU s", flush=True)
@@ -148,9 +148,9 @@ def main() -> None:
             n_estimators=options.trees,
             learning_rate=options.learning_rate,
             colsample_bytree=options.colsample,
-            num_threads=1,
-        )
-        method.fit(made.panel.with_eras(range(eras[0], judged[0] - purge(_HORIZON))), target=PAYOUT_TARGET, seed=seed)
+        ).run_on(threads=1)
+        fitted = made.panel.with_eras(range(eras[0], last_era_before(judged[0], _HORIZON) + 1))
+        method.fit(fitted, target=PAYOUT_TARGET, seed=seed)
         unseen = made.panel.with_eras(judged)
         table = importances_of(method, unseen, seed)
         predictions = {panel.eras[0]: method.predict(panel) for panel in unseen.each_era()}

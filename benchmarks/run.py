@@ -69,8 +69,8 @@ def _markdown(rows: Sequence[Row], seconds: float) -> str:
     head = (
         "# Benchmarks\n\n"
         f"`make benchmarks` made this table in {seconds / 60:.1f} minutes on {machine()}.\n"
-        "Seconds are CPU seconds, medians; the ratio is how many times less we take. MB are what was held beyond what was "
-        "held before, anonymous, at the highest.\n\n"
+        "Seconds are median CPU seconds. The ratio is the peer's seconds divided by ours. MB are the peak of anonymous "
+        "memory beyond that before the call.\n\n"
         "| what | peer | ours, s | peer, s | ratio | ours, MB | peer, MB |\n|---|---|---|---|---|---|---|\n"
     )
     lines = [

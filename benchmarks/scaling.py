@@ -48,13 +48,13 @@ def features(folder: Path) -> None:
 def fit(folder: Path) -> None:
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
-    Benchmark(n_estimators=TREES, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0).save(folder)
+    Benchmark(n_estimators=TREES, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0).save(folder)
 
 
 def fit_from_disk(folder: Path) -> None:
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
-    ExternalBoosting(n_estimators=TREES // 4, every_eras=1, num_threads=1).fit(panel, target=TARGET, seed=0)
+    ExternalBoosting(n_estimators=TREES // 4, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0)
 
 
 def predict(folder: Path) -> None:

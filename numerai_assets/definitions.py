@@ -18,7 +18,7 @@ from numerai_assets.automation.jobs import build_jobs
 from numerai_assets.automation.triggers import build_schedule, build_sensor
 from numerai_assets.checks.data_checks import CHECKS
 from numerai_assets.checks.model_checks import block_wall_held, checks_of
-from numerai_assets.features.registry import BLOCKS
+from numerai_assets.features.registry import learned
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Settings, load_settings
 
@@ -45,7 +45,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[
             *CHECKS,
             *(check for method in methods for check in checks_of(method)),
-            *(block_wall_held(name) for name in settings.active_blocks if name not in BLOCKS),
+            *(block_wall_held(name) for name in learned(settings.active_blocks)),
         ],
         jobs=jobs,
         schedules=[build_schedule(next(job for job in jobs if job.name == "release"))],

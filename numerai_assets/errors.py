@@ -18,27 +18,31 @@ class CalendarError(NumeraiAssetsError):
 
 
 class WallError(NumeraiAssetsError):
-    """Something would have seen data that was not known at its vintage."""
+    """A computation would have used data that was not known at its vintage."""
 
 
 class StoreError(NumeraiAssetsError):
-    """A file of the store is absent, damaged or not what the catalogue says."""
+    """A file of the store is absent, damaged or differs from its record."""
 
 
 class ReleaseError(NumeraiAssetsError):
-    """A release file does not hold what Numerai's data contract promises."""
+    """A release file violates Numerai's data contract."""
 
 
 class DownloadError(NumeraiAssetsError):
-    """A file could not be fetched whole."""
+    """A file could not be downloaded completely."""
 
 
 class TournamentError(NumeraiAssetsError):
-    """The tournament refused a request or could not be reached."""
+    """The tournament refused a request or could not be reached. `code`: the server's own, where it gives one."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Unreachable(TournamentError):
-    """No usable answer came: worth another try, unlike a refusal. `retry_after`: seconds the server asks to wait."""
+    """No usable answer came; unlike a refusal, a retry may succeed. `retry_after`: seconds the server asks to wait."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -58,24 +62,28 @@ class SubmissionError(NumeraiAssetsError):
 
 
 class StaleLiveError(SubmissionError):
-    """The server wants other ids than those of the live file at hand."""
+    """The server expects other ids than those of the live file on disk."""
 
 
 class MethodError(NumeraiAssetsError):
     """A method was given input that it cannot fit or predict."""
 
 
+class ComputeError(MethodError):
+    """What a fit runs on is not available: a cluster that does not answer, a disk without room. Worth another try."""
+
+
 class FeatureError(NumeraiAssetsError):
-    """A feature block cannot be computed as it was asked for."""
+    """A feature block cannot be computed as requested."""
 
 
 class ScoringError(NumeraiAssetsError):
-    """Predictions cannot be scored or neutralised as they were given."""
+    """Predictions cannot be scored or neutralised as given."""
 
 
 class SplitError(NumeraiAssetsError):
-    """Eras cannot be split into what is fitted and what is judged as it was asked."""
+    """Eras cannot be split into training and validation eras as requested."""
 
 
 class SandboxError(NumeraiAssetsError):
-    """The local tournament cannot do what was asked."""
+    """The local tournament cannot do what was requested."""

@@ -1,10 +1,10 @@
-"""How long work tells how far it is; who listens is not its business."""
+"""The progress callback of long work."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Told of long work: the stage it is in, how much of that is done, and how much there is."""
+"""Called with the stage of long work, the amount done of that stage, and its total."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """The progress that nobody looks at."""
+    """Ignores progress."""

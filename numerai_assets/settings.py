@@ -10,13 +10,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from numerai_assets.eras import PAYOUT_TARGET, horizon_of
 from numerai_assets.errors import CalendarError, SettingsError
+from numerai_assets.execution import LOCAL, Execution
 
 SETTINGS_FILE_VARIABLE = "NUMERAI_SETTINGS"
 DEFAULT_SETTINGS_FILE = "numerai.toml"
@@ -74,45 +75,55 @@ class Cleaning(_Section):
     missing: Literal["median", "mean", "mode", "knn", "keep"] = "median"
 
 
-def _in_full(target: str) -> str:
-    try:
-        horizon_of(target)
-    except CalendarError as error:
-        raise ValueError(str(error)) from None
-    return target
+class _Trained(_Section):
+    """Of a method or a learned block: what it learns from, and where and how fast it is trained."""
 
-
-class MethodSettings(_Section):
-    profile: Literal["quick", "full"] = "quick"
+    # What it is trained on.
     target: str = PAYOUT_TARGET
     feature_set: str = "all"
     seed: int = Field(0, ge=0)
+    # Where and how fast it is trained. None of these makes a stored vintage count as outdated.
+    # 0: every core that the process may use, the limits of a container respected.
+    threads: int = Field(0, ge=0)
+    # "local", or the scheduler of a Dask cluster.
+    compute: str = Field(LOCAL, pattern=r"^(local|dask://[^/:\s]+:\d{1,5})$")
+    device: Literal["cpu", "cuda"] = "cpu"
+    processes: int = Field(1, ge=1)
+
+    @field_validator("target")
+    @classmethod
+    def _is_named_in_full(cls, target: str) -> str:
+        try:
+            horizon_of(target)
+        except CalendarError as error:
+            raise ValueError(str(error)) from None
+        return target
+
+    @property
+    def execution(self) -> Execution:
+        """Where and how fast it is trained."""
+        return Execution(self.threads, self.compute, self.device, self.processes)
+
+
+class MethodSettings(_Trained):
+    # "smoke" trains in seconds and proves that everything is connected, nothing else.
+    profile: Literal["smoke", "quick", "full"] = "quick"
+    # The method's class where it is not the one registered under this name: a registered name, or "module:Class" of your own.
+    source: str | None = Field(None, pattern=r"^[\w.]+(:\w+)?$")
     # Hyperparameters that replace those of the profile: keyword arguments of the method's constructor.
     parameters: dict[str, Any] = Field(default_factory=dict)
 
     # Feature blocks that are on, whose columns it is given beside the feature set.
     blocks: tuple[str, ...] = ()
-    # Vintages of history are fitted anew; those of the live grid between go on from the newest of them.
+    # Vintages of history are trained from scratch; those of the live grid between warm-start from the newest of them.
     rolled: bool = False
-    # Where its boosters are trained: "local", or the scheduler of a Dask cluster. No hyperparameter: the model is the same.
-    compute: str = Field("local", pattern=r"^(local|dask://[^/:\s]+:\d{1,5})$")
-
-    _named_in_full = field_validator("target")(_in_full)
 
 
-class FeatureBlockSettings(_Section):
+class FeatureBlockSettings(_Trained):
     # Computed for every era and live round, or, where it is learned, fitted for every vintage.
     on: bool = False
     # Keyword arguments of the block.
     parameters: dict[str, Any] = Field(default_factory=dict)
-    # Of a learned block: what it is learned from.
-    target: str = PAYOUT_TARGET
-    feature_set: str = "all"
-    seed: int = Field(0, ge=0)
-    # Of a block that trains nets: what on. No hyperparameter: a block that is held is not fitted again for it.
-    device: Literal["cpu", "cuda"] = "cpu"
-
-    _named_in_full = field_validator("target")(_in_full)
 
 
 class GateLimits(_Section):
@@ -147,6 +158,16 @@ class Network(_Section):
     api_url: str | None = None
 
 
+class SandboxDials(_Section):
+    """How much of each structure the synthetic market has (docs/sandbox.md); the defaults are the market's own."""
+
+    effects: float = Field(0.020, ge=0)
+    interactions: float = Field(0.40, ge=0, le=1)
+    regimes: float = Field(0.008, ge=0)
+    spillover: float = Field(0.010, ge=0)
+    drift: float = Field(0.012, ge=0)
+
+
 class SandboxSettings(_Section):
     market: Literal["synthetic", "prices"] = "synthetic"
     size: Literal["tiny", "default"] = "default"
@@ -154,11 +175,25 @@ class SandboxSettings(_Section):
     port: int = Field(8765, ge=1, le=65535)
     prices: Path | None = None
     features_json: Path | None = None
+    # Model slots of the account. A name added later becomes a model at the next start; no model is ever removed.
+    models: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")], ...] = Field(
+        ("sandbox_one", "sandbox_two", "sandbox_three"), min_length=1
+    )
+    dials: SandboxDials = SandboxDials()
+
+    @field_validator("models")
+    @classmethod
+    def _models_differ(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(models)) < len(models):
+            raise ValueError("every model needs a name of its own")
+        return models
 
     @model_validator(mode="after")
-    def _prices_need_a_panel(self) -> "SandboxSettings":
+    def _market_has_what_it_needs(self) -> "SandboxSettings":
         if self.market == "prices" and self.prices is None:
             raise ValueError("market 'prices' needs the path of a daily price panel: set sandbox.prices")
+        if self.market == "prices" and self.dials != SandboxDials():
+            raise ValueError("market 'prices' has no dials: remove [sandbox.dials] or set market = \"synthetic\"")
         return self
 
     @property
@@ -171,7 +206,10 @@ class SandboxSettings(_Section):
         parts = [self.market, self.size, *([self.prices.stem] if self.market == "prices" and self.prices else [])]
         if self.features_json is not None:
             parts.append(self.features_json.stem)
-        return "-".join([*parts, *([f"seed{self.seed}"] if self.seed else [])])
+        if self.seed:
+            parts.append(f"seed{self.seed}")
+        parts += [f"{dial}{value!r}" for dial, value in self.dials if value != getattr(SandboxDials(), dial)]
+        return "-".join(parts)
 
 
 class Settings(BaseSettings):

@@ -1,6 +1,10 @@
 """What many tests need: the folder of real data, a clean environment, panels made of plain arrays."""
 
 import os
+
+# Two workers of the suite share two cores; one thread each is what they have.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

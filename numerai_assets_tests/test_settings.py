@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from numerai_assets.errors import SettingsError
-from numerai_assets.settings import Settings, load_settings, settings_file
+from numerai_assets.settings import MethodSettings, Settings, load_settings, settings_file
 
 WriteSettings = Callable[[str], Path]
 
@@ -253,9 +253,37 @@ def test_prices_need_a_panel(write_settings: WriteSettings) -> None:
         load_settings()
 
 
+def test_dials_enter_the_name_of_the_world_unless_they_stand_at_their_defaults(write_settings: WriteSettings) -> None:
+    write_settings("[sandbox]\nseed = 3\n[sandbox.dials]\neffects = 0.02\nspillover = 0.05\nregimes = 0")
+    assert load_settings().workspace.name == "sandbox-synthetic-default-seed3-regimes0.0-spillover0.05"
+    write_settings("[sandbox.dials]\neffects = 0.02\nspillover = 0.01")
+    assert load_settings().workspace.name == "sandbox-synthetic-default"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[sandbox.dials]\nspilover = 0.1", r"sandbox\.dials\.spilover is no setting; did you mean spillover\?"),
+        ("[sandbox.dials]\ninteractions = 1.5", r"sandbox\.dials\.interactions: .*less than or equal to 1"),
+        ('[sandbox]\nmarket = "prices"\nprices = "p"\ndials.drift = 0', "market 'prices' has no dials"),
+        ("[sandbox]\nmodels = []", r"sandbox\.models: .*at least 1 item"),
+        ('[sandbox]\nmodels = ["one", "one"]', r"sandbox\.models: every model needs a name of its own"),
+        ('[sandbox]\nmodels = ["one two"]', r"sandbox\.models\.0: .*should match pattern"),
+    ],
+)
+def test_a_wrong_dial_or_model_of_the_sandbox_is_refused(
+    write_settings: WriteSettings, content: str, message: str
+) -> None:
+    write_settings(content)
+
+    with pytest.raises(SettingsError, match=message):
+        load_settings()
+
+
 def test_tournaments_and_markets_never_share_a_workspace() -> None:
     kinds = [
         {"tournament": "numerai"},
+        {"sandbox": {"dials": {"drift": 0.0}}},
         *(
             {"sandbox": {"market": market, "size": size, "prices": "panel.parquet"}}
             for market in ("synthetic", "prices")
@@ -291,3 +319,9 @@ def test_settings_cannot_be_changed_after_they_are_read() -> None:
     with pytest.raises(ValidationError):
         settings.tournament = "numerai"  # type: ignore[misc]
     assert isinstance(settings, Settings)
+
+
+@pytest.mark.parametrize("compute", ["dask", "dask://host", "tcp://host:1", "dask://host:1/", ""])
+def test_an_address_that_is_no_cluster_is_refused(compute: str) -> None:
+    with pytest.raises(ValidationError, match="compute"):
+        MethodSettings(compute=compute)

@@ -12,10 +12,8 @@ from numerai_assets.assets.reporting import StageProgress, measured, picture, pr
 from numerai_assets.eras import era_label, live_key
 from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import FeatureBlock, FittedBlock
-from numerai_assets.features.registry import BLOCKS, create_block, create_fitted_block, fitted_block_class
-from numerai_assets.panel.panel import reads_of
-from numerai_assets.pipeline.block_columns import BlockWriter
-from numerai_assets.pipeline.learned_blocks import fit_block
+from numerai_assets.features.registry import create_block, create_fitted_block, fitted_block_class, kind_of
+from numerai_assets.pipeline.vintages import fit_block
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Settings
 
@@ -35,9 +33,9 @@ def block_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """
     found: list[dg.AssetsDefinition] = []
     for name in settings.active_blocks:
-        if name not in BLOCKS:
-            learned = create_fitted_block(name, settings.features[name].parameters)
-            read = reads_of(learned).columns
+        if kind_of(name).is_learned:
+            learned = create_fitted_block(name, settings.features[name].parameters, settings.features[name].execution)
+            read = learned.reads.columns
             _check_are_on(name, read, settings)
             _check_lags(name, learned, read, settings)
             found.append(fitted_block_asset(name, read))
@@ -82,7 +80,7 @@ def block_asset(name: str, block: FeatureBlock) -> dg.AssetsDefinition:
     )
     def _columns(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         wanted = [era_of_partition(key) for key in context.partition_keys]
-        writer = BlockWriter(workspace)
+        writer = workspace.block_columns()
         with measured() as cost:
             records = [writer.ensure(name, era_label(era)) for era in progress(context, wanted, f"{name} of eras")]
         last = records[-1]
@@ -120,7 +118,7 @@ def live_block_asset(name: str, block: FeatureBlock) -> dg.AssetsDefinition:
     def _columns(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         number = int(context.partition_key)
         try:
-            record = BlockWriter(workspace).ensure(name, live_key(number))
+            record = workspace.block_columns().ensure(name, live_key(number))
         except Exception as error:
             # Methods without these columns submit all the same: a warning, and the next rung for the others.
             context.log.exception(f"{name}: not computed for round {number}")

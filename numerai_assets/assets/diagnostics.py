@@ -47,7 +47,7 @@ def equal_blend_diagnostics_asset(methods: Sequence[str]) -> dg.AssetsDefinition
     )
     def _diagnostics(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
         with measured() as cost:
-            if not write_equal_blend(workspace, methods):
+            if not write_equal_blend(workspace.predictions, methods):
                 return result({"eras": 0, "why": "no era was predicted by all methods yet"})
             found = diagnose(workspace, EQUAL_BLEND, methods)
         return result(metadata_of(found, workspace.diagnostics_path(EQUAL_BLEND)), cost)

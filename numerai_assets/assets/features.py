@@ -57,7 +57,10 @@ def cleaned_features(context: dg.AssetExecutionContext, workspace: dg.ResourcePa
     """Int8 features of each era with missing values marked and filled as the settings say."""
     wanted = [era_of_partition(key) for key in context.partition_keys]
     with measured() as cost:
-        cleaned = [clean_era(workspace, era_label(era)) for era in progress(context, wanted, "cleaning eras")]
+        cleaned = [
+            clean_era(workspace.store, workspace.settings.cleaning.missing, era_label(era))
+            for era in progress(context, wanted, "cleaning eras")
+        ]
     for record, key in zip(cleaned, context.partition_keys, strict=True):
         facts = {
             "era": record.era,

@@ -10,7 +10,7 @@ from numerai_assets.assets.features import cleaned_features
 from numerai_assets.assets.partitions import vintage_of_partition, vintages
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.reporting import StageProgress, measured, progress, result, table
-from numerai_assets.features.registry import BLOCKS
+from numerai_assets.features.registry import kind_of
 from numerai_assets.pipeline.vintages import fit_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.release import FEATURES
@@ -58,5 +58,5 @@ def model_asset(method: str, blocks: Sequence[str] = ()) -> dg.AssetsDefinition:
 
 def block_dep(name: str) -> dg.AssetDep:
     """All eras of a block, or, of a learned one, the vintage at hand."""
-    mapping = dg.AllPartitionMapping() if name in BLOCKS else dg.IdentityPartitionMapping()
+    mapping = dg.IdentityPartitionMapping() if kind_of(name).is_learned else dg.AllPartitionMapping()
     return dg.AssetDep(block_key(name), partition_mapping=mapping)

@@ -1,4 +1,4 @@
-"""What past submissions have scored so far, as the tournament says, and the page that tells of all."""
+"""Live scores of past submissions, as the tournament publishes them, and the report."""
 
 from typing import Any
 
@@ -7,10 +7,9 @@ import dagster as dg
 from numerai_assets.assets.reporting import picture, result, table
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.eras import era_label
-from numerai_assets.pipeline.live_scores import _as_of_path, read_live_scores, scores_as_of
+from numerai_assets.pipeline.live_scores import refresh_live_scores
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.store.atomic import replacing_file, write_json
-from numerai_assets.tournament.scores import fetch_scores, latest_scores
+from numerai_assets.tournament.scores import latest_scores
 
 
 def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
@@ -25,17 +24,7 @@ def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
         deps=[dg.AssetDep(submission_key(slot), partition_mapping=dg.AllPartitionMapping()) for slot in slots],
     )
     def live_scores(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-        current = workspace.tournament.current_round()
-        scores = fetch_scores(
-            workspace.tournament,
-            slots,
-            known=read_live_scores(workspace),
-            as_of=scores_as_of(workspace),
-            current=current.number if current else None,
-        )
-        with replacing_file(workspace.scores_path) as aside:
-            scores.to_parquet(aside, index=False)
-        write_json(_as_of_path(workspace), {"round": current.number if current else None})
+        scores = refresh_live_scores(workspace, slots)
         newest = latest_scores(scores).reset_index() if len(scores) else scores
         return result(
             {
@@ -56,11 +45,11 @@ def scores_asset(slots: list[str]) -> dg.AssetsDefinition:
     deps=[dg.AssetKey(["performance", "live_scores"])],
 )
 def weekly_report(workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
-    """The whole state of affairs on one HTML page, once a week: with the first round after a new era. See `numerai report`."""
+    """The report on one HTML page, once a week: with the first round after a new era. See `numerai report`."""
     path = workspace.folder / "reports" / f"era-{era_label(workspace.store.newest_era())}.html"
     plots: dict[str, Any] = {}
     if not path.is_file():
-        # Drawing takes more than all else that a weekday round asks for.
+        # Drawing takes longer than everything else in a weekday round.
         from numerai_assets.pipeline.report import Judged, inline_plots, write_report
 
         judged = Judged.of(workspace)

@@ -12,7 +12,7 @@ from numerai_assets.assets.models import model_key
 from numerai_assets.assets.partitions import rounds, vintage_of_partition, vintages
 from numerai_assets.assets.reporting import measured, progress, result
 from numerai_assets.eras import era_label
-from numerai_assets.features.registry import BLOCKS
+from numerai_assets.features.registry import per_era
 from numerai_assets.pipeline.predictions import judged_eras, live_prediction, predict_era
 from numerai_assets.pipeline.vintages import load_vintage
 from numerai_assets.pipeline.workspace import Workspace
@@ -73,7 +73,7 @@ def live_predictions_asset(method: str, blocks: Sequence[str] = ()) -> dg.Assets
         deps=[
             live_features,
             dg.AssetDep(model_key(method), partition_mapping=dg.LastPartitionMapping()),
-            *(live_block_key(name) for name in blocks if name in BLOCKS),
+            *(live_block_key(name) for name in per_era(blocks)),
         ],
         check_specs=[
             dg.AssetCheckSpec(

@@ -10,6 +10,7 @@ from numerai_assets.eras import era_label
 from numerai_assets.evaluation.gate import Finding
 from numerai_assets.pipeline.submit import submit
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.tournament.receipt import Receipt
 
 
 def submission_key(slot: str) -> dg.AssetKey:
@@ -38,7 +39,7 @@ def submission_asset(slot: str, method: str, methods: list[str]) -> dg.AssetsDef
                 "slot": slot,
                 "model": f"{receipt.method} {era_label(receipt.vintage)}",
                 "rung": receipt.rung,
-                "refused": table(pd.DataFrame(receipt.refused, columns=["rung", "why"])) if receipt.refused else "none",
+                "refused": table(_refusals(receipt)) if receipt.refused else "none",
                 "gate": table(_as_frame(findings)),
                 "rows": receipt.rows,
                 "step": receipt.step.value,
@@ -53,6 +54,10 @@ def submission_asset(slot: str, method: str, methods: list[str]) -> dg.AssetsDef
         )
 
     return _submission
+
+
+def _refusals(receipt: Receipt) -> pd.DataFrame:
+    return pd.DataFrame([(item.label, item.reason) for item in receipt.refused], columns=["rung", "why"])
 
 
 def _as_frame(findings: list[Finding]) -> pd.DataFrame:

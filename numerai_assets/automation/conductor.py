@@ -1,14 +1,12 @@
-"""The plan carried out here and now, in one process: what the command line does instead of the daemon."""
+"""Runs the plan here and now, in one process: the command line does this in place of the daemon."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster import DagsterEventType
 from filelock import FileLock, Timeout
 
-import numerai_assets.errors as errors
 from numerai_assets.automation.jobs import run_of
 from numerai_assets.errors import NumeraiAssetsError
 from numerai_assets.pipeline.deadline import is_near, tell_blocked, watch
@@ -19,8 +17,7 @@ from numerai_assets.tournament.client import Round
 
 _BY_COMMAND_LINE = {"numerai/by": "command line"}
 _LEFTOVER_SECONDS = 2 * 24 * 3600.0
-_OF_SUBMISSIONS = ("_Abandoned", "_NotYet")
-# A submission is worth another try at once; all else waits for the next call.
+# A submission is tried again at once; every other step waits for the next call.
 _TRIES = {"round": 3}
 
 
@@ -30,7 +27,7 @@ class RunFailed(NumeraiAssetsError):
 
 @dataclass(frozen=True)
 class Done:
-    """A step that was carried out and the Dagster run it was."""
+    """A step that ran, and its Dagster run."""
 
     step: Step
     run_id: str
@@ -43,11 +40,11 @@ def conduct(
     *,
     announce: Callable[[Step], None] = lambda step: None,
 ) -> tuple[Round | None, list[Done]]:
-    """Runs step after step until nothing is stale; returns the open round, if any, and what was done.
+    """Runs step after step until nothing is stale; returns the open round, if any, and the steps that ran.
 
-    A step that fails does not stop the others: the round is submitted with the best that is at hand, then what can be
-    done is done. Raises RunFailed at the end with the failing steps' own messages (also for one that ran without having
-    helped), and at once when another process is at it in the same workspace.
+    A step that fails does not stop the others: the round is submitted with the best model available, then the other steps
+    run. Raises RunFailed at the end with the messages of the failing steps (also for a step that ran and is still due),
+    and at once when another process works in the same workspace.
     """
     workspace.folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -71,34 +68,35 @@ def _conduct(
     announce: Callable[[Step], None],
 ) -> tuple[Round | None, list[Done]]:
     done: list[Done] = []
-    failed: dict[str, list[str]] = {}
+    failed: dict[tuple[str, str], list[str]] = {}  # reasons, by the job and key of the step
     while True:
-        # Asked anew before each step: a long one may outlast the round it began in.
+        # Asked again before each step: a long one may outlast the round it began in.
         current, now = workspace.tournament.current_round(), workspace.tournament.now()
         if current is not None:
             workspace.remember_round(current)
         watch(workspace, current, now)
         due = next_steps(workspace, current, is_hindered=bool(failed) or is_near(workspace, current, now))
-        steps = [step for step in due if len(failed.get(step.key, [])) < _TRIES.get(step.job, 1)]
+        steps = [step for step in due if len(failed.get((step.job, step.key), [])) < _TRIES.get(step.job, 1)]
         if not steps:
             break
         step = steps[0]
+        place = step.job, step.key
         if any(step == earlier.step for earlier in done):
-            failed[step.key] = [f"{step.key} ran and is still due ({step.why})"] * _TRIES.get(step.job, 1)
+            failed[place] = [f"{step.key} ran and is still due ({step.why})"] * _TRIES.get(step.job, 1)
             continue
         announce(step)
         try:
             done.append(Done(step, execute(definitions, instance, step, current)))
-            failed.pop(step.key, None)
+            failed.pop(place, None)
             if step.job == "vintage":
-                # What could not be submitted for want of a model may be now.
-                failed = {key: reasons for key, reasons in failed.items() if not key.startswith("round/")}
+                # A submission that failed for lack of a model may succeed now.
+                failed = {(job, key): reasons for (job, key), reasons in failed.items() if job != "round"}
         except RunFailed as error:
-            failed.setdefault(step.key, []).append(str(error))
+            failed.setdefault(place, []).append(str(error))
             _tell(workspace, current, step, error)
             time.sleep(workspace.settings.network.retry_seconds)
     if failed:
-        reasons = {key: tries[-1] for key, tries in failed.items()}
+        reasons = {key: tries[-1] for (_, key), tries in failed.items()}
         raise RunFailed("; ".join(f"{key}: {why}" if len(reasons) > 1 else why for key, why in reasons.items()))
     return current, done
 
@@ -109,58 +107,63 @@ def _tell(workspace: Workspace, current: Round | None, step: Step, error: RunFai
 
 
 def _end_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Marks as failed what a killed command line left behind as going on: whoever holds the lock knows it is not."""
+    """Marks as failed the runs of a killed command line, which Dagster still shows as running: the lock is ours, so none is."""
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags=_BY_COMMAND_LINE)):
         instance.report_run_failed(run, "the process that ran it has ended")
 
 
 def execute(definitions: dg.Definitions, instance: dg.DagsterInstance, step: Step, current: Round | None = None) -> str:
     """Runs one step in this process and returns the run's id. Raises RunFailed with the failing step's message."""
-    run = run_of(step, current)
+    run, raised = run_of(step, current), list[BaseException]()
     if run.adds_partition is not None:
         definition, key = run.adds_partition
         instance.add_dynamic_partitions(definition, [key])
-    result = definitions.resolve_job_def(step.job).execute_in_process(
-        instance=instance,
-        partition_key=run.partition_key,
-        tags=run.tags | _BY_COMMAND_LINE,
-        asset_selection=run.assets,
-        # The events are in Dagster; the terminal shows progress and, should it come to that, one line of error.
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
+
+    # Dagster's events hold only the text of an error; a hook is given the error itself.
+    @dg.failure_hook
+    def keep_error(context: dg.HookContext) -> None:
+        if context.op_exception is not None:
+            raised.append(context.op_exception)
+
+    result = (
+        definitions.resolve_job_def(step.job)
+        .with_hooks({keep_error})
+        .execute_in_process(
+            instance=instance,
+            partition_key=run.partition_key,
+            tags=run.tags | _BY_COMMAND_LINE,
+            asset_selection=run.assets,
+            # The events are in Dagster; the terminal shows progress and, if the run fails, one line of error.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
     )
     if not result.success:
-        raise RunFailed(_reason(result))
+        raise RunFailed(_failed_checks(result) or _reason(raised, result.run_id))
     return result.run_id
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    failed = [
+def _failed_checks(result: dg.ExecuteInProcessResult) -> str:
+    """Blocking asset checks that failed, with their metadata; empty when there is none."""
+    return "; ".join(
         f"{evaluation.check_name} of {evaluation.asset_key.to_user_string()} does not hold: "
         + ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
-    ]
-    if failed:
-        return "; ".join(failed)
-    for event in result.filter_events(lambda e: e.event_type == DagsterEventType.STEP_FAILURE):
-        error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            return _one_line(error.cls_name or "", error.message.strip(), result.run_id)
-    return f"run {result.run_id} failed; see it in Dagster's UI"
-
-
-def _one_line(kind: str, message: str, run_id: str) -> str:
-    text = message.removeprefix(f"numerai_assets.errors.{kind}: ").removeprefix(
-        f"dagster._core.definitions.events.{kind}: "
     )
-    text = text.split(": ", 1)[1] if text.startswith("numerai_assets.") and ": " in text else text
-    if hasattr(errors, kind) or kind in {"Failure", "Interrupted", *_OF_SUBMISSIONS}:
+
+
+def _reason(raised: Sequence[BaseException], run_id: str) -> str:
+    """One line on the first error of a run."""
+    if not raised:
+        return f"run {run_id} failed; see it in Dagster's UI"
+    error = raised[0]
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip()
+    if isinstance(error, NumeraiAssetsError | dg.Failure):
         return text
-    if kind in {"OSError", "PermissionError"}:
-        return f"{text.splitlines()[0]}. Nothing that was whole is lost; mend it and run again"
-    return (
-        f"{kind}: {text.splitlines()[0]} (an error of this program; the traceback is in run {run_id} in Dagster's UI)"
-    )
+    named = f"{type(error).__name__}: {text.partition(chr(10))[0]}"
+    if type(error) in (OSError, PermissionError):
+        return f"{named}. Finished files are intact. Fix the cause and run again"
+    return f"{named} (an error of this program; the traceback is in run {run_id} in Dagster's UI)"

@@ -1,4 +1,4 @@
-"""The jobs, one a partition key, and how a step of the plan becomes a run of one."""
+"""The jobs, and the run of a job for each step of the plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from numerai_assets.assets.predictions import live_predictions_key, out_of_sampl
 from numerai_assets.assets.release import asset_key
 from numerai_assets.assets.submissions import submission_key
 from numerai_assets.eras import parse_era
-from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
+from numerai_assets.features.registry import learned, per_era
 from numerai_assets.pipeline.equal_blend import judged_names
 from numerai_assets.pipeline.plan import Step
 from numerai_assets.settings import Settings
@@ -26,7 +26,7 @@ STEP_TAG = "numerai/step"
 ROUND_TAG = "numerai/round"
 PLANNED_TAG = "numerai/planned"
 WHY_TAG = "numerai/why"
-# A run whose machine died looks as if it went on; past this time Dagster's monitor ends it and the next one may begin.
+# A run whose machine died still looks active; after this time Dagster's monitor ends it and the next one may start.
 _MAX_RUNTIME_SECONDS = {
     "release": 6 * 3600,
     "yardsticks": 6 * 3600,
@@ -45,15 +45,13 @@ _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset
 def build_jobs(settings: Settings) -> Sequence[Any]:
     """All jobs of the pipeline for the methods and slots of the settings (Dagster does not export their type)."""
     methods = settings.active_methods
-    computed = [name for name in settings.active_blocks if name in BLOCKS]
+    computed = per_era(settings.active_blocks)
     selections = {
         "release": [asset_key(file) for file in WEEKLY_FILES],
         "yardsticks": [asset_key(file) for file in YARDSTICK_FILES],
         "eras": [dg.AssetKey(["store", "era_store"]), dg.AssetKey(["features", "cleaned_features"])],
         "blocks": [block_key(name) for name in computed],
-        "vintage": [
-            *_of_vintage([*(name for name in settings.active_blocks if name in FITTED_BLOCKS), *methods]),
-        ],
+        "vintage": _of_vintage(learned(settings.active_blocks), methods),
         "out_of_sample": [out_of_sample_key(m) for m in methods],
         "diagnostics": [diagnostics_key(name) for name in judged_names(methods)],
         "explanations": [explanations_key(m) for m in methods],
@@ -68,13 +66,13 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
     }
     descriptions = {
         "release": "Fetch the features and targets of the data version that changed.",
-        "yardsticks": "Fetch what validation is compared with: meta model, benchmarks, example predictions.",
+        "yardsticks": "Fetch the references of validation: meta model, benchmarks, example predictions.",
         "eras": "Write eras that are new, or whose targets have resolved, into the store and clean them.",
         "blocks": "Compute the columns of feature blocks for eras that lack them.",
-        "vintage": "Fit every method for one vintage and predict the eras it is judged on.",
+        "vintage": "Fit every method for one vintage and predict its out-of-sample eras.",
         "out_of_sample": "Predict eras that came after a vintage was fitted.",
         "diagnostics": "Score the out-of-sample predictions of all vintages.",
-        "explanations": "Find what mattered to the out-of-sample predictions.",
+        "explanations": "Compute feature importance of the out-of-sample predictions.",
         "round": "Predict a round's live rows and submit them.",
         "performance": "Read the scores of past submissions and write the report.",
     }
@@ -85,18 +83,16 @@ def build_jobs(settings: Settings) -> Sequence[Any]:
     ]
 
 
-def _of_vintage(names: Sequence[str]) -> list[dg.AssetKey]:
-    """The assets of methods and learned blocks."""
-    blocks = [block_key(name) for name in names if name in FITTED_BLOCKS]
-    methods = [name for name in names if name not in FITTED_BLOCKS]
-    return [*blocks, *(key(method) for method in methods for key in (model_key, out_of_sample_key))]
+def _of_vintage(blocks: Sequence[str], methods: Sequence[str]) -> list[dg.AssetKey]:
+    """The assets of learned blocks and of methods."""
+    return [*map(block_key, blocks), *(key(method) for method in methods for key in (model_key, out_of_sample_key))]
 
 
 @dataclass(frozen=True)
 class RunOf:
-    """What Dagster needs to run a step: its partition key (None without one, or for a range), tags, dynamic partition.
+    """Dagster's arguments for a step: partition key (None without one, or for a range), tags, dynamic partition.
 
-    assets: the part of the job that is run; None for all of it.
+    assets: the selected assets of the job; None for all.
     """
 
     partition_key: str | None
@@ -106,7 +102,7 @@ class RunOf:
 
 
 def run_of(step: Step, current: Round | None = None) -> RunOf:
-    """The run that a step of the plan stands for, while `current` is the open round."""
+    """The run of a step of the plan, while `current` is the open round."""
     tags = {STEP_TAG: step.key, WHY_TAG: step.why, PLANNED_TAG: "yes"}
     if current is not None:
         tags[ROUND_TAG] = str(current.number)
@@ -119,6 +115,6 @@ def run_of(step: Step, current: Round | None = None) -> RunOf:
         return RunOf(None, tags | {_RANGE_START: first, _RANGE_END: last}, None)
     if step.partitions:
         (key,) = step.partitions
-        assets = tuple(_of_vintage(step.lacking)) if step.lacking else None
+        assets = tuple(_of_vintage(step.lacking.blocks, step.lacking.methods)) if step.lacking else None
         return RunOf(key, tags, ("rounds" if step.job == "round" else "vintages", key), assets)
     return RunOf(None, tags, None)

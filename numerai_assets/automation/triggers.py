@@ -17,7 +17,7 @@ from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.client import Round
 
 _MAX_FAILURES = 3
-# Without these there is no submission: they are tried again until the round closes, ever less often.
+# Without these there is no submission: they are retried until the round closes, at growing intervals.
 _NEVER_GIVEN_UP = ("release", "eras", "round")
 _LONGEST_WAIT_SECONDS = 900
 _ACTIVE = [
@@ -65,7 +65,7 @@ def next_run(
 
 
 def _has_failed_runs(instance: dg.DagsterInstance, current: Round) -> bool:
-    """True when a planned run of this round failed, whatever for; the submission then goes before all else."""
+    """True when any planned run of this round failed; the submission then runs first."""
     tags = {PLANNED_TAG: "yes", ROUND_TAG: str(current.number)}
     return bool(instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=tags), limit=1))
 
@@ -77,7 +77,7 @@ def _request(instance: dg.DagsterInstance, step: Step, current: Round) -> dg.Run
     failed = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=same))
     if len(failed) >= _MAX_FAILURES and step.job not in _NEVER_GIVEN_UP:
         return dg.SkipReason(
-            f"{tags[STEP_TAG]} failed {len(failed)} times in round {round_number}; mend it and run it by hand"
+            f"{tags[STEP_TAG]} failed {len(failed)} times in round {round_number}; fix the cause and run it by hand"
         )
     if failed:
         wait = min(_LONGEST_WAIT_SECONDS, 60 * 2 ** (len(failed) - 1))
@@ -91,7 +91,7 @@ def _request(instance: dg.DagsterInstance, step: Step, current: Round) -> dg.Run
 
 
 def build_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:
-    """The sensor that serves whatever round is open and goes on with a chain that the schedule began."""
+    """The sensor that serves the open round and continues a chain that the schedule started."""
 
     @dg.sensor(name="round", jobs=jobs, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.STOPPED)
     def _round(
@@ -104,7 +104,7 @@ def build_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:
 
 
 def build_schedule(job: Any) -> dg.ScheduleDefinition:
-    """The schedule that polls for the opening of the weekend round and begins its chain with the release."""
+    """The schedule that polls for the opening of the weekend round and starts its chain with the release."""
 
     @dg.schedule(
         name="weekly",
@@ -116,7 +116,7 @@ def build_schedule(job: Any) -> dg.ScheduleDefinition:
     def _weekly(
         context: dg.ScheduleEvaluationContext, workspace: dg.ResourceParam[Workspace]
     ) -> dg.RunRequest | dg.SkipReason:
-        """Fetch the new week's release once the weekend round is open; the round sensor goes on from there."""
+        """Fetch the new week's release once the weekend round is open; the round sensor continues from there."""
         request = next_run(context.instance, workspace, weekend=True)
         if isinstance(request, dg.RunRequest) and request.job_name != job.name:
             return dg.SkipReason(f"{request.job_name} is next: the round sensor runs it")

@@ -1,4 +1,4 @@
-"""Checks of the release and the store: the calendar agrees, nothing was lost or added unseen, every era is whole."""
+"""Checks of the release and the store: the calendar agrees, changes are reported, every era is complete."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from numerai_assets.tournament.release import FEATURES, LIVE, VALIDATION, check_
 
 @dg.asset_check(asset=asset_key(FEATURES))
 def features_are_those_of_the_store(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-    """Features and targets of the release are the ones the store was begun with. A warning and an alert: the store goes
-    on with its own, without values for what is lost, and what is new waits for a store begun anew."""
+    """Features and targets of the release are those of the store. A warning and an alert: the store keeps its own names,
+    without values for lost ones; new names require a new store."""
     store, release = workspace.store, workspace.release
     if not store.eras():
         return dg.AssetCheckResult(passed=True, metadata={"note": "the store is empty"})
@@ -29,7 +29,7 @@ def features_are_those_of_the_store(workspace: dg.ResourceParam[Workspace]) -> d
     told = "; ".join(f"{name} {len(names)} ({sorted(names)[0]} ...)" for name, names in changes.items() if names)
     manifest = release.manifest(FEATURES)
     if told and manifest is not None:
-        workspace.alert(f"{FEATURES} {manifest.sha256[:12]} changed", f"{FEATURES} is not that of the store: {told}")
+        workspace.alert(f"{FEATURES} {manifest.sha256[:12]} changed", f"{FEATURES} differs from the store: {told}")
     return dg.AssetCheckResult(
         passed=not told,
         severity=dg.AssetCheckSeverity.WARN,
@@ -39,7 +39,7 @@ def features_are_those_of_the_store(workspace: dg.ResourceParam[Workspace]) -> d
 
 @dg.asset_check(asset=asset_key(VALIDATION), blocking=True)
 def calendar_agrees(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-    """The newest era of the release is the Friday that the open round's data says, or the one before."""
+    """The newest era of the release is the Friday of the open round's data, or the one before."""
     manifest = workspace.release.manifest(VALIDATION)
     assert manifest is not None  # the check runs on the materialized file
     current = workspace.tournament.current_round()
@@ -56,7 +56,7 @@ def calendar_agrees(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResu
 
 @dg.asset_check(asset=asset_key(VALIDATION), blocking=True)
 def payout_target_is_there(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-    """The targets that methods are fitted on are in the release under their full names."""
+    """The targets of all methods are in the release under their full names."""
     wanted = {PAYOUT_TARGET} | {method.target for method in workspace.settings.methods.values()}
     absent = sorted(wanted - set(workspace.release.targets()))
     return dg.AssetCheckResult(passed=not absent, metadata={"absent": absent})
@@ -74,7 +74,7 @@ def eras_are_contiguous(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheck
 
 @dg.asset_check(asset=era_store)
 def targets_were_not_revised(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-    """No release gave a target other values than were known before; a warning, since the newest release is the truth."""
+    """No release changed known values of a target; a warning, since the newest release is authoritative."""
     revised = {record.key: list(record.revised_targets) for record in workspace.store.records().values()}
     revised = {key: names for key, names in revised.items() if names}
     return dg.AssetCheckResult(
@@ -101,8 +101,8 @@ def every_era_is_cleaned(workspace: dg.ResourceParam[Workspace]) -> dg.AssetChec
 def live_features_are_those_of_the_store(
     context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
 ) -> dg.AssetCheckResult:
-    """The live file has the features and the number of rows that the newest eras led one to expect. A warning and an
-    alert: whether what is there is enough to submit, the quality gate says."""
+    """The live file has the features and about as many rows as the newest era. A warning and an alert: the quality gate
+    decides whether the file is good enough to submit."""
     number = int(context.op_execution_context.partition_key)
     release, store = workspace.round_release(number), workspace.store
     manifest = release.manifest(LIVE)

@@ -1,4 +1,4 @@
-"""Checks of models and predictions: the wall held, recomputed from what the vintages recorded."""
+"""Checks of models and predictions: the wall is recomputed from the records of the vintages."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from numerai_assets.store.wall_crossings import Crossing, crossings
 
 
 def wall_held(method: str) -> dg.AssetChecksDefinition:
-    """No vintage saw a target behind its wall, whatever for."""
+    """No vintage used a target after its wall, for any purpose."""
 
     @dg.asset_check(asset=model_key(method), name="wall_held", blocking=True)
     def _wall_held(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-        """Whatever a vintage fitted, selected, stopped, scaled, neutralised or weighed with is at or before its wall."""
+        """All eras used to fit, select, stop early, scale, neutralise or weigh are at or before the wall of their vintage."""
         facts = [workspace.vintages.facts(method, vintage) for vintage in workspace.vintages.vintages(method)]
         uses = sorted({use for fact in facts for use in fact.uses})
         return _result([crossing for fact in facts for crossing in crossings(fact)], len(facts), uses)
@@ -25,11 +25,11 @@ def wall_held(method: str) -> dg.AssetChecksDefinition:
 
 
 def block_wall_held(name: str) -> dg.AssetChecksDefinition:
-    """No vintage of a learned feature block saw a target behind its wall."""
+    """No vintage of a learned feature block used a target after its wall."""
 
     @dg.asset_check(asset=block_key(name), name="wall_held", blocking=True)
     def _wall_held(workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
-        """Whatever a vintage of the block learned from is at or before its wall."""
+        """All training eras of the block are at or before the wall of their vintage."""
         facts = [workspace.fitted_blocks.facts(name, vintage) for vintage in workspace.fitted_blocks.vintages(name)]
         return _result([crossing for fact in facts for crossing in crossings(fact)], len(facts), ["fit"])
 

@@ -1,4 +1,4 @@
-"""What `numerai doctor` looks at: everything that can be known before a run is started. Changes nothing."""
+"""`numerai doctor`: checks of everything that can be checked before a run. Changes nothing."""
 
 import datetime as dt
 import os
@@ -9,15 +9,16 @@ import psutil
 
 from numerai_assets.cli.terminal import describe_round
 from numerai_assets.errors import NumeraiAssetsError
+from numerai_assets.execution import LOCAL
 from numerai_assets.methods.registry import create_method
 from numerai_assets.pipeline.alerts import URLS_VARIABLE
 from numerai_assets.pipeline.plan import next_steps
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.increment import why_whole
 from numerai_assets.tournament.release import VALIDATION
-from numerai_assets.trees.cluster import LOCAL, Patience, threads_of
+from numerai_assets.trees.cluster import Patience, threads_of
 
-# v5.3 takes 9 GB of release and 25 GB of store; the sandbox's worlds stay below one.
+# A release of v5.3 takes 9 GB and its store 25 GB; a world of the sandbox stays below 1 GB.
 _NEEDED_BYTES = {"numerai": 60e9, "sandbox": 2e9}
 _NEEDED_MEMORY = {"numerai": 16e9, "sandbox": 2e9}
 _TOLERATED_SKEW = dt.timedelta(minutes=5)
@@ -25,7 +26,7 @@ _TOLERATED_SKEW = dt.timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; `is_well` is False when a run would fail over it."""
+    """Result of one check; `is_well` is False when a run would fail because of it."""
 
     subject: str
     is_well: bool
@@ -33,7 +34,7 @@ class Finding:
 
 
 def examine(workspace: Workspace) -> list[Finding]:
-    """All findings, in the order in which a run would meet them."""
+    """All findings, in the order in which a run depends on them."""
     settings = workspace.settings
     findings = [
         Finding(
@@ -55,15 +56,19 @@ def examine(workspace: Workspace) -> list[Finding]:
 
 def _keys(workspace: Workspace) -> Finding:
     if workspace.tournament.is_sandbox:
-        return Finding("API keys", True, "the sandbox's own; yours are not sent to it")
+        return Finding("API keys", True, "the sandbox's own; your keys are not sent to it")
     absent = [name for name in ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY") if not os.environ.get(name)]
     return Finding("API keys", not absent, f"{' and '.join(absent)} not set" if absent else "set in the environment")
 
 
 def _alerts() -> Finding:
-    # A wish, not a need: a run does not fail over it.
+    # Optional: a run does not fail without it.
     count = len(os.environ.get(URLS_VARIABLE, "").split())
-    return Finding("alerts", True, f"go to {count} addresses" if count else f"kept in a file only: set {URLS_VARIABLE}")
+    return Finding(
+        "alerts",
+        True,
+        f"sent to {count} addresses" if count else f"stored in a file only; set {URLS_VARIABLE}",
+    )
 
 
 def _methods(workspace: Workspace) -> list[Finding]:
@@ -77,9 +82,9 @@ def _methods(workspace: Workspace) -> list[Finding]:
             findings.append(Finding(f"method {name}", False, str(error)))
         else:
             vintages = workspace.vintages.vintages(name)
-            held = f"{len(vintages)} vintages, newest {vintages[-1]:04d}" if vintages else "no vintage yet"
+            trained = f"{len(vintages)} vintages, newest {vintages[-1]:04d}" if vintages else "no vintage yet"
             findings.append(
-                Finding(f"method {name}", True, f"{settings.profile} profile on {settings.target}{where}; {held}")
+                Finding(f"method {name}", True, f"{settings.profile} profile on {settings.target}{where}; {trained}")
             )
     return findings
 
@@ -94,24 +99,28 @@ def _trained_where(compute: str) -> str:
 def _release(workspace: Workspace) -> Finding:
     manifest = workspace.release.manifest(VALIDATION)
     whole = "increments are off" if not workspace.settings.release.increments else why_whole(manifest, workspace.store)
-    will = f"the next is fetched whole: {whole}" if whole else "of the next only the row groups with news are fetched"
+    will = (
+        f"the next release is fetched completely: {whole}"
+        if whole
+        else "of the next, only changed row groups are fetched"
+    )
     if manifest is None:
         return Finding("release", True, will)
-    held = f"{VALIDATION} of era {manifest.eras[-1]}, {manifest.size / 1e6:,.1f} MB"
+    stored = f"{VALIDATION} of era {manifest.eras[-1]}, {manifest.size / 1e6:,.1f} MB"
     if manifest.part is not None:
         part = manifest.part
-        held = (
-            f"{len(manifest.eras)} of the {len(part.eras)} eras of {held}: "
+        stored = (
+            f"{len(manifest.eras)} of the {len(part.eras)} eras of {stored}: "
             f"{part.fetched / 1e6:,.1f} of {part.size / 1e6:,.1f} MB were fetched"
         )
-    return Finding("release", True, f"{held}; {will}")
+    return Finding("release", True, f"{stored}; {will}")
 
 
 def _disk(workspace: Workspace) -> Finding:
-    place = workspace.folder
-    while not place.exists():
-        place = place.parent if place.parent != place else place.absolute().parent
-    free, needed = shutil.disk_usage(place).free, _NEEDED_BYTES[workspace.settings.tournament]
+    folder = workspace.folder
+    while not folder.exists():
+        folder = folder.parent if folder.parent != folder else folder.absolute().parent
+    free, needed = shutil.disk_usage(folder).free, _NEEDED_BYTES[workspace.settings.tournament]
     enough = free > needed or workspace.store.folder.exists()
     return Finding("disk", enough, f"{free / 1e9:.0f} GB free, a first run needs about {needed / 1e9:.0f} GB")
 
@@ -119,7 +128,7 @@ def _disk(workspace: Workspace) -> Finding:
 def _memory(workspace: Workspace) -> Finding:
     available, needed = psutil.virtual_memory().available, _NEEDED_MEMORY[workspace.settings.tournament]
     return Finding(
-        "memory", available > needed, f"{available / 1e9:.1f} GB available, about {needed / 1e9:.0f} GB wanted"
+        "memory", available > needed, f"{available / 1e9:.1f} GB available, about {needed / 1e9:.0f} GB recommended"
     )
 
 
@@ -127,16 +136,14 @@ def _clock(workspace: Workspace, now: dt.datetime) -> Finding:
     if workspace.tournament.is_sandbox:
         return Finding("clock", True, f"sandbox time {now:%a %Y-%m-%d %H:%M} UTC")
     skew = abs(dt.datetime.now(dt.UTC) - now)
-    text = (
-        f"server {now:%a %Y-%m-%d %H:%M} UTC, this machine {skew.total_seconds():.0f} s off; the server's clock is used"
-    )
+    text = f"server {now:%a %Y-%m-%d %H:%M} UTC, this machine off by {skew.total_seconds():.0f} s; runs use the server's clock"
     return Finding("clock", skew < _TOLERATED_SKEW, text)
 
 
 def _slots(workspace: Workspace) -> list[Finding]:
     slots = workspace.settings.slots
     if not slots:
-        return [Finding("slots", False, "no [slots] in the settings: nothing would be submitted")]
+        return [Finding("slots", False, "no [slots] in the settings: a run would submit nothing")]
     try:
         models = workspace.tournament.models()
     except NumeraiAssetsError as error:
@@ -144,7 +151,7 @@ def _slots(workspace: Workspace) -> list[Finding]:
     methods = list(slots.values())
     twins = [slot for slot, method in slots.items() if methods.index(method) != list(slots).index(slot)]
     duplicates = [
-        Finding(f"slot {slot}", False, f"another slot submits {slots[slot]}: duplicates are refused") for slot in twins
+        Finding(f"slot {slot}", False, f"another slot submits {slots[slot]}; duplicates are refused") for slot in twins
     ]
     return duplicates + [
         Finding(
@@ -170,5 +177,5 @@ def _round(workspace: Workspace) -> list[Finding]:
     stale = "; ".join(f"{step.job} {' '.join(step.partitions)} ({step.why})" for step in steps)
     return [
         *findings,
-        Finding("would run", True, f"{stale}, then what follows from it" if stale else "nothing is stale"),
+        Finding("would run", True, f"{stale}, then everything downstream" if stale else "nothing is stale"),
     ]

@@ -1,4 +1,4 @@
-"""How every command ends when it cannot do its work: one line, no traceback."""
+"""The end of a command that cannot do its work: one line, no traceback."""
 
 import sys
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from numerai_assets.errors import NumeraiAssetsError
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Turns this project's errors into one line on stderr and exit status 1."""
+    """Turns an error of this project into one line on stderr and exit status 1."""
 
     @wraps(command)
     def _command(*args: Any, **kwargs: Any) -> None:

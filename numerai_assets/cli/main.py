@@ -1,9 +1,8 @@
-"""`numerai`: the weekly job, status, doctor, report, backfill, export, store and sandbox at a terminal."""
+"""`numerai`: the commands of the terminal. Dagster is imported only by those that run assets: weekly, backfill, ui."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,13 +13,17 @@ from numerai_assets.cli.search import search_command
 from numerai_assets.errors import RoundClosedError, SettingsError
 from numerai_assets.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from numerai_assets.pipeline.plan import Step
+    from numerai_assets.pipeline.workspace import Workspace
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="numerai-assets")
 def main() -> None:
-    """Numerai's weekly tournament, from the release to the proven submission.
+    """Numerai's weekly tournament, from the data release to the proven submission.
 
-    Settings come from numerai.toml and NUMERAI_* variables; API keys from NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY.
+    Settings come from numerai.toml and from NUMERAI_* variables, API keys from NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY.
     """
 
 
@@ -28,7 +31,7 @@ def main() -> None:
 @click.option("--with-sandbox", is_flag=True, help="Start the local tournament first if the settings use it.")
 @guarded
 def weekly(with_sandbox: bool) -> None:
-    """Fetch, store, train what is due, validate, predict the open round and submit it, proven."""
+    """Run the weekly job: fetch data, train due vintages, predict the open round, submit it and prove the submission."""
     from numerai_assets.automation.conductor import conduct
     from numerai_assets.cli import terminal
 
@@ -49,9 +52,9 @@ def weekly(with_sandbox: bool) -> None:
     if current is None and not served:
         upcoming = workspace.tournament.next_round()
         opening = f"; the next opens {upcoming.opens:%a %Y-%m-%d %H:%M} UTC" if upcoming else ""
-        raise RoundClosedError(f"no round is open{opening}. Nothing was submitted; all else is up to date")
+        raise RoundClosedError(f"no round is open{opening}. Nothing was submitted; everything else is up to date")
     if current is not None:
-        say(f"Submitted to {terminal.describe_round(current)}" + ("" if served else " before; nothing was due"))
+        say(f"Submitted to {terminal.describe_round(current)}" + ("" if served else " earlier; nothing was due"))
         served.add(str(current.number))
     terminal.show_receipts([r for r in workspace.desk.receipts() if str(r.round_number) in served])
     me = _as_typed()
@@ -63,14 +66,15 @@ def weekly(with_sandbox: bool) -> None:
 
 @main.command()
 @click.option(
-    "--expect-round", is_flag=True, help="Exit with 1 unless the round that should be submitted is: for cron."
+    "--expect-round", is_flag=True, help="Exit with 1 when the current round is not submitted: for cron and monitors."
 )
-@click.option("--grace-minutes", default=30, show_default=True, help="Time that an open round is given before that.")
+@click.option("--grace-minutes", default=30, show_default=True, help="How long an open round may lack its submission.")
 @guarded
 def status(expect_round: bool, grace_minutes: int) -> None:
-    """What is open, what is on disk, what was submitted, what it scored."""
+    """Show the open round, stored eras, vintages, submissions and their scores."""
     from numerai_assets.cli import terminal
     from numerai_assets.pipeline.live_scores import read_live_scores
+    from numerai_assets.pipeline.vintages import refused_vintages
     from numerai_assets.tournament.scores import latest_scores
 
     settings = load_settings()
@@ -89,6 +93,10 @@ def status(expect_round: bool, grace_minutes: int) -> None:
         vintages = workspace.vintages.vintages(method)
         say(f"{method}: vintages {', '.join(f'{v:04d}' for v in vintages) or 'none'}")
         _show_validation(workspace, method)
+    for refusal in refused_vintages(workspace):
+        say(
+            f"{refusal.method}: vintage {refusal.vintage:04d} cannot be fitted and is not tried again: {refusal.reason}"
+        )
     if receipts := workspace.desk.receipts():
         terminal.show_receipts(receipts[-10:])
     scores = read_live_scores(workspace)
@@ -99,7 +107,7 @@ def status(expect_round: bool, grace_minutes: int) -> None:
 @main.command()
 @guarded
 def doctor() -> None:
-    """Say what would happen, before anything does: keys, slots, disk, memory, next round, what is stale."""
+    """Check keys, slots, disk, memory, clock and the next round, and list the steps that are due. Changes nothing."""
     from rich.markup import escape
 
     from numerai_assets.cli import terminal
@@ -115,10 +123,10 @@ def doctor() -> None:
 
 @main.command()
 @click.option("--eras", help="Eras to store and clean again, e.g. 0600-0620.")
-@click.option("--vintages", help="Vintages to fit and predict with, e.g. 0574,0626.")
+@click.option("--vintages", help="Vintages to train and to predict with, e.g. 0574,0626.")
 @guarded
 def backfill(eras: str | None, vintages: str | None) -> None:
-    """Materialize historical eras (one run) or vintages (one run each) with the code of the live process."""
+    """Make historical eras (one run) or vintages (one run each) with the code of the live process."""
     from numerai_assets.automation.conductor import execute
     from numerai_assets.cli import terminal
     from numerai_assets.eras import era_label, parse_era
@@ -156,25 +164,24 @@ def report(output: Path | None) -> None:
 @click.option("--port", default=3000, show_default=True)
 @guarded
 def ui(port: int) -> None:
-    """Dagster's UI and daemon, with the sandbox beside them if the settings use it."""
+    """Start Dagster's UI and daemon, and the sandbox if the settings use it."""
+    from numerai_assets.automation.launch import point_dagster, serve_ui
+
     settings = load_settings()
     _ensure_sandbox(settings)
-    _point_dagster(settings)
+    point_dagster(settings)
     click.echo(f"Dagster on http://127.0.0.1:{port}; Ctrl-C stops it. Switch on `weekly` and `round` under Automation.")
-    dagster = Path(sys.executable).with_name("dagster")
-    # Of the two ways of serving code, the one in which the daemon starts a code server anew when it has died.
-    restarting = "--use-legacy-code-server-behavior"
-    os.execv(dagster, [str(dagster), "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml", restarting])
+    serve_ui(port)
 
 
 @main.command("export")
-@click.option("--eras", help="A range such as 0575-0700, or one era; without it all that are stored.")
+@click.option("--eras", help="A range such as 0575-0700, or one era; default: all stored eras.")
 @click.option("--feature-set", default="all", show_default=True, help="A set of features.json, e.g. medium.")
-@click.option("--targets", help="Targets by name, with commas between, or `all`; without it none.")
+@click.option("--targets", help="Names of targets, separated by commas, or `all`; default: none.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The Parquet file.")
 @guarded
 def export_command(eras: str | None, feature_set: str, targets: str | None, out: Path) -> None:
-    """Write stored eras, cleaned, to one Parquet file for other programs: id, era, features, targets."""
+    """Write stored, cleaned eras to one Parquet file for other programs: id, era, features, targets."""
     from tqdm import tqdm
 
     from numerai_assets.eras import era_label, parse_era
@@ -182,13 +189,13 @@ def export_command(eras: str | None, feature_set: str, targets: str | None, out:
     from numerai_assets.tournament.release import FEATURES
 
     workspace = _workspace(load_settings())
-    store, held = workspace.store, workspace.store.eras()
-    if not held:
+    store, stored = workspace.store, workspace.store.eras()
+    if not stored:
         raise SettingsError("export: the era store is empty; run `numerai weekly` first")
-    first, _, last = (eras or f"{era_label(held[0])}-{era_label(held[-1])}").partition("-")
+    first, _, last = (eras or f"{era_label(stored[0])}-{era_label(stored[-1])}").partition("-")
     wanted = range(parse_era(first), parse_era(last or first) + 1)
-    if not wanted or wanted[0] < held[0] or wanted[-1] > held[-1]:
-        raise SettingsError(f"export: --eras {eras}: expected a range within {held[0]:04d}-{held[-1]:04d}")
+    if not wanted or wanted[0] < stored[0] or wanted[-1] > stored[-1]:
+        raise SettingsError(f"export: --eras {eras}: expected a range within {stored[0]:04d}-{stored[-1]:04d}")
     released = workspace.release.features() if workspace.release.path(FEATURES).is_file() else {}
     sets = released | {"all": list(store.feature_names)}
     if feature_set not in sets:
@@ -206,12 +213,12 @@ main.add_command(explain)
 
 @main.group()
 def store() -> None:
-    """The era store."""
+    """Check the era store."""
 
 
 @store.command()
 @click.option(
-    "--repair", is_flag=True, help="Drop damaged eras; the next weekly run writes them anew from the release."
+    "--repair", is_flag=True, help="Drop damaged eras; the next weekly run writes them again from the release."
 )
 @guarded
 def verify(repair: bool) -> None:
@@ -235,7 +242,7 @@ main.add_command(search_command)
 
 @main.group()
 def sandbox() -> None:
-    """A whole Numerai on loopback, to rehearse anything."""
+    """The local tournament: a whole Numerai on this machine, for rehearsals."""
 
 
 sandbox.add_command(faults)
@@ -245,7 +252,7 @@ sandbox.add_command(full_release)
 @sandbox.command("start")
 @guarded
 def sandbox_start() -> None:
-    """Start the local tournament; make its world first if there is none."""
+    """Start the local tournament; create its world first if there is none."""
     _ensure_sandbox(load_settings(tournament="sandbox"))
 
 
@@ -253,7 +260,7 @@ def sandbox_start() -> None:
 @click.option("--to", "to", default="next-round", show_default=True, help="next-round, +3d, +12h or a date.")
 @guarded
 def sandbox_advance(to: str) -> None:
-    """Move the sandbox's time on: rounds open and close, eras are added, targets resolve, scores arrive."""
+    """Advance the sandbox's clock: rounds open and close, eras are added, targets resolve, scores arrive."""
     from numerai_assets.sandbox.server import process
 
     _show_sandbox(process.advance(_world(load_settings(tournament="sandbox")), to))
@@ -262,7 +269,7 @@ def sandbox_advance(to: str) -> None:
 @sandbox.command("status")
 @guarded
 def sandbox_status() -> None:
-    """The sandbox's time, open round and submissions."""
+    """Show the sandbox's time, open round and submissions."""
     from numerai_assets.sandbox.server import process
 
     _show_sandbox(process.status(_world(load_settings(tournament="sandbox"))))
@@ -278,7 +285,7 @@ def sandbox_stop() -> None:
     click.echo("sandbox stopped" if stopped else "the sandbox was not running")
 
 
-def _released_range(workspace: Any, text: str) -> tuple[str, str]:
+def _released_range(workspace: "Workspace", text: str) -> tuple[str, str]:
     """First and last era of "0600-0620" or "0600". Raises SettingsError unless the release holds both."""
     from numerai_assets.eras import era_label, parse_era
     from numerai_assets.tournament.release import TRAIN, VALIDATION
@@ -288,27 +295,28 @@ def _released_range(workspace: Any, text: str) -> tuple[str, str]:
     train, validation = workspace.release.manifest(TRAIN), workspace.release.manifest(VALIDATION)
     if train is None or validation is None:
         raise SettingsError("backfill: no release on disk; run `numerai weekly` first")
-    held = (parse_era(train.eras[0]), validation.newest_era)
-    if not held[0] <= wanted[0] <= wanted[1] <= held[1]:
-        raise SettingsError(f"backfill: --eras {text}: expected a range within {held[0]:04d}-{held[1]:04d}")
+    released = (parse_era(train.eras[0]), validation.newest_era)
+    if not released[0] <= wanted[0] <= wanted[1] <= released[1]:
+        raise SettingsError(f"backfill: --eras {text}: expected a range within {released[0]:04d}-{released[1]:04d}")
     return era_label(wanted[0]), era_label(wanted[1])
 
 
-def _backfill_of_eras(workspace: Any, first: str, last: str) -> list[Any]:
-    """The step for a range of eras, and before it that for the release where the part of it on disk would not do."""
+def _backfill_of_eras(workspace: "Workspace", first: str, last: str) -> "list[Step]":
+    """The step for a range of eras; before it the step for the release, when the part on disk lacks some of them."""
     from numerai_assets.pipeline.plan import Step
     from numerai_assets.tournament.increment import not_on_disk
     from numerai_assets.tournament.release import VALIDATION
 
     eras = Step("eras", (first, last), "backfill")
-    absent = not_on_disk(workspace.release.manifest(VALIDATION), workspace.store)
+    manifest = workspace.release.manifest(VALIDATION)
+    absent = [] if manifest is None else not_on_disk(manifest, workspace.store)
     if not any(int(first) <= era <= int(last) for era in absent):
         return [eras]
     return [Step("release", (), f"only a part of {VALIDATION} is on disk, and the store lacks eras of the range"), eras]
 
 
 def _as_typed() -> str:
-    """This program as it can be typed from here."""
+    """This program's name as the user can type it in the working folder."""
     path = Path(sys.argv[0]).absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
@@ -323,6 +331,7 @@ def _ensure_sandbox(settings: Settings) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from numerai_assets.cli import terminal
+    from numerai_assets.sandbox.market.economy import Dials
     from numerai_assets.sandbox.server import process
 
     options = settings.sandbox
@@ -343,6 +352,8 @@ def _ensure_sandbox(settings: Settings) -> None:
             seed=options.seed,
             prices=options.prices,
             features_json=options.features_json,
+            dials=Dials(**options.dials.model_dump()),
+            models=options.models,
             progress=progress,
         )
     _show_sandbox(process.status(_world(settings)))
@@ -362,35 +373,23 @@ def _show_sandbox(found: Any) -> None:
     )
 
 
-def _workspace(settings: Settings) -> Any:
+def _workspace(settings: Settings) -> "Workspace":
     from numerai_assets.pipeline.workspace import Workspace
 
     return Workspace(settings)
 
 
-def _pipeline(settings: Settings) -> tuple[Any, Any, Any]:
-    import dagster as dg
-
+def _pipeline(settings: Settings) -> "tuple[Any, Workspace, Any]":
+    """Dagster's definitions, the workspace and Dagster's instance."""
+    from numerai_assets.automation.launch import open_instance
     from numerai_assets.definitions import build_definitions
 
     if not settings.slots:
         raise SettingsError("no [slots] in the settings: name a model slot of your account and the method it submits")
-    _point_dagster(settings)
-    return build_definitions(settings), _workspace(settings), dg.DagsterInstance.get()
+    return build_definitions(settings), _workspace(settings), open_instance(settings)
 
 
-def _point_dagster(settings: Settings) -> None:
-    """Tells Dagster where its configuration and, for this tournament, its history are."""
-    if "DAGSTER_HOME" not in os.environ:
-        if not Path("dagster.yaml").is_file():
-            raise SettingsError(f"no dagster.yaml in {Path.cwd()}: run in the project's folder or set DAGSTER_HOME")
-        os.environ["DAGSTER_HOME"] = str(Path.cwd())
-    storage = (settings.workspace / "dagster").resolve()
-    storage.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("DAGSTER_STORAGE_DIR", str(storage))
-
-
-def _show_validation(workspace: Any, method: str) -> None:
+def _show_validation(workspace: "Workspace", method: str) -> None:
     from numerai_assets.cli import terminal
     from numerai_assets.evaluation.diagnostics import validation_table
     from numerai_assets.pipeline.diagnostics import read_scores

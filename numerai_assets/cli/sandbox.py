@@ -1,4 +1,4 @@
-"""`numerai sandbox faults | full-release`: what goes wrong in the local tournament, and its data at true size."""
+"""`numerai sandbox faults | full-release`: faults of the local tournament, and a release of true size."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ LOG_LINES = 20
 
 @click.group()
 def faults() -> None:
-    """Let the sandbox misbehave as the outside does: at random by rate and seed, or by a script of events."""
+    """Make the sandbox fail as the real tournament can: at random by rate and seed, or by a script of events."""
 
 
 @faults.command("list")
 @guarded
 def list_() -> None:
-    """Every fault by name, what it can strike, its parameters and its rate in a bad year."""
+    """List every fault: its effect, where it can occur, its parameters and its rate in a bad year."""
     from numerai_assets.sandbox.faults.catalogue import ANY, FAULTS, Scope
 
     width = max(map(len, FAULTS)) + 2
@@ -34,10 +34,10 @@ def list_() -> None:
 
 @faults.command("set")
 @click.argument("rates", nargs=-1, required=True, metavar="NAME=RATE...")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed meets the same faults.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same faults.")
 @guarded
 def set_(rates: tuple[str, ...], seed: int) -> None:
-    """Put faults at random in force, e.g. server-error=0.02, in place of whatever plan is."""
+    """Inject random faults, e.g. server-error=0.02. Replaces the active plan."""
     from numerai_assets.sandbox.faults.plan import parse
 
     _put(parse({"seed": seed, "rates": dict(_rate(text) for text in rates)}, "faults set"))
@@ -47,7 +47,7 @@ def set_(rates: tuple[str, ...], seed: int) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @guarded
 def script(file: Path) -> None:
-    """Put the plan in FILE (.toml or .json: seed, rates, events) in force, in place of whatever plan is."""
+    """Inject the faults planned in FILE (.toml or .json: seed, rates, events). Replaces the active plan."""
     from numerai_assets.sandbox.faults.plan import load
 
     _put(load(file))
@@ -56,7 +56,7 @@ def script(file: Path) -> None:
 @faults.command("show")
 @guarded
 def show() -> None:
-    """The plan in force and how often each fault struck."""
+    """Show the active plan and how often each fault occurred."""
     from numerai_assets.sandbox.server import process
 
     _show(process.faults(_world()))
@@ -65,22 +65,22 @@ def show() -> None:
 @faults.command("clear")
 @guarded
 def clear() -> None:
-    """Let the sandbox behave again. The log stays, and so does a universe that was published cut."""
+    """Stop all faults. The log stays, and so does a universe that was published with missing ids."""
     _put(None)
 
 
 @faults.command("log")
-@click.option("--all", "everything", is_flag=True, help=f"Not the last {LOG_LINES} alone.")
+@click.option("--all", "everything", is_flag=True, help=f"Show all entries, not only the last {LOG_LINES}.")
 @guarded
 def log(everything: bool) -> None:
-    """Faults that were met, oldest first; all of them are in the world's server/faults.jsonl."""
+    """Show the faults that occurred, oldest first; all are in the world's server/faults.jsonl."""
     from numerai_assets.sandbox.server import process
 
     entries = process.fault_log(_world())
     for entry in entries if everything else entries[-LOG_LINES:]:
         click.echo(f"{entry['at'][:19]}  round {entry['round']}  {entry['fault']}  {entry['on']}  ({entry['why']})")
     if not entries:
-        click.echo("no fault was met")
+        click.echo("no fault occurred")
 
 
 def _rate(text: str) -> tuple[str, float]:
@@ -100,14 +100,14 @@ def _put(plan: Any) -> None:
 def _show(found: dict[str, Any]) -> None:
     plan = found["plan"]
     if plan is None:
-        click.echo("no faults: the sandbox behaves")
+        click.echo("no faults are active")
         return
     click.echo(f"faults since {found['since'][:16]} (sandbox time), seed {plan.get('seed', 0)}")
     struck = found["struck"]
     for name, rate in plan.get("rates", {}).items():
-        click.echo(f"  {name}: rate {rate['rate']:g}, struck {struck.get(name, 0)} times")
+        click.echo(f"  {name}: rate {rate['rate']:g}, occurred {struck.get(name, 0)} times")
     for number, event in enumerate(plan.get("events", ()), start=1):
-        at = ", ".join(f"{key} {value}" for key, value in event.get("at", {}).items()) or "at once"
+        at = ", ".join(f"{key} {value}" for key, value in event.get("at", {}).items()) or "immediately"
         click.echo(f"  event {number}: {event['fault']} ({at}), {event.get('count', 1)} times")
 
 
@@ -118,9 +118,9 @@ def _world() -> Path:
 @click.command("full-release")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A new or empty folder.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--eras", default="0001-1234", show_default=True, metavar="FIRST-NEWEST", help="The eras to write.")
-@click.option("--features", type=int, default=3555, show_default=True, help="How many.")
-@click.option("--rows-share", type=float, default=1.0, show_default=True, help="Share of the real rows of an era.")
+@click.option("--eras", default="0001-1234", show_default=True, metavar="FIRST-NEWEST", help="Eras to write.")
+@click.option("--features", type=int, default=3555, show_default=True, help="Number of features.")
+@click.option("--rows-share", type=float, default=1.0, show_default=True, help="Share of an era's real rows.")
 @click.option(
     "--features-json",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -128,7 +128,7 @@ def _world() -> Path:
 )
 @guarded
 def full_release(out: Path, seed: int, eras: str, features: int, rows_share: float, features_json: Path | None) -> None:
-    """Write a release of Numerai's true size, and say what it took: 19 CPU minutes, 2.8 GB of memory, 10 GB of disk."""
+    """Write a release of Numerai's true size and report its cost: 19 CPU minutes, 2.8 GB of memory, 10 GB of disk."""
     from numerai_assets.eras import parse_era
     from numerai_assets.sandbox.full_release.shape import FullShape
     from numerai_assets.sandbox.full_release.write import write_full_release

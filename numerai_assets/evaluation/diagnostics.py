@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS
-from numerai_assets.evaluation.era_series import max_drawdown, sharpe, smart_sharpe, sortino
+from numerai_assets.evaluation.breakdowns import horizon_of_score
+from numerai_assets.evaluation.era_series import apy, max_drawdown, sharpe, smart_sharpe, sortino
 from numerai_assets.evaluation.metrics import MIN_OVERLAP, Kind, Score, score_eras
 from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import LEVEL, deflated_sharpe_of
@@ -22,7 +23,7 @@ SCORES = tuple(f"{score}{horizon}" for horizon in (60, 20) for score in ("corr",
 class ScoredRows:
     """Rows of one era to be scored, each array (n,) float64: prediction, the two targets, and the two references.
 
-    NaN stands for a target not resolved and for a reference that does not exist in this era.
+    NaN: a target that has not resolved, a reference that does not exist in this era.
     """
 
     era: int
@@ -36,7 +37,7 @@ class ScoredRows:
 def era_scores(rows: Iterable[ScoredRows]) -> pd.DataFrame:
     """Scores by era (index): vintage, CORR, Spearman, MMC and BMC on ender_60 and ender_20, and the payout of the round.
 
-    A score that cannot be had yet (target unresolved, reference absent) is NaN.
+    A score that is not available yet (target unresolved, reference absent) is NaN.
     """
     table = [_score(item) for item in rows]
     frame = pd.DataFrame(table, columns=["era", "vintage", *SCORES])
@@ -59,14 +60,13 @@ def _score(rows: ScoredRows) -> dict[str, float]:
 
 
 def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.DataFrame:
-    """One row a score of `era_scores`, and fnc60 where the frame has it; scores without an era are left out.
+    """One row per score of `era_scores`, and fnc60 where the frame has it; scores without an era are left out.
 
-    Columns: eras, mean, se (Newey-West), low and high (of the true mean, at 0.9), std, Sharpe, max drawdown.
-    trials: distinct variants that were judged on these eras, this one among them; they give the columns sortino,
-    smart_sharpe (`era_series`) and deflated_sharpe, the probability of a true mean above 0 for the best of so many.
-    None, where they were not counted, leaves these out.
+    Columns: eras, mean, se (Newey-West), low and high (90 % interval of the true mean), std, Sharpe, max drawdown.
+    trials: number of variants that were scored on these eras, this one included; it adds the columns sortino, smart_sharpe,
+    apy (`era_series`) and deflated_sharpe, the probability of a true mean above 0 for the best of so many variants.
     """
-    more = [] if trials is None else ["sortino", "smart_sharpe", "deflated_sharpe"]
+    more = [] if trials is None else ["sortino", "smart_sharpe", "apy", "deflated_sharpe"]
     columns = ["score", "eras", "mean", "se", "low", "high", "std", "sharpe", *more, "max_drawdown"]
     rows = []
     for name in [*SCORES, "fnc60", "payout"]:
@@ -75,7 +75,7 @@ def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.D
         known = scores[name].dropna()
         if known.empty:
             continue
-        eras, values, horizon = known.index.to_numpy(), known.to_numpy(float), 20 if name.endswith("20") else 60
+        eras, values, horizon = known.index.to_numpy(), known.to_numpy(float), horizon_of_score(name)
         found = estimate(values, horizon=horizon, eras=eras)
         low, high = found.interval(LEVEL)
         row = {
@@ -91,6 +91,7 @@ def validation_table(scores: pd.DataFrame, *, trials: int | None = None) -> pd.D
         }
         if trials is not None:
             row["sortino"], row["smart_sharpe"] = float(sortino(values)), float(smart_sharpe(values, horizon=horizon))
+            row["apy"] = float(apy(values))
             row["deflated_sharpe"] = deflated_sharpe_of(eras, values, horizon=horizon, trials=trials)
         rows.append(row)
     return pd.DataFrame(rows, columns=columns)

@@ -1,7 +1,7 @@
-"""One HTML page of what has been validated, submitted and scored: readable anywhere, figures and all that draws them inside.
+"""One self-contained HTML page of tables and figures, with the library that draws them.
 
-The page asks nobody for anything: its own content policy forbids every request. It weighs about 5 MB, 4.8 of them
-plotly.js, once; the package ships no smaller bundle. Without scripts its tables and words remain.
+The page loads nothing: its own content policy forbids every request. It has about 5 MB, of which 4.8 are plotly.js, included
+once; the package ships no smaller bundle. Without scripts the tables and texts remain.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,21 @@ from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from numerai_assets.evaluation import look
+
 NOTHING_YET = "Nothing yet."
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>numerai_assets report</title>
+<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 <style>
- :root { color-scheme: light dark; --page: #fff; --ink: #24292f; --soft: #5b646e; --line: #d5dae0; --grid: #e6e9ed; }
+ :root { color-scheme: light dark; --page: #fff; --ink: {{ look.INK }}; --soft: {{ look.SOFT }};
+  --line: {{ look.LINE }}; --grid: {{ look.GRID }}; }
  @media (prefers-color-scheme: dark) {
   :root { --page: #16191d; --ink: #dfe3e8; --soft: #9aa4af; --line: #39414a; --grid: #2b3138; } }
- body { font: 15px/1.5 system-ui, sans-serif; margin: 0; background: var(--page); color: var(--ink); }
+ body { font: 15px/1.5 {{ look.FONT }}; margin: 0; background: var(--page); color: var(--ink); }
  main, header { max-width: 64rem; margin: 0 auto; padding: 0 1.2rem; }
  h1 { font-size: 1.5rem; margin: 2rem 0 0; }
  h2 { font-size: 1.2rem; margin-top: 2.6rem; border-bottom: 1px solid var(--line); }
@@ -39,7 +42,7 @@ _PAGE = """<!doctype html>
  footer { color: var(--soft); max-width: 64rem; margin: 3rem auto; padding: 0 1.2rem; }
  @media print { nav { display: none; } }
 </style></head><body>
-<header><h1>numerai_assets</h1><p class="note">{{ heading }}</p>
+<header><h1>{{ title }}</h1><p class="note">{{ heading }}</p>
 <nav><ul>{% for section in sections %}<li><a href="#s{{ loop.index }}">{{ section.title }}</a>
 {%- if not section.shown %} <span class="missing">(nothing yet)</span>{% endif %}</li>{% endfor %}</ul></nav></header>
 <main>{% set count = namespace(figures=0) %}
@@ -55,8 +58,8 @@ _PAGE = """<!doctype html>
 {% endfor %}</tbody></table></div>{% endif %}
 {% endfor %}</section>
 {% endfor %}</main>
-<footer>This page is whole in itself: it loads nothing and tells nobody that it was read.</footer>
-{% if count.figures %}<noscript><p class="missing">Figures need scripts.</p></noscript>
+<footer>This page is self-contained: it loads nothing and sends nothing.</footer>
+{% if count.figures %}<noscript><p class="missing">The figures need JavaScript.</p></noscript>
 <script>{{ plotly }}</script>
 <script>
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -64,7 +67,7 @@ function draw() {
   const style = getComputedStyle(document.documentElement), colour = name => style.getPropertyValue(name).trim();
   for (const place of document.querySelectorAll("div.figure")) {
     const spec = JSON.parse(document.getElementById(place.id + "-data").textContent);
-    spec.layout.font = {color: colour("--ink"), family: "system-ui, sans-serif", size: 12};
+    spec.layout.font = {color: colour("--ink"), family: "{{ look.FONT }}", size: {{ look.FONT_SIZE }}};
     for (const name of Object.keys(spec.layout).filter(name => /^[xy]axis/.test(name)))
       spec.layout[name] = {gridcolor: colour("--grid"), zerolinecolor: colour("--line"), ...spec.layout[name]};
     Plotly.react(place, spec.data, spec.layout, {responsive: true, displaylogo: false});
@@ -86,7 +89,7 @@ class Shown:
 
     @property
     def figure(self) -> Markup | None:
-        """The figure as JSON that ends no script element; None of a table."""
+        """The figure as JSON that cannot end its script element; None for a table."""
         if isinstance(self.content, pd.DataFrame):
             return None
         return Markup(self.content.to_json().replace("<", "\\u003c"))
@@ -106,7 +109,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page. missing: what has to happen before there is something to show."""
+    """One part of the page. missing: what to do before there is something to show."""
 
     title: str
     shown: Sequence[Shown] = ()
@@ -114,10 +117,12 @@ class Section:
     missing: str = ""
 
 
-def html_report(heading: str, sections: Sequence[Section]) -> str:
-    """The page as one string; everything shown is escaped. Tables without rows are to be left out by the caller."""
+def html_report(heading: str, sections: Sequence[Section], *, title: str = "numerai_assets report") -> str:
+    """The page as one string; everything shown is escaped. The caller leaves out tables without rows."""
     page = Environment(autoescape=True).from_string(_PAGE)
-    return page.render(heading=heading, sections=sections, plotly=Markup(get_plotlyjs()), nothing=NOTHING_YET)
+    return page.render(
+        title=title, heading=heading, sections=sections, plotly=Markup(get_plotlyjs()), nothing=NOTHING_YET, look=look
+    )
 
 
 def _kind(column: pd.Series) -> str:

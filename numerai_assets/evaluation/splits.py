@@ -1,11 +1,11 @@
-"""Splits of eras for cross-validation: what may be fitted beside what is judged.
+"""Purged splits of eras for cross-validation: training eras and validation eras.
 
-Eras are dealt out, never rows. A target covers the weekdays after its era, so between a fitted and a judged era at least
-`purge(horizon)` calendar eras are left out: behind a judged block those that were unresolved or overlap it, after it those
-that it overlaps. Calendar eras also where only every fourth era is held. The purge follows from the horizon and is
-no parameter; `extra_purge_eras` adds to it and cannot take from it.
+Splits assign whole eras, never single rows. A target covers the weekdays after its era, so at least `purge(horizon)` calendar
+eras are left out between a training and a validation era: before a validation block those whose targets were unresolved or
+overlap it, after the block those whose targets it overlaps. The purge counts calendar eras, also where only every fourth era
+is stored. It follows from the horizon and is not a parameter; `extra_purge_eras` can only add to it.
 
-Every splitter is one of scikit-learn's, with the eras as `groups`:
+Every splitter is a scikit-learn splitter that takes the eras as `groups`:
 
 >>> from sklearn.linear_model import Ridge
 >>> from sklearn.model_selection import cross_val_score
@@ -14,8 +14,8 @@ Every splitter is one of scikit-learn's, with the eras as `groups`:
 >>> len(cross_val_score(Ridge(), x, y, groups=eras, cv=ForwardChaining(n_splits=4, horizon=20)))
 4
 
-Rows whose target is unknown are the caller's to drop. What the pipeline fits takes its eras from a vintage's wall, not from
-here; `OfficialWalkForward` gives the same eras as the vintages of the official benchmarks.
+The caller drops rows whose target is unknown. Vintages take their eras from their wall, not from here;
+`OfficialWalkForward` gives the same eras as the vintages of the official benchmarks.
 
 Sources: Numerai docs, "Models" (walk-forward in chunks of 156 eras, purge of 8 and 16); M. Lopez de Prado (2018), Advances
 in Financial Machine Learning, ch. 7 (purging and embargo) and 12 (combinatorial purged cross-validation).
@@ -27,7 +27,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,8 +42,12 @@ Eras = NDArray[np.intp]
 """(m,) era numbers, ascending, without repeats."""
 
 
+Splits = Literal["forward", "rolling", "k-fold", "combinatorial", "official"]
+"""Names of the splitters, for settings and the command line."""
+
+
 class Fold(NamedTuple):
-    """Eras of one split, both ascending."""
+    """Training eras (`fit`) and validation eras (`judged`) of one split, both ascending."""
 
     fit: list[int]
     judged: list[int]
@@ -51,13 +55,13 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
-    """What all splitters share: the purge, and rows in place of eras.
+    """Base of all splitters: the purge, and the translation of eras to rows.
 
     horizon: weekdays of the target, `horizon_of(target)`. extra_purge_eras: calendar eras left out beyond the purge, >= 0.
     Raises CalendarError for an unknown horizon and SplitError for any other parameter out of its range.
     """
 
-    # Where scikit-learn's metadata routing is on, it hands `groups` to `split` unasked.
+    # With scikit-learn's metadata routing enabled, `groups` reach `split` without a request by the user.
     __metadata_request__split: ClassVar[dict[str, bool]] = {"groups": True}
 
     horizon: int
@@ -69,13 +73,13 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
 
     @property
     def eras_left_out(self) -> int:
-        """Calendar eras between a fitted and a judged era, neither counted."""
+        """Calendar eras between a training and a validation era, neither counted."""
         return purge(self.horizon, extra=self.extra_purge_eras)
 
     def era_folds(self, eras: ArrayLike) -> list[Fold]:
         """The splits as eras. `eras`: numbers or labels such as "0575", in any order, repeats allowed.
 
-        Raises SplitError for anything that is no era number, and when there are too few eras for the folds.
+        Raises SplitError for a value that is not an era number, and for too few eras.
         """
         known = np.unique(_numbered(eras)[1])
         folds = []
@@ -83,21 +87,21 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
             fit = self._fit(known, judged)
             if not len(fit):
                 raise SplitError(
-                    f"{self}: nothing is left to fit beside {', '.join(map(_span, judged))}, {self.eras_left_out} calendar "
-                    f"eras of purge taken off; found {_shown(known)}; ask for fewer folds or give more eras"
+                    f"{self}: no training eras are left beside {', '.join(map(_span, judged))} after a purge of "
+                    f"{self.eras_left_out} calendar eras; found {_shown(known)}; use fewer folds or more eras"
                 )
             folds.append(Fold(fit.tolist(), np.concatenate(judged).tolist()))
         if not folds:
-            raise SplitError(f"{self}: nothing can be fitted before anything is judged; found {_shown(known)}")
+            raise SplitError(f"{self}: no fold has training eras before its validation eras; found {_shown(known)}")
         return folds
 
     def split(
         self, X: Any, y: Any = None, groups: ArrayLike | None = None
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Positions of the rows to fit and to judge, for each fold. X: (n, ...), looked at for n alone.
+        """Positions of the training and of the validation rows of each fold. X: (n, ...), used for n alone.
 
-        groups: (n,) era of each row. Raises SplitError where they are missing, as `era_folds` does, and where y carries the
-        name of a target whose horizon is longer than the one purged for.
+        groups: (n,) era of each row. Raises SplitError where they are missing, where `era_folds` does, and where y has the
+        name of a target with a longer horizon than that of the splitter.
         """
         self._check_target(y)
         codes, eras = _numbered(self._given(groups))
@@ -108,23 +112,23 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
             yield fit, judged
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
-        """Number of folds; for splitters whose number follows from the calendar, `groups` are needed."""
+        """Number of folds; a splitter whose number follows from the calendar needs `groups`."""
         return len(self.era_folds(self._given(groups)))
 
     @abstractmethod
     def _judged(self, eras: Eras) -> Sequence[Sequence[Eras]]:
-        """For each fold the blocks of eras it judges, each block without a held era missing in it."""
+        """Validation blocks of each fold; a block has every stored era between its first and its last."""
 
     @abstractmethod
     def _fit(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
-        """Eras to fit beside these judged blocks."""
+        """Training eras beside these validation blocks."""
 
     def _before(self, eras: Eras, block: Eras) -> Eras:
-        """Eras before the wall of one who knows nothing of the block yet."""
+        """Eras whose targets had resolved before the block began."""
         return eras[eras <= self._last_before(int(block[0]))]
 
     def _beside(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
-        """Eras on both sides of every block that share no return with it."""
+        """Eras on both sides of the blocks that share no return with any of them."""
         is_apart = [
             (eras <= self._last_before(int(block[0]))) | (eras >= self._first_after(int(block[-1]))) for block in judged
         ]
@@ -137,7 +141,7 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
         return first_era_after(era, self.horizon, extra=self.extra_purge_eras)
 
     def _runs(self, eras: Eras, number: int) -> list[Eras]:
-        """The eras in so many runs of nearly as many eras each."""
+        """The eras in `number` runs of nearly equal length."""
         if len(eras) < number:
             raise SplitError(f"{self}: needs at least {number} eras, found {_shown(eras)}")
         return np.array_split(eras, number)
@@ -148,7 +152,7 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
         return groups
 
     def _check_target(self, y: Any) -> None:
-        """A named series tells its horizon; what is no target named in full cannot be checked."""
+        """Checks the horizon of a series that has the full name of a target; others cannot be checked."""
         name = getattr(y, "name", None)
         with suppress(CalendarError):
             if isinstance(name, str) and (horizon := horizon_of(name)) > self.horizon:
@@ -161,25 +165,32 @@ class EraSplitter(BaseCrossValidator):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForwardChaining(EraSplitter):
-    """Fit on all eras up to the purge, judge the run after it: the window of what is fitted expands.
+class _CountedSplitter(EraSplitter):
+    """A splitter with `n_splits` folds."""
 
-    The eras fall into `n_splits` + 1 runs of nearly as many eras; each but the first is judged once.
+    n_splits: int = 5
+
+    _least_splits: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_at_least("n_splits", self._least_splits)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
+        return self.n_splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardChaining(_CountedSplitter):
+    """Train on all eras up to the purge, validate on the run after it: the training window expands.
+
+    The eras form `n_splits` + 1 runs of nearly equal length; each run but the first is validated on once.
 
     >>> for fit, judged in ForwardChaining(n_splits=2, horizon=20).era_folds(range(1, 91)):
     ...     print(fit[0], fit[-1], judged[0], judged[-1])
     1 22 31 60
     1 52 61 90
     """
-
-    n_splits: int = 5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_at_least("n_splits", 1)
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
-        return self.n_splits
 
     def _judged(self, eras: Eras) -> list[list[Eras]]:
         return [[run] for run in self._runs(eras, self.n_splits + 1)[1:]]
@@ -189,10 +200,10 @@ class ForwardChaining(EraSplitter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RollingWindow(EraSplitter):
-    """Fit on the last `window_eras` calendar eras up to the purge, judge the run after it.
+class RollingWindow(_CountedSplitter):
+    """Train on the last `window_eras` calendar eras up to the purge, validate on the run after it.
 
-    What comes after the first full window falls into `n_splits` runs of nearly as many eras; each is judged once.
+    The eras after the first full window form `n_splits` runs of nearly equal length; each is validated on once.
 
     >>> for fit, judged in RollingWindow(n_splits=2, window_eras=30, horizon=60).era_folds(range(1, 107)):
     ...     print(fit[0], fit[-1], judged[0], judged[-1])
@@ -201,21 +212,16 @@ class RollingWindow(EraSplitter):
     """
 
     window_eras: int
-    n_splits: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_at_least("n_splits", 1)
         self._check_at_least("window_eras", 1)
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
-        return self.n_splits
 
     def _judged(self, eras: Eras) -> list[list[Eras]]:
         after = eras[eras >= self._first_after(int(eras[0]) + self.window_eras - 1)]
         if len(after) < self.n_splits:
             raise SplitError(
-                f"{self}: {len(after)} eras come after the first window and the purge of {self.eras_left_out}, "
+                f"{self}: {len(after)} eras follow the first window and the purge of {self.eras_left_out}, "
                 f"expected at least {self.n_splits}; found {_shown(eras)}"
             )
         return [[run] for run in self._runs(after, self.n_splits)]
@@ -226,11 +232,11 @@ class RollingWindow(EraSplitter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PurgedKFold(EraSplitter):
-    """Judge one of `n_splits` runs of eras, fit on all others, purged before the run and kept off after it alike.
+class PurgedKFold(_CountedSplitter):
+    """Validate on one of `n_splits` runs of eras, train on all others, with the purge on both sides of the run.
 
-    What is fitted comes partly after what is judged, so this compares hyperparameters; it does not tell what one would
-    have earned. Lopez de Prado 2018, ch. 7.4, with the embargo as long as the purge.
+    Some training eras come after the validation eras, so this compares hyperparameters; it does not estimate what a model
+    would have earned. Lopez de Prado 2018, ch. 7.4, with an embargo as long as the purge.
 
     >>> for fit, judged in PurgedKFold(n_splits=3, horizon=20).era_folds(range(1, 91)):
     ...     print([era for era in range(1, 91) if era not in fit + judged])
@@ -239,14 +245,7 @@ class PurgedKFold(EraSplitter):
     [53, 54, 55, 56, 57, 58, 59, 60]
     """
 
-    n_splits: int = 5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_at_least("n_splits", 2)
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
-        return self.n_splits
+    _least_splits: ClassVar[int] = 2
 
     def _judged(self, eras: Eras) -> list[list[Eras]]:
         return [[run] for run in self._runs(eras, self.n_splits)]
@@ -257,18 +256,16 @@ class PurgedKFold(EraSplitter):
 
 @dataclass(frozen=True, kw_only=True)
 class CombinatorialPurged(EraSplitter):
-    """Judge every choice of `n_judged` out of `n_groups` runs of eras, fit on the others, purged around each judged run.
+    """Validate on every choice of `n_judged` of `n_groups` runs of eras, train on the others, purged around each chosen run.
 
-    There are C(n_groups, n_judged) splits, and each run is judged in C(n_groups - 1, n_judged - 1) of them: as many paths
-    lead through all eras, each a whole history of out-of-sample predictions. Lopez de Prado 2018, ch. 12.
+    There are C(n_groups, n_judged) splits, and each run is validated on in C(n_groups - 1, n_judged - 1) of them: so many
+    paths lead through all eras, each a whole history of out-of-sample predictions. Lopez de Prado 2018, ch. 12.
 
     >>> splitter = CombinatorialPurged(n_groups=4, n_judged=2, horizon=20)
-    >>> splitter.get_n_splits(), splitter.paths().shape
-    (6, (3, 4))
+    >>> splitter.get_n_splits()
+    6
     >>> [fold.judged for fold in splitter.era_folds(range(1, 200, 20))][:2]
     [[1, 21, 41, 61, 81, 101], [1, 21, 41, 121, 141]]
-    >>> splitter.paths()[0]
-    array([0, 0, 1, 2])
     """
 
     n_groups: int = 6
@@ -282,26 +279,9 @@ class CombinatorialPurged(EraSplitter):
     def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
         return math.comb(self.n_groups, self.n_judged)
 
-    def paths(self) -> NDArray[np.intp]:
-        """(paths, n_groups) number of the split from which each path takes its predictions of each run.
-
-        The j-th path takes of each run the j-th split that judges it, so that every judged run of every split is taken once.
-        """
-        judged = np.zeros((self.get_n_splits(), self.n_groups), bool)
-        for split, chosen in enumerate(self._chosen()):
-            judged[split, list(chosen)] = True
-        return np.stack([np.flatnonzero(column) for column in judged.T], axis=1)
-
-    def era_runs(self, eras: ArrayLike) -> list[list[int]]:
-        """Eras of each run, in the order of the columns of `paths`."""
-        return [run.tolist() for run in self._runs(np.unique(_numbered(eras)[1]), self.n_groups)]
-
-    def _chosen(self) -> Iterator[tuple[int, ...]]:
-        return itertools.combinations(range(self.n_groups), self.n_judged)
-
     def _judged(self, eras: Eras) -> list[list[Eras]]:
         runs = self._runs(eras, self.n_groups)
-        return [[runs[run] for run in chosen] for chosen in self._chosen()]
+        return [list(chosen) for chosen in itertools.combinations(runs, self.n_judged)]
 
     def _fit(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
         return self._beside(eras, judged)
@@ -309,10 +289,10 @@ class CombinatorialPurged(EraSplitter):
 
 @dataclass(frozen=True, kw_only=True)
 class OfficialWalkForward(EraSplitter):
-    """The walk-forward of Numerai's benchmark models: refit every `chunk_eras` eras, judge the chunk that follows.
+    """The walk-forward of Numerai's benchmark models: refit every `chunk_eras` eras, validate on the chunk that follows.
 
-    Chunks end with the eras that are multiples of `chunk_eras`, whatever eras are held, so the folds of longer data begin
-    with those of shorter. A chunk of which no era is held, or before which nothing may be fitted, is no fold.
+    Chunks end with the multiples of `chunk_eras`, whatever eras are stored, so more eras add folds and change none. A chunk
+    without a stored era, or without training eras before it, is left out.
 
     >>> for fit, judged in OfficialWalkForward(horizon=20).era_folds(range(1, 575)):
     ...     print(fit[0], fit[-1], judged[0], judged[-1])
@@ -333,19 +313,38 @@ class OfficialWalkForward(EraSplitter):
         return [blocks for blocks in judged if len(self._fit(eras, blocks))]
 
     def _fit(self, eras: Eras, judged: Sequence[Eras]) -> Eras:
-        """As of the end of the chunk before, also where the first eras of the judged chunk are not held."""
+        """As of the end of the chunk before, also where the first eras of the validation chunk are not stored."""
         vintage = (int(judged[0][0]) - 1) // self.chunk_eras * self.chunk_eras
         return eras[eras <= self._last_before(vintage + 1)]
 
 
+def splitter_of(splits: Splits, eras: Sequence[int], *, count: int, horizon: int) -> EraSplitter:
+    """The splitter that `splits` names, for ascending eras.
+
+    count: number of folds; of runs for "combinatorial", which validates on each pair of them; "official" has the folds of
+    the calendar. The window of "rolling" is half of the eras. Raises SplitError for a count out of range.
+    """
+    match splits:
+        case "forward":
+            return ForwardChaining(n_splits=count, horizon=horizon)
+        case "rolling":
+            return RollingWindow(n_splits=count, window_eras=(eras[-1] - eras[0] + 1) // 2, horizon=horizon)
+        case "k-fold":
+            return PurgedKFold(n_splits=count, horizon=horizon)
+        case "combinatorial":
+            return CombinatorialPurged(n_groups=count, n_judged=2, horizon=horizon)
+        case "official":
+            return OfficialWalkForward(horizon=horizon)
+
+
 def _numbered(eras: ArrayLike) -> tuple[NDArray[np.intp], Eras]:
-    """(n,) place of each entry among the distinct eras, and these in order of appearance.
+    """(n,) index of each entry among the distinct eras, and these in order of appearance.
 
     Raises SplitError unless there are entries and every one is an era number >= 1 or a label such as "0575".
     """
     given = np.asarray(list(eras) if isinstance(eras, range | set | frozenset) else eras)
     if given.ndim != 1 or not len(given):
-        raise SplitError(f"eras: expected one a row, found an array of shape {given.shape}")
+        raise SplitError(f"eras: expected one per row, found an array of shape {given.shape}")
     codes, distinct = pd.factorize(given, use_na_sentinel=False)
     return codes.astype(np.intp), np.asarray([_number(era) for era in distinct.tolist()], np.intp)
 

@@ -1,20 +1,35 @@
-"""What every feature block is: a pure transform of an era, and of what had come before it, into new columns.
+"""The contract of a feature block: a pure transform of an era, and of what came before it, into new columns.
 
-Two kinds. A `FeatureBlock` has nothing to learn: its columns of an era follow from that era, from earlier eras and from
-targets that had resolved by then, so they are computed once an era and never change. A `FittedBlock` is learned from
-targets: it belongs to a vintage, as a model does, and is given only what lies before the vintage's wall.
+There are three kinds. A `FeatureBlock` (`Kind.PER_ERA`) learns nothing: its columns follow from the era, from earlier eras
+and from targets that had resolved by then, so they are computed once per era and never change. A `FittedBlock`
+(`Kind.LEARNED`) is learned from targets: it belongs to a vintage, as a model does, and sees only what lies before the
+vintage's wall. A selection (`Kind.SELECTION`) is learned too; it removes features instead of adding columns.
 
 Columns are feature-major, (k, n), as the era store keeps features: a column of an era is one run of memory.
 """
 
-from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from abc import abstractmethod
+from enum import StrEnum
+from typing import ClassVar, Protocol
 
 from numerai_assets.errors import FeatureError
+from numerai_assets.panel.estimator import PanelEstimator
 from numerai_assets.panel.panel import Columns, EraPanel, FeatureSets, History
-from numerai_assets.progress import Progress, silent
 
-__all__ = ["Columns", "FeatureBlock", "FeatureSets", "FittedBlock", "History", "features_of"]
+__all__ = ["Columns", "FeatureBlock", "FeatureSets", "FittedBlock", "History", "Kind", "features_of"]
+
+
+class Kind(StrEnum):
+    """What a feature block does, and how often."""
+
+    PER_ERA = "per era"
+    LEARNED = "learned"
+    SELECTION = "selection"
+
+    @property
+    def is_learned(self) -> bool:
+        """True when the block is fitted once per vintage."""
+        return self is not Kind.PER_ERA
 
 
 class FeatureBlock(Protocol):
@@ -47,33 +62,19 @@ class FeatureBlock(Protocol):
         """A PNG that shows what it does on one era."""
 
 
-class FittedBlock(Protocol):
-    """New columns whose making is learned from a target; an estimator whose hyperparameters its constructor takes.
+class FittedBlock(PanelEstimator):
+    """New columns whose making is learned from a target."""
 
-    One that reads earlier eras, their resolved targets or columns of other blocks says so in a property `reads: Reads`;
-    the panels it is given then answer `history(era)`.
-    """
-
-    name: ClassVar[str]
     version: ClassVar[int]
+    """Raised whenever the same parameters learn other columns than before: stored vintages count as outdated then."""
     names_: tuple[str, ...]
     """(k,) names of its columns; set by `fit` and `load`."""
-    feature_names_: tuple[str, ...]
-    """Features it reads; set by `fit` and `load`."""
-
-    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Learns from the rows of the panel, which holds nothing behind the wall, whose target is known."""
 
     def transform(self, panel: EraPanel) -> Columns:
-        """(k, n) columns of one era, a panel of n rows with at least the features it reads."""
+        """(k, n) columns of one era, a panel of n rows with at least the features it reads. A selection has none."""
+        raise FeatureError(f"{self.name}: removes features and gives no columns")
 
-    def save(self, folder: Path) -> None:
-        """Writes the fitted block into an empty folder; nothing in it is a pickle."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The block that `save` wrote."""
-
+    @abstractmethod
     def picture(self) -> bytes:
         """A PNG of what was learned."""
 

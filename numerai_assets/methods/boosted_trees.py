@@ -5,15 +5,21 @@ features a tree, every fourth era); `full` has the parameters of the v5 benchmar
 learning rate 0.001, at least 10,000 rows a leaf; Numerai docs, "Models"; forum.numer.ai 7638).
 """
 
-from typing import Any, ClassVar, Self
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
-from numerai_assets.methods.contract import Profile, Suggests, known_parameters
-from numerai_assets.trees.cluster import LOCAL
+from numerai_assets.errors import MethodError
+from numerai_assets.methods.contract import Method, Suggests, check_features, rank_within_eras
+from numerai_assets.panel.estimator import read_about, write_about
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.progress import Progress, silent
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
 from numerai_assets.trees.xgboost_bins import BINS
 
@@ -28,42 +34,28 @@ DEEP: dict[str, Any] = {
 """Of the v5 benchmark models."""
 
 
-class BoostedTrees(BaseEstimator):  # type: ignore[misc]
+SHALLOW: dict[str, Any] = {"n_estimators": 20, "learning_rate": 0.1, "max_depth": 3, "num_leaves": 7}
+"""For a fit in seconds that proves that everything is connected, nothing else."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BoostedTrees(Method):
     """Constructor and profiles of a method of boosted trees.
 
     n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree, min_data_in_leaf: LightGBM's own.
-    every_eras: fit on each so many-th era before the wall. num_threads: 0 uses every core.
+    every_eras: train on every n-th era before the wall. The trees are the same whatever the threads and wherever they grow.
     """
 
-    profiles: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "full": DEEP}
-    compute: str = LOCAL
-    """Where it is trained: here, or on the Dask cluster at "dask://HOST:PORT"; the trees are the same."""
+    profiles = MappingProxyType({"smoke": SHALLOW, "quick": {}, "full": DEEP})
+    honours = frozenset({"threads", "compute"})
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 2000,
-        learning_rate: float = 0.01,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 20,
-        every_eras: int = 4,
-        num_threads: int = 2,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.num_leaves = num_leaves
-        self.colsample_bytree = colsample_bytree
-        self.min_data_in_leaf = min_data_in_leaf
-        self.every_eras = every_eras
-        self.num_threads = num_threads
-
-    @classmethod
-    def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
-        """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
-        return cls(**known_parameters(cls, cls.profiles[profile] | parameters))
+    n_estimators: int = 2000
+    learning_rate: float = 0.01
+    max_depth: int = 5
+    num_leaves: int = 31
+    colsample_bytree: float = 0.1
+    min_data_in_leaf: int = 20
+    every_eras: int = 4
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:
@@ -79,6 +71,59 @@ class BoostedTrees(BaseEstimator):  # type: ignore[misc]
         }
 
 
+class SingleBooster(BoostedTrees):
+    """A method that is one booster on one target, whatever the library: it trains, predicts, saves and loads the same way."""
+
+    booster_: Any
+
+    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
+        """Fits on the rows of the panel whose `target` is known; features (n, d) int8, target (n,) float32.
+
+        Raises MethodError when no row has the target, ComputeError when the cluster of `compute` goes away or the disk has
+        no room.
+        """
+        if not panel.eras_with(target):
+            raise MethodError(f"{self.name}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
+        self.booster_ = self._trained(panel, target, seed, progress)
+        self.feature_names_ = panel.feature_names
+        return self
+
+    def predict(self, panel: EraPanel) -> NDArray[np.float32]:
+        """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those of the fit."""
+        check_features(self, panel)
+        return rank_within_eras(np.concatenate([self._raw(block) for block in panel.blocks]), panel.rows_of_era)
+
+    def save(self, folder: Path) -> None:
+        """Writes the library's own model file and the feature names."""
+        self._write_booster(folder)
+        about = {"parameters": self.get_params(), "feature_names": list(self.feature_names_)}
+        write_about(folder, about)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The estimator that `save` wrote."""
+        about = read_about(folder)
+        method = cls.of_stored(about["parameters"])
+        method.booster_ = cls._read_booster(folder)
+        method.feature_names_ = tuple(about["feature_names"])
+        return method
+
+    @abstractmethod
+    def _trained(self, panel: EraPanel, target: str, seed: int, progress: Progress) -> Any:
+        """The booster of the library."""
+
+    @abstractmethod
+    def _raw(self, block: NDArray[np.int8]) -> NDArray[np.floating]:
+        """(n,) raw scores of a (d, n) int8 block."""
+
+    @abstractmethod
+    def _write_booster(self, folder: Path) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def _read_booster(cls, folder: Path) -> Any: ...
+
+
 def importance_table(names: tuple[str, ...], gain: NDArray[np.float64], splits: NDArray[np.number]) -> pd.DataFrame:
     """Columns feature, gain (share of the total) and splits, most gain first; gain, splits: (d,)."""
     table = pd.DataFrame({"feature": names, "gain": gain / max(gain.sum(), 1e-300), "splits": splits})
@@ -88,7 +133,7 @@ def importance_table(names: tuple[str, ...], gain: NDArray[np.float64], splits: 
 def lightgbm_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
     """All that LightGBM is told but the objective."""
     return BIN_PARAMETERS | {
-        "num_threads": trees.num_threads,
+        "num_threads": trees.execution.cores,
         "learning_rate": trees.learning_rate,
         "max_depth": trees.max_depth,
         "num_leaves": trees.num_leaves,
@@ -112,6 +157,6 @@ def xgboost_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
         "max_leaves": trees.num_leaves,
         "colsample_bytree": trees.colsample_bytree,
         "min_child_weight": trees.min_data_in_leaf,
-        "nthread": trees.num_threads,
+        "nthread": trees.execution.cores,
         "seed": seed,
     }

@@ -1,28 +1,31 @@
-"""What every method is: a scikit-learn style estimator over era panels."""
+"""The contract of a method: a scikit-learn style estimator over era panels, on a small base class that has the defaults."""
 
 import itertools
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator
 
+from numerai_assets.eras import HORIZONS
 from numerai_assets.errors import MethodError
+from numerai_assets.execution import ONCE_PARAMETERS
+from numerai_assets.panel.estimator import PanelEstimator
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
 if TYPE_CHECKING:
     from numerai_assets.trees.permuted_trees import Tree
 
-Profile = Literal["quick", "full"]
+Profile = Literal["smoke", "quick", "full"]
 
 
 class Suggests(Protocol):
-    """What a search space asks for values: Optuna's trial."""
+    """A source of values for a search space: Optuna's trial."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
 
@@ -31,52 +34,57 @@ class Suggests(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
-class Method(Protocol):
-    """A method of prediction. Constructor keyword arguments are its hyperparameters; nothing is computed there.
+class Method(PanelEstimator):
+    """A method of prediction.
 
-    One that keeps eras of the panel apart, to stop early on or to select by, says so after `fit` in
-    `eras_used_: dict[str, Sequence[int]]`, by the names of `store.uses.USES`: the vintage records it, the checks read it.
-
-    One that is fitted on other targets too names them in a property `auxiliary_targets: tuple[str, ...]`; its panel carries
-    them, NaN behind their own wall. One whose hyperparameters are worth searching has a class method `search_space(trial:
-    Suggests) -> dict` of them. One that reads earlier eras, their resolved targets or columns of feature blocks as they
-    are says so in a property `reads: store.history.Reads`; the panels it is given then answer `history(era)`.
+    A subclass names itself and defines `fit`, `predict`, `save`, `load` and `explain`; every other attribute has a default.
     """
 
-    name: ClassVar[str]
-    horizons: ClassVar[tuple[int, ...]]
-    """Horizons, in weekdays, of the targets it can be fitted on."""
-    every_eras: int
-    """Fit on each so many-th era before the wall, counted back from the newest."""
-    feature_names_: tuple[str, ...]
-    """Features it was fitted on, which it wants, in this order, to predict; set by `fit` and `load`."""
+    horizons: ClassVar[tuple[int, ...]] = HORIZONS
+    """Horizons, in weekdays, of the targets it can be trained on."""
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"smoke": {}, "quick": {}, "full": {}})
+    """Hyperparameters of each profile: seconds at size tiny, two cores, a GPU or a big machine."""
+
+    every_eras: int = 1
+    """Train on every n-th era before the wall, counted back from the newest."""
+    eras_used_: Mapping[str, Sequence[int]] = MappingProxyType({})
+    """Eras whose targets each use saw, by the names of `store.eras_used.USES`; set by `fit` where it is more than the fit."""
+
+    @property
+    def auxiliary_targets(self) -> tuple[str, ...]:
+        """Targets that it is trained on beside the main one. The panel carries them, NaN behind their own wall."""
+        return ()
 
     @classmethod
     def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
-        """An unfitted estimator with the profile's hyperparameters, `parameters` replacing some of them."""
+        """An unfitted estimator with the profile's hyperparameters; `parameters` replace some of them.
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        Raises MethodError for a parameter that does not exist.
+        """
+        return cls(**known_parameters(cls, {**cls.profiles[profile], **parameters}))
 
-    def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Fits on the panel's rows whose `target` is known. Raises MethodError when there are none."""
+    @classmethod
+    def search_space(cls, trial: Suggests) -> dict[str, Any]:
+        """Hyperparameters worth searching, with values that `trial` suggests. Raises MethodError where there are none."""
+        raise MethodError(f"{cls.name}: declares no search_space(trial), so there is nothing to search")
 
+    @classmethod
+    def declares_space(cls) -> bool:
+        """True when the method, or a class between it and this one, has a search space of its own."""
+        return cast(MethodType, cls.search_space).__func__ is not cast(MethodType, Method.search_space).__func__
+
+    @abstractmethod
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era."""
 
-    def save(self, folder: Path) -> None:
-        """Writes the fitted estimator into an empty folder; nothing in it is a pickle."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The estimator that `save` wrote."""
-
+    @abstractmethod
     def explain(self, panel: EraPanel) -> pd.DataFrame:
-        """One row a feature: `feature` and at least one importance column, most important first."""
+        """One row per feature: `feature` and at least one importance column, most important first."""
 
 
 @runtime_checkable
 class Extensible(Protocol):
-    """What a Method may be beside: one that goes on from what it was fitted on, so that its vintages can roll."""
+    """Optional: a method that supports warm starts, so that its vintages can roll."""
 
     def extend(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Learns further from the panel's rows whose `target` is known, old and new. Raises MethodError as `fit` does."""
@@ -84,29 +92,34 @@ class Extensible(Protocol):
 
 @runtime_checkable
 class Additive(Protocol):
-    """What a Method may be beside: one whose raw scores, before they are ranked, are sums of parts, one a feature."""
+    """Optional: a method whose raw scores, before they are ranked, are sums of contributions, one per feature."""
 
     def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """(r, d) float32 parts of the raw scores of some rows of a panel of one era; rows: (r,) their places.
+        """(r, d) float32 contributions to the raw scores of some rows of a panel of one era; rows: (r,) their indices.
 
-        What the parts of a row lack of its raw score is the same for all rows: the expected score. The panel has all rows
-        of its era, so that a method that looks at them together sees what it saw when it predicted. A sum of members has
-        the sum of their parts, a mean the mean. Raises MethodError when the features are not those fitted.
+        The sum of a row's contributions differs from its raw score by the expected score, which is the same for all rows.
+        The panel has all rows of its era, because a method may look at them together. A sum of members has the sum of
+        their contributions, a mean their mean. Raises MethodError when the features are not those of the fit.
         """
 
 
 @runtime_checkable
 class OfTrees(Protocol):
-    """What a Method may be beside: one whose raw scores are sums over trees, which makes permuting features cheap."""
+    """Optional: a method whose raw scores are sums over trees, which makes permuting features cheap."""
 
     def trees(self) -> "list[Tree]":
         """The trees, over the features it was fitted on."""
 
 
-def known_parameters(method: type[BaseEstimator], parameters: dict[str, Any]) -> dict[str, Any]:
-    """`parameters` themselves. Raises MethodError, listing what there is, for one that is no hyperparameter of `method`."""
+def known_parameters(method: type[Method], parameters: dict[str, Any]) -> dict[str, Any]:
+    """`parameters` themselves. Raises MethodError, listing the hyperparameters of `method`, for an unknown one."""
     known = method._get_param_names()
     unknown = sorted(set(parameters) - set(known))
+    if unknown and unknown[0] in ONCE_PARAMETERS:
+        raise MethodError(
+            f"{method.name}: {unknown[0]} is no hyperparameter any more; set methods.{method.name}.threads instead "
+            "(0, the default: every core the process may use)"
+        )
     if unknown:
         raise MethodError(f"{method.name}: no hyperparameter {unknown[0]!r}; it has {', '.join(known)}")
     return parameters

@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
-from scipy.special import ndtri
 from scipy.stats import rankdata
+
+from numerai_assets.evaluation.metrics import gaussian_ranks
 
 Ranks = Literal["uniform", "gaussian"]
 RANKS: tuple[Ranks, ...] = ("uniform", "gaussian")
@@ -20,8 +21,9 @@ _SHRINKAGE = 0.5
 
 def centred_ranks(raw: NDArray[np.floating], kind: Ranks) -> Array:
     """(m, n) ranks, of mean 0, of (m, n) raw scores of one era; ties share their average rank."""
-    ranks = (rankdata(raw, axis=1) - 0.5) / raw.shape[1]
-    return np.asarray(ndtri(ranks) if kind == "gaussian" else ranks - 0.5, np.float64)
+    if kind == "gaussian":
+        return np.ascontiguousarray(gaussian_ranks(raw.T).T)
+    return np.asarray((rankdata(raw, axis=1) - 0.5) / raw.shape[1] - 0.5, np.float64)
 
 
 def equal_weights(members: int) -> Array:

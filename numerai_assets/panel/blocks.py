@@ -1,4 +1,4 @@
-"""Feature blocks of a panel: one int8 array per era, or a selection that is made when it is read."""
+"""Feature blocks of a panel: one int8 array per era, or a selection that is evaluated on reading."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from numerai_assets.panel.mapped import opened, portable
 
 MISSING = np.int8(-1)
-"""Stands in a block where there is no value."""
+"""Marks a cell without a value."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class SelectedBlocks(Sequence[NDArray[np.int8]]):
-    """Features of one or more files an era, taken when an era is asked for: a selection over all eras costs nothing.
+    """Features of one or more files per era, read when an era is requested: a selection over all eras costs nothing.
 
     parts: in the order of the features; all have the same eras.
     """
@@ -60,17 +60,17 @@ Blocks = tuple[NDArray[np.int8], ...] | SelectedBlocks
 
 
 def portable_blocks(blocks: Blocks) -> tuple[Any, ...] | SelectedBlocks:
-    """What to pickle in place of blocks: mapped ones would be pickled as their bytes, gigabytes for every process."""
+    """Blocks ready for pickling: mapped ones would be pickled as their bytes, gigabytes for every process."""
     return blocks if isinstance(blocks, SelectedBlocks) else tuple(map(portable, blocks))
 
 
 def opened_blocks(blocks: tuple[Any, ...] | SelectedBlocks) -> Blocks:
-    """The blocks that `portable_blocks` was given, mapped anew. Raises StoreError when a file has changed since."""
+    """Inverse of `portable_blocks`; maps files again. Raises StoreError when a file has changed since."""
     return blocks if isinstance(blocks, SelectedBlocks) else tuple(map(opened, blocks))
 
 
 def _select(parts: tuple[Part, ...], places: Sequence[int]) -> SelectedBlocks:
-    """The features at the given places, counted through the parts; neighbours from one part are taken at once."""
+    """The features at the given indices, counted through the parts; neighbours from one part are taken at once."""
     edges = np.cumsum([0, *map(len, parts)])
     wanted = np.asarray(places, np.intp)
     source = np.searchsorted(edges, wanted, side="right") - 1

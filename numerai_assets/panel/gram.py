@@ -14,19 +14,19 @@ Array = NDArray[np.float64]
 
 
 Positions = Sequence[int] | NDArray[np.intp]
-"""Places of some features among those of a block."""
+"""Indices of some features of a block."""
 
 
 MIDDLE = np.int8(2)
-"""Level of a missing cell here: what Numerai itself releases where there was no value."""
+"""Bin of a missing cell here: the bin that Numerai itself releases where there was no value."""
 
 
-# Features turned to float64 at once.
+# Number of features converted to float64 at once.
 _CHUNK = 256
 
 
 def without_gaps(block: NDArray[np.int8], subset: Positions | None = None) -> NDArray[np.int8]:
-    """(k, n) int8 levels of a block or of some of its features, a missing cell being the middle level.
+    """(k, n) int8 bins of a block or of some of its features; a missing cell becomes the middle bin.
 
     Raises ScoringError for another dtype and for an era without rows.
     """
@@ -47,9 +47,12 @@ def checked(values: NDArray[np.floating], rows: int) -> Array:
 
 
 def integer_gram(levels: NDArray[np.int8]) -> NDArray[np.int32]:
-    """(k, k) exact products of the features (k, n): at most 16 a row, so int32 holds those of any era."""
-    # The one int8 matrix product at hand that sums in int32, and four times as fast as numpy's of float32 copies, which
-    # are exact too. It has no public name in torch yet; a test holds it to the exact product.
+    """(k, k) exact products of the features (k, n): at most 16 per row, so int32 suffices for any era."""
+    # With a single row, the product below returns memory that was never written (torch 2.13).
+    if levels.shape[1] == 1:
+        return levels.astype(np.int32) * levels.T
+    # The one int8 matrix product available that sums in int32: four times as fast as numpy's of float32 copies, which are
+    # exact too. It has no public name in torch yet; a test compares it with the exact product.
     rows = from_dlpack(levels)
     gram: NDArray[np.int32] = torch._int_mm(rows, rows.T).numpy()
     return gram

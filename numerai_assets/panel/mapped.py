@@ -1,4 +1,4 @@
-"""Memory-mapped blocks that go to another process as the place of their bytes, not as the bytes."""
+"""Memory-mapped blocks that are pickled as a file position, not as their bytes."""
 
 import mmap
 import resource
@@ -13,8 +13,8 @@ from numerai_assets.errors import StoreError
 
 Block = NDArray[np.int8]
 
-# Files that a process may keep open: 1,300 eras with the columns of a few dozen blocks; and what macOS, whose hard limit
-# says nothing, grants.
+# Files that a process may keep open: 1,300 eras with the columns of a few dozen blocks; and the number that macOS grants,
+# whose hard limit is infinite.
 _OPEN_FILES, _OPEN_FILES_WITHOUT_LIMIT = 65_536, 10_240
 
 
@@ -29,7 +29,7 @@ def allow_many_maps() -> None:
 
 @dataclass(frozen=True)
 class MappedBlock:
-    """Place of a C-contiguous int8 block in a file, and the file's length and time of change (ns) when it was taken."""
+    """Position of a C-contiguous int8 block in a file, and the file's length and modification time (ns) at that moment."""
 
     path: Path
     offset: int
@@ -39,21 +39,21 @@ class MappedBlock:
 
 
 def portable(block: Block) -> Block | MappedBlock:
-    """What to pickle in place of a block: its place in its file, or the block itself where it has none of its own.
+    """A block ready for pickling: its position in its file, or the block itself where it is not mapped.
 
     Raises StoreError when the file is gone.
     """
     if not isinstance(block, np.memmap) or block.filename is None or not block.flags.c_contiguous:
         return np.asarray(block)
     path, mapping = Path(str(block.filename)), np.frombuffer(block._mmap, np.uint8)  # type: ignore[attr-defined]
-    # A part of a map keeps the offset of the whole, so the place is told by the addresses; a map starts on a page.
+    # A part of a map keeps the offset of the whole, so the position follows from the addresses; a map starts on a page.
     start = block.offset - block.offset % mmap.ALLOCATIONGRANULARITY
     size, changed_at = _stamp(path)
     return MappedBlock(path, start + block.ctypes.data - mapping.ctypes.data, block.shape, size, changed_at)
 
 
 def opened(block: Block | MappedBlock) -> Block:
-    """The block that `portable` was given, mapped anew, read-only. Raises StoreError when its file has changed since."""
+    """Inverse of `portable`; maps the file again, read-only. Raises StoreError when the file has changed since."""
     if not isinstance(block, MappedBlock):
         return block
     if _stamp(block.path) != (block.file_bytes, block.changed_at):

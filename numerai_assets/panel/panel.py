@@ -1,6 +1,6 @@
-"""What methods and features are given: rows of one or more eras as arrays, and what may be known at an era besides.
+"""Input of methods and feature blocks: rows of one or more eras as arrays, and the history known at an era.
 
-`History` is the only way in which targets are inputs: of these it returns only what had resolved.
+Targets become inputs only through `History`, which returns only targets that had resolved.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from numerai_assets.errors import StoreError, WallError
 from numerai_assets.panel.blocks import Blocks, Part, SelectedBlocks, _pick, _select, opened_blocks, portable_blocks
 
 Columns = NDArray[np.int8] | NDArray[np.int16] | NDArray[np.float16]
-"""(k, n): int8 levels 0..4 with -1 for missing, int16 positions of rows with -1 for none, or float16 with NaN."""
+"""(k, n): int8 bins 0..4 with -1 for missing, int16 row positions with -1 for none, or float16 with NaN."""
 
 
 FeatureSets = Mapping[str, tuple[str, ...]]
@@ -29,10 +29,10 @@ FeatureSets = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Reads:
-    """What is read beside the rows of an era.
+    """Inputs beside the rows of an era.
 
-    look_back: earlier eras, so many before the one at hand; 0 for none. targets: of earlier eras, named in full.
-    columns: feature blocks whose columns of the era at hand are read as they are, not as levels.
+    look_back: number of earlier eras; 0 for none. targets: targets of earlier eras, named in full.
+    columns: feature blocks whose columns of the current era are read as they are, not as bins.
     """
 
     look_back: int = 0
@@ -40,19 +40,13 @@ class Reads:
     columns: tuple[str, ...] = ()
 
 
-def reads_of(estimator: object) -> Reads:
-    """What a method or learned block says it reads in its `reads`; one that says nothing reads nothing."""
-    found: Reads = getattr(estimator, "reads", Reads())
-    return found
-
-
 @dataclass(frozen=True)
 class History:
-    """What a block may know besides the era at hand: earlier eras and, of targets, only those that had resolved.
+    """Data known at an era besides its own rows: earlier eras and those of their targets that had resolved.
 
-    era: the era at hand. first_era: the earliest there is; before it a block has nothing to look back on. look_back:
-    eras the block said it looks back. targets: those the block said it reads. newest_release: newest era of the release
-    that targets come from; a live round is ahead of it when the vendor is late. None for an era of a release.
+    era: the current era. first_era: the earliest stored era. look_back: declared number of earlier eras. targets: declared
+    targets. newest_release: newest era of the release that targets come from; a live round is ahead of it when the vendor
+    is late. None for an era of a release.
     """
 
     era: int
@@ -65,28 +59,28 @@ class History:
     newest_release: int | None = None
 
     def resolved_through(self, target: str) -> int:
-        """Newest era whose `target` was known at the era at hand."""
+        """Newest era whose `target` was known at the current era."""
         newest = self.era if self.newest_release is None else min(self.era, self.newest_release)
         return resolved_through(newest, horizon_of(target))
 
     @property
     def _earlier(self) -> range:
-        """Earlier eras within the look-back that there are."""
+        """Available earlier eras within the look-back."""
         newest = self.era - 1 if self.newest_release is None else min(self.era - 1, self.newest_release)
         return range(max(self.first_era, self.era - self.look_back), newest + 1)
 
     def holds(self, era: int) -> bool:
-        """True for an earlier era within the look-back; False before the first era there is and after a late release."""
+        """True for an available earlier era within the look-back: not before the first one, not after a late release."""
         return era in self._earlier
 
     def has_resolved(self, era: int, target: str) -> bool:
-        """True when `target` of `era` was known at the era at hand."""
+        """True when `target` of `era` was known at the current era."""
         return era <= self.resolved_through(target)
 
     def panel(self, era: int) -> "EraPanel":
-        """An earlier era with those of its targets that had resolved by the era at hand.
+        """An earlier era with those of its targets that had resolved by the current era.
 
-        Raises WallError for one that is not earlier, that the block did not say it looks back to, or that there is not.
+        Raises WallError for an era that is not earlier, is outside the declared look-back, or does not exist.
         """
         if not self.holds(era):
             earlier = self._earlier
@@ -98,9 +92,9 @@ class History:
         return replace(found, targets_of_block=known)
 
     def target(self, era: int, name: str) -> NDArray[np.float32]:
-        """(n,) float32 target of the rows of an earlier era. Raises WallError unless it had resolved by the era at hand."""
+        """(n,) float32 target of the rows of an earlier era. Raises WallError unless it had resolved by the current era."""
         if name not in self.targets:
-            raise WallError(f"{name}: the block does not say that it reads it; it reads {self.targets or 'none'}")
+            raise WallError(f"{name}: the block does not declare this target; it declares {self.targets or 'none'}")
         if not self.has_resolved(era, name):
             raise WallError(
                 f"{name} of era {era_label(era)} was not known at era {era_label(self.era)}: resolved through "
@@ -109,21 +103,21 @@ class History:
         return self.panel(era).target(name)
 
     def columns(self, block: str) -> Columns:
-        """(k, n) columns of another block, one that this block needs, for the era at hand."""
+        """(k, n) columns of another block, one of its declared needs, for the current era."""
         return self.read_columns(block)
 
 
 class Cache(Protocol):
-    """Where what is made from a panel may be kept: `store.cache.ContentCache`."""
+    """Interface of `store.cache.ContentCache`, which keeps results derived from a panel."""
 
     folder: Path
     limit_bytes: int
 
     def find(self, key: str) -> Path | None:
-        """The folder kept under `key`; None when there is none."""
+        """The folder stored under `key`; None when there is none."""
 
     def keeping(self, key: str) -> AbstractContextManager[Path]:
-        """Yields an empty folder to write to; on leaving without an error it is kept under `key`."""
+        """Yields an empty folder to write to; on leaving without an error it is stored under `key`."""
 
 
 def is_known(target: NDArray[np.floating]) -> bool:
@@ -141,15 +135,15 @@ def varies(target: NDArray[np.floating]) -> bool:
 class EraPanel:
     """Rows of one or more eras; rows of an era are contiguous and eras ascend.
 
-    blocks: one (d, n_era) int8 array an era, C-contiguous, usually memory-mapped: feature-major, so that a feature of
+    blocks: one (d, n_era) int8 array per era, C-contiguous, usually memory-mapped: feature-major, so that a feature of
         an era is one run of bytes. Values 0..4, or -1 where a cleaned feature is left missing. After `with_features` a
-        block is made when it is asked for.
+        block is assembled on reading.
     feature_names: (d,) names of the features.
     eras: number of the era of each block. ids_of_block: (n_era,) strings a block, as NumPy objects or as Arrow holds them.
     targets: for each target, one (n_era,) float32 array a block; NaN where unresolved.
-    digests: one a block, of its whole content; empty for a panel that does not come from the store.
-    cache: where what is made from the panel may be kept; None for nowhere.
-    history_of: what may be known at an era of the panel, for who said that he reads it; it stays in its process.
+    digests: one per block, of its whole content; empty for a panel that does not come from the store.
+    cache: for results derived from the panel; None for no cache.
+    history_of: the history of an era of the panel, for estimators that declare `reads`; it is not pickled.
     """
 
     blocks: Blocks
@@ -188,7 +182,7 @@ class EraPanel:
 
     @property
     def edges(self) -> list[int]:
-        """Where in the rows each era begins, and, last, how many rows there are."""
+        """First row of each era, and, last, the number of rows."""
         return [0, *itertools.accumulate(self.rows_of_era)]
 
     @property
@@ -196,7 +190,7 @@ class EraPanel:
         """(n, d) int8, a view of the block when there is one era, else a copy in column-major order."""
         if len(self.blocks) == 1:
             return self.blocks[0].T
-        # One array first: the blocks of a selection are made one by one, never all at once.
+        # One array first: the blocks of a selection are assembled one by one, never all at once.
         columns = np.empty((len(self.feature_names), self.rows), np.int8)
         for block, (start, stop) in zip(self.blocks, itertools.pairwise(self.edges), strict=True):
             columns[:, start:stop] = block
@@ -231,9 +225,9 @@ class EraPanel:
         return self.targets_of_block[target]
 
     def history(self, era: int) -> History:
-        """What may be known at one of its eras. Raises StoreError for a panel that was given none."""
+        """The history of one of its eras. Raises StoreError for a panel without histories."""
         if self.history_of is None:
-            raise StoreError("panel: it carries no history; who reads earlier eras says so in `reads`")
+            raise StoreError("panel: it carries no history; declare earlier eras in `reads`")
         return self.history_of(era)
 
     def each_era(self) -> Iterator["EraPanel"]:
@@ -250,7 +244,7 @@ class EraPanel:
         return self._blocks_at([place[era] for era in sorted(eras)])
 
     def with_features(self, names: Sequence[str]) -> "EraPanel":
-        """Only the given features, in the given order, taken from the blocks when these are read."""
+        """Only the given features, in the given order, selected when the blocks are read."""
         if tuple(names) == self.feature_names:
             return self
         return replace(self, blocks=_select(self._parts, self.places_of(names)), feature_names=tuple(names))
@@ -258,9 +252,9 @@ class EraPanel:
     def with_columns(
         self, names: Sequence[str], blocks: Sequence[NDArray[np.int8]], digests: Sequence[str]
     ) -> "EraPanel":
-        """With more features: one (k, n_era) int8 block an era, beside those there are, read when they are asked for.
+        """With more features: one (k, n_era) int8 block per era, appended when the blocks are read.
 
-        digests: one a block. Raises StoreError for blocks of other shapes or a name that is there already.
+        digests: one per block. Raises StoreError for blocks of other shapes or a name that exists already.
         """
         taken = sorted(set(names) & set(self.feature_names))
         if taken:

@@ -1,7 +1,7 @@
-"""Targets as normal scores of their ranks within the era, so that each era says as much, whatever its levels.
+"""Targets as normal scores of their ranks within the era, so that every era has the same weight, whatever its bins.
 
-Normal scores, not the ranks themselves: CORR gives the tails their say, and of five levels of a noisy return the outer
-ones know most. On two synthetic markets a random forest on them has a CORR .005 above that of one on plain ranks, and
+Normal scores, not the ranks themselves: CORR emphasises the tails, and of five bins of a noisy return the outer ones are
+the most informative. On two synthetic markets a random forest on them has a CORR .005 above that of one on plain ranks, and
 boosting .003.
 """
 
@@ -33,6 +33,6 @@ def normal_scores(target: NDArray[np.floating], rows_of_era: Sequence[int]) -> N
 
 
 def standardised(target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n,) float64 of mean 0 and mean square 1 over the rows it is known for, NaN elsewhere, of a target that varies."""
+    """(n,) float64 target of mean 0 and mean square 1 over its known rows, NaN elsewhere. The target must vary."""
     centred = np.asarray(target, np.float64) - np.nanmean(target, dtype=np.float64)
     return np.asarray(centred / np.sqrt(np.nanmean(centred**2)))

@@ -1,7 +1,7 @@
-"""Telling a person: what must not wait for the next look at a log, sent through Apprise and kept in a file.
+"""Alerts to a person, sent through Apprise and stored in a file.
 
-Where to (mail, Slack, Discord, Telegram, ...) is said by Apprise URLs in NUMERAI_ALERT_URLS. They hold tokens, so they
-are read at the moment of use and appear in no setting, log or file.
+NUMERAI_ALERT_URLS has the addresses (mail, Slack, Discord, Telegram, ...) as Apprise URLs. They contain tokens, so they are
+read at the moment of use and appear in no setting, log or file.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ URLS_VARIABLE = "NUMERAI_ALERT_URLS"
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert. key: what it is about, told once. at: the tournament's time where known. sent: somebody was told."""
+    """One alert. key: its subject, raised once. at: the tournament's time where known. sent: an address took it."""
 
     key: str
     text: str
@@ -29,7 +29,7 @@ class Alert:
 
 
 class Alerts:
-    """Alerts raised in one workspace, kept in the JSON lines file `path`."""
+    """Alerts raised in one workspace, stored in the JSON lines file `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +41,7 @@ class Alerts:
         return [Alert(**json.loads(line)) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def alert(self, key: str, text: str, now: dt.datetime) -> bool:
-        """Keeps and sends an alert, once a key, and with it whatever could not be sent before. True when new."""
+        """Stores and sends an alert once per key, together with earlier ones that could not be sent. True when it is new."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock")):
             alerts = {item.key: item for item in self.raised()}
@@ -49,7 +49,7 @@ class Alerts:
             if is_new:
                 alerts[key] = Alert(key, text, now.isoformat(timespec="seconds"), sent=False)
                 self._keep(alerts)
-            # One message, newest first: an outage of the mail is followed by one mail, not by a hundred.
+            # One message, newest first: after an outage of the mail one mail follows, not a hundred.
             unsent = [item for item in reversed(alerts.values()) if not item.sent]
             if unsent and send(f"numerai_assets: {unsent[0].key}", "\n".join(item.text for item in unsent)):
                 self._keep(alerts | {item.key: replace(item, sent=True) for item in unsent})
@@ -62,10 +62,10 @@ class Alerts:
 
 
 def send(title: str, text: str) -> bool:
-    """True when an address of NUMERAI_ALERT_URLS took the message; False without any, or when none did.
+    """True when at least one address of NUMERAI_ALERT_URLS took the message.
 
-    One address that fails beside another that does not is left to Apprise's log: sent again, the message would reach the
-    other twice.
+    When one address fails and another does not, the failure is only logged by Apprise: a second attempt would reach the other
+    address twice.
     """
     urls = os.environ.get(URLS_VARIABLE, "").split()
     if not urls:
@@ -73,15 +73,15 @@ def send(title: str, text: str) -> bool:
     import apprise
 
     log = logging.getLogger("apprise")
-    # Below warnings, and of an address that it cannot read, Apprise logs the address, tokens included.
+    # Apprise logs addresses, tokens included, below the level of warnings and for an address that it cannot parse.
     log.setLevel(logging.WARNING)
-    is_told = False
+    is_sent = False
     for number, url in enumerate(urls, start=1):
         log.disabled = True
         service = apprise.Apprise.instantiate(url)
         log.disabled = False
         if service is None:
-            log.warning("address %d of %s is none that Apprise knows", number, URLS_VARIABLE)
+            log.warning("address %d of %s: Apprise does not know this kind of address", number, URLS_VARIABLE)
         else:
-            is_told |= bool(service.notify(title=title, body=text))
-    return is_told
+            is_sent |= bool(service.notify(title=title, body=text))
+    return is_sent

@@ -1,9 +1,9 @@
-"""The columns of feature blocks: computed, kept, found again and given to methods, learned ones as of a vintage."""
+"""The columns of feature blocks: computed, stored, and given to methods, learned ones as of a vintage."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -13,43 +13,49 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import era_label
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import Columns, FeatureBlock, FittedBlock, History
+from numerai_assets.features.contract import Columns, FeatureBlock, History, Kind
 from numerai_assets.features.fitting.quintiles import quintiles
-from numerai_assets.features.registry import (
-    BLOCKS,
-    SELECTION,
-    create_block,
-    create_fitted_block,
-    fitted_block_class,
-)
-from numerai_assets.methods.contract import Method
-from numerai_assets.panel.panel import EraPanel, Reads, reads_of
-from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.store.column_store import ColumnsRecord
+from numerai_assets.features.registry import create_block, fitted_block_class, kind_of, learned
+from numerai_assets.panel.panel import EraPanel, Reads
+from numerai_assets.pipeline.spec import BlockSpec, Specs, VintageSpec
+from numerai_assets.store.column_store import ColumnsRecord, EngineeredStore
+from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.eras_used import eras_of
+from numerai_assets.store.vintage_store import VintageStore
 
 BLOCKS_FOLDER = "blocks"
-"""Of a method's vintage: where the learned blocks lie that it was fitted with."""
+"""Folder of a method's vintage that holds the learned blocks it was fitted with."""
+
+BlockSpecs = Mapping[str, BlockSpec | VintageSpec]
 
 # Earlier eras kept open while a run of eras is computed: the mapping of a file, not its bytes.
 _ERAS_KEPT_OPEN = 160
 
 
-class BlockWriter:
-    """Computes the columns of feature blocks and keeps them. Made for one run: it sees the feature sets of its time."""
+class BlockColumns:
+    """Computes the columns of feature blocks and stores them. Made for one run: it sees the feature sets of its time.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        # Nothing here refers to the writer itself: a ring would keep its eras open until it happens to be collected.
-        self._era = lru_cache(_ERAS_KEPT_OPEN)(partial(_read_era, workspace))
-        self._facts: dict[str, dict[str, Any]] = {}
+    feature_sets: of features.json, with the features that the store holds. cleaning: the strategy in force.
+    """
+
+    def __init__(
+        self,
+        store: EraStore,
+        engineered: EngineeredStore,
+        specs: Specs,
+        *,
+        feature_sets: Callable[[], Mapping[str, tuple[str, ...]]],
+        cleaning: str,
+    ) -> None:
+        self.store, self.engineered, self.specs, self.cleaning = store, engineered, specs, cleaning
+        self._feature_sets = feature_sets
+        # Cache through a partial, not a bound method: a reference cycle would keep up to 160 mapped files open.
+        self._era = lru_cache(_ERAS_KEPT_OPEN)(partial(_read_era, store))
 
     @cached_property
-    def feature_sets(self) -> dict[str, tuple[str, ...]]:
+    def feature_sets(self) -> Mapping[str, tuple[str, ...]]:
         """Features of each set that the store holds."""
-        held = set(self.workspace.store.feature_names)
-        sets = self.workspace.release.features()
-        return {name: tuple(feature for feature in features if feature in held) for name, features in sets.items()}
+        return self._feature_sets()
 
     @cached_property
     def _feature_sets_digest(self) -> str:
@@ -57,84 +63,52 @@ class BlockWriter:
 
     @cached_property
     def _first_era(self) -> int:
-        return self.workspace.store.eras()[0]
+        return self.store.eras()[0]
 
     @cached_property
     def _newest_era(self) -> int:
-        return self.workspace.store.newest_era()
-
-    def block(self, name: str) -> FeatureBlock:
-        return create_block(name, self.workspace.settings.features[name].parameters)
+        return self.store.newest_era()
 
     def is_current(self, name: str, key: str) -> bool:
-        """True when the columns of that era or live round are held and are those the settings ask for."""
-        return self.workspace.engineered.holds(name, key, self._made_with(name, key))
+        """True when the columns of that era or live round are stored and are those the settings ask for."""
+        return self.engineered.holds(name, key, self._origin(name, key))
 
     def ensure(self, name: str, key: str) -> ColumnsRecord:
-        """The record of a block's columns of one era or live round, which are computed and kept unless they are current.
+        """The record of a block's columns of one era or live round, which are computed and stored unless they are current.
 
-        Raises FeatureError when the block cannot be computed or gives something else than its contract says.
+        Raises FeatureError when the block cannot be computed or breaks its contract.
         """
-        engineered = self.workspace.engineered
         if self.is_current(name, key):
-            return engineered.record(name, key)
-        block = self.block(name)
+            return self.engineered.record(name, key)
+        block = self._block(name)
         for needed in block.needs:
             self.ensure(needed, key)
-        columns = self._computed(block, key, lambda needed: engineered.columns(needed, key))
-        return engineered.write(
+        columns = self._computed(block, key, lambda needed: self.engineered.columns(needed, key))
+        return self.engineered.write(
             name,
             key,
-            era=self.workspace.store.record(key).era,
+            era=self.store.record(key).era,
             names=block.names(self.feature_sets),
             columns=columns,
             levels=quintiles(columns) if columns.dtype == np.float16 else None,
-            made_with=self._made_with(name, key),
+            made_with=self._origin(name, key),
         )
 
-    def computed_as(self, name: str, key: str, facts: Mapping[str, Any]) -> tuple[tuple[str, ...], Columns]:
-        """Names and columns (k, n) of a block as other settings had it, by its facts; computed anew and not kept.
+    def read(self, name: str, spec: BlockSpec, key: str) -> tuple[tuple[str, ...], Columns]:
+        """Names and columns (k, n) of a block by a spec: stored where the settings ask for the same, else computed.
 
-        Raises FeatureError when the block's formula is another one since.
+        Raises FeatureError when the block's formula has changed since.
         """
-        block = create_block(name, facts["parameters"])
-        if block.version != facts["version"]:
-            raise FeatureError(f"{name}: its columns were made by version {facts['version']}, this is {block.version}")
-        return block.names(self.feature_sets), self._computed(
-            block, key, lambda needed: self.computed_as(needed, key, facts["needs"][needed])[1]
-        )
-
-    def is_as_asked_for(self, name: str, facts: Mapping[str, Any]) -> bool:
-        """True when the block is on and its settings now give the columns that these facts are of."""
-        return name in self.workspace.settings.active_blocks and _as_json(self.facts(name)) == _as_json(facts)
-
-    def columns_as(self, name: str, key: str, facts: Mapping[str, Any]) -> Columns:
-        """Columns (k, n) of a block as its facts say: those kept where the settings ask for these, else computed anew."""
-        if not self.is_as_asked_for(name, facts):
-            return self.computed_as(name, key, facts)[1]
-        self.ensure(name, key)
-        return self.workspace.engineered.columns(name, key)
-
-    def facts(self, name: str) -> dict[str, Any]:
-        """What the columns of a block follow from besides the data."""
-        # Asked for once an era, and the same for all.
-        if name not in self._facts:
-            block = self.block(name)
-            self._facts[name] = {
-                "version": block.version,
-                "parameters": asdict(block),  # type: ignore[call-overload]
-                "needs": {needed: self.facts(needed) for needed in block.needs},
-            }
-        return self._facts[name]
-
-    def _computed(self, block: FeatureBlock, key: str, read_columns: Callable[[str], Columns]) -> Columns:
-        panel = self.workspace.store.panel([key])
-        columns = block.compute(panel, self.history(_reads(block), panel.eras[0], read_columns))
-        _check(block.name, key, columns, (len(block.names(self.feature_sets)), panel.rows))
-        return columns
+        if self.specs.is_current(name, spec):
+            return self.ensure(name, key).names, self.engineered.columns(name, key)
+        block = create_block(name, dict(spec.parameters))
+        if block.version != spec.version:
+            raise FeatureError(f"{name}: its columns were made by version {spec.version}, this is {block.version}")
+        columns = self._computed(block, key, lambda needed: self.read(needed, spec.needs[needed], key)[1])
+        return block.names(self.feature_sets), columns
 
     def history(self, reads: Reads, era: int, read_columns: Callable[[str], Columns]) -> History:
-        """What a reader may know at one era, or live round, beside it."""
+        """What a reader may know at one era, or live round, besides its rows."""
         return History(
             era=era,
             first_era=self._first_era,
@@ -147,140 +121,110 @@ class BlockWriter:
         )
 
     def picture(self, name: str, key: str) -> bytes:
-        """A PNG of what the block does on one era that it holds."""
-        block, panel, engineered = self.block(name), self.workspace.store.panel([key]), self.workspace.engineered
-        history = self.history(_reads(block), panel.eras[0], lambda needed: engineered.columns(needed, key))
-        return block.picture(panel, engineered.columns(name, key), history)
+        """A PNG that shows what the block does on one stored era."""
+        block, panel = self._block(name), self.store.panel([key])
+        history = self.history(_reads(block), panel.eras[0], lambda needed: self.engineered.columns(needed, key))
+        return block.picture(panel, self.engineered.columns(name, key), history)
 
-    def _made_with(self, name: str, key: str) -> dict[str, Any]:
-        record = self.workspace.store.record(key)
-        # Of a round that is ahead of a late release: what could be looked back to is other once that has come.
+    def with_history(
+        self, panel: EraPanel, keys: Sequence[str], reads: Reads, specs: Mapping[str, BlockSpec]
+    ) -> EraPanel:
+        """The panel of the given eras or live rounds, ascending, able to answer what may be known at each.
+
+        specs: of each block whose columns are read as they are, from the time when they were first read.
+        """
+        if reads == Reads():
+            return panel
+        key_of = dict(zip(panel.eras, keys, strict=True))
+
+        def history_of(era: int) -> History:
+            return self.history(reads, era, lambda name: self.read(name, specs[name], key_of[era])[1])
+
+        return replace(panel, history_of=history_of)
+
+    def with_blocks(
+        self, panel: EraPanel, keys: Sequence[str], specs: BlockSpecs, folders: Mapping[str, Path]
+    ) -> EraPanel:
+        """The panel of the given eras or live rounds with the columns of blocks as bins.
+
+        specs: of each block from the time of the fit. A block that the settings ask for otherwise today is computed again,
+        so that a vintage can always predict. folders: of each learned block. With a selection among the blocks, the panel
+        keeps only the selected features of its own.
+        """
+        for name in specs:
+            if kind_of(name) is Kind.SELECTION:
+                selected = set(fitted_block_class(name).load(folders[name]).names_)
+                panel = panel.with_features([feature for feature in panel.feature_names if feature in selected])
+        for name, spec in specs.items():
+            if isinstance(spec, VintageSpec):
+                if kind_of(name) is Kind.LEARNED:
+                    panel = self._with_learned(panel, keys, name, folders[name], spec)
+            elif self.specs.is_current(name, spec):
+                for key in keys:
+                    self.ensure(name, key)
+                panel = self.engineered.with_blocks(panel, keys, [name])
+            else:
+                found = [self.read(name, spec, key) for key in keys]
+                columns = [_levels(columns) for _, columns in found]
+                panel = panel.with_columns([f"{name}.{column}" for column in found[0][0]], columns, [])
+        return panel
+
+    def _with_learned(
+        self, panel: EraPanel, keys: Sequence[str], name: str, folder: Path, spec: VintageSpec
+    ) -> EraPanel:
+        block = fitted_block_class(name).load(folder)
+        read = self.store.panel(keys, features=block.feature_names_)
+        read = self.with_history(read, keys, block.reads, spec.reads)
+        levels = [_levels(block.transform(era)) for era in read.each_era()]
+        # Of the levels themselves: they may follow from earlier eras and their targets too.
+        digests = [hashlib.sha256(np.ascontiguousarray(columns).tobytes()).hexdigest() for columns in levels]
+        return panel.with_columns([f"{name}.{column}" for column in block.names_], levels, digests)
+
+    def _block(self, name: str) -> FeatureBlock:
+        spec = self.specs.block(name)
+        return create_block(name, dict(spec.parameters))
+
+    def _computed(self, block: FeatureBlock, key: str, read_columns: Callable[[str], Columns]) -> Columns:
+        panel = self.store.panel([key])
+        columns = block.compute(panel, self.history(_reads(block), panel.eras[0], read_columns))
+        _check(block.name, key, columns, (len(block.names(self.feature_sets)), panel.rows))
+        return columns
+
+    def _origin(self, name: str, key: str) -> dict[str, Any]:
+        """Everything that the columns of one era follow from."""
+        record = self.store.record(key)
+        # Of a round that is ahead of a late release: the look-back changes once that has come.
         late = {"newest_release": self._newest_era} if record.era > self._newest_era else {}
         return {
-            "facts": self.facts(name),
+            "facts": self.specs.block(name).as_json(),
             "features": record.cleaned_sha256,
-            "cleaning": self.workspace.settings.cleaning.missing,
+            "cleaning": self.cleaning,
             "feature_sets": self._feature_sets_digest,
             **late,
         }
 
 
-def _read_era(workspace: Workspace, era: int, targets: tuple[str, ...]) -> EraPanel:
-    return workspace.store.panel([era_label(era)], targets=targets)
-
-
-def eras_learned_from(workspace: Workspace, blocks: Iterable[str], vintage: int) -> dict[str, Sequence[int]]:
-    """Eras whose targets the learned ones among the blocks saw, by use and target, as `store.uses` records them."""
+def eras_learned_from(fitted: VintageStore, blocks: Iterable[str], vintage: int) -> dict[str, Sequence[int]]:
+    """Eras whose targets the learned ones among the blocks saw, by use and target, as `store.eras_used` records them."""
     seen: dict[str, set[int]] = {}
-    for name in blocks:
-        if name not in BLOCKS:
-            facts = workspace.fitted_blocks.facts(name, vintage)
-            use = "selection" if name == SELECTION else "features"
-            seen.setdefault(f"{use}:{facts.target}", set()).update(eras_of(facts.uses["fit"]))
+    for name in learned(blocks):
+        facts = fitted.facts(name, vintage)
+        use = "selection" if kind_of(name) is Kind.SELECTION else "features"
+        seen.setdefault(f"{use}:{facts.target}", set()).update(eras_of(facts.uses["fit"]))
     return {use: sorted(eras) for use, eras in seen.items()}
 
 
-def fitted_with(workspace: Workspace, name: str) -> dict[str, Any]:
-    """What the settings ask of the vintages of a learned block."""
-    settings = workspace.settings.features[name]
-    return {
-        "target": settings.target,
-        "feature_set": settings.feature_set,
-        "cleaning": workspace.settings.cleaning.missing,
-        "parameters": {"version": fitted_block_class(name).version, **settings.parameters},
-        "seed": settings.seed,
-        "reads": read_with(workspace, create_fitted_block(name, settings.parameters)),
-    }
-
-
-def read_with(workspace: Workspace, estimator: Method | FittedBlock) -> dict[str, Any]:
-    """What the settings ask of the blocks whose columns an estimator reads as they are: the facts of each."""
-    writer = BlockWriter(workspace)
-    return {name: writer.facts(name) for name in reads_of(estimator).columns}
-
-
-def with_history(
-    workspace: Workspace, panel: EraPanel, keys: Sequence[str], reads: Reads, made_with: Mapping[str, Any]
-) -> EraPanel:
-    """The panel of the given eras or live rounds, ascending, that tells what may be known at each of what is read.
-
-    made_with: what each block, whose columns are read as they are, was made with when it was first read.
-    """
-    if reads == Reads():
-        return panel
-    writer, key_of = BlockWriter(workspace), dict(zip(panel.eras, keys, strict=True))
-
-    def history_of(era: int) -> History:
-        return writer.history(reads, era, lambda name: writer.columns_as(name, key_of[era], made_with[name]))
-
-    return replace(panel, history_of=history_of)
-
-
-def blocks_with(workspace: Workspace, blocks: Iterable[str]) -> dict[str, Any]:
-    """What the settings ask of the blocks that a method is given: the facts of each."""
-    writer = BlockWriter(workspace)
-    return {name: writer.facts(name) if name in BLOCKS else fitted_with(workspace, name) for name in blocks}
-
-
-def fitted_blocks(workspace: Workspace, blocks: Iterable[str], vintage: int) -> dict[str, Path]:
+def folders_of(fitted: VintageStore, blocks: Iterable[str], vintage: int) -> dict[str, Path]:
     """Folders of the learned ones among the blocks, as of a vintage. Raises StoreError for one that is damaged."""
-    return {name: workspace.fitted_blocks.verified(name, vintage) for name in blocks if name not in BLOCKS}
+    return {name: fitted.verified(name, vintage) for name in learned(blocks)}
 
 
-def with_blocks(
-    workspace: Workspace, panel: EraPanel, keys: Sequence[str], blocks: Mapping[str, Any], learned: Mapping[str, Path]
-) -> EraPanel:
-    """The panel of the given eras or live rounds with the columns of blocks as levels.
-
-    blocks: what each was made with when it was fitted on. One that the settings ask for otherwise now is computed anew,
-    so that a vintage can predict whatever was changed since. learned: folder of each learned block. Where a selection is
-    among them, only the features it selected are left of the panel's own.
-    """
-    if not blocks:
-        return panel
-    writer = BlockWriter(workspace)
-    if SELECTION in blocks:
-        selected = set(fitted_block_class(SELECTION).load(learned[SELECTION]).names_)
-        panel = panel.with_features([name for name in panel.feature_names if name in selected])
-    for name, facts in blocks.items():
-        if name == SELECTION:
-            continue
-        if name not in BLOCKS:
-            panel = _with_learned(workspace, panel, keys, name, learned[name], facts.get("reads", {}))
-        elif writer.is_as_asked_for(name, facts):
-            for key in keys:
-                writer.ensure(name, key)
-            panel = workspace.engineered.with_blocks(panel, keys, [name])
-        else:
-            found = [writer.computed_as(name, key, facts) for key in keys]
-            columns = [_levels(columns) for _, columns in found]
-            panel = panel.with_columns([f"{name}.{column}" for column in found[0][0]], columns, [])
-    return panel
-
-
-def _with_learned(
-    workspace: Workspace,
-    panel: EraPanel,
-    keys: Sequence[str],
-    name: str,
-    folder: Path,
-    reads: Mapping[str, Any],
-) -> EraPanel:
-    block = fitted_block_class(name).load(folder)
-    read = workspace.store.panel(keys, features=block.feature_names_)
-    read = with_history(workspace, read, keys, reads_of(block), reads)
-    levels = [_levels(block.transform(era)) for era in read.each_era()]
-    # Of the levels themselves: they may follow from earlier eras and their targets too.
-    digests = [hashlib.sha256(np.ascontiguousarray(columns).tobytes()).hexdigest() for columns in levels]
-    return panel.with_columns([f"{name}.{column}" for column in block.names_], levels, digests)
+def _read_era(store: EraStore, era: int, targets: tuple[str, ...]) -> EraPanel:
+    return store.panel([era_label(era)], targets=targets)
 
 
 def _reads(block: FeatureBlock) -> Reads:
     return Reads(block.look_back, block.targets, block.needs)
-
-
-def _as_json(facts: Any) -> Any:
-    return json.loads(json.dumps(facts))
 
 
 def _levels(columns: Columns) -> NDArray[np.int8]:

@@ -1,10 +1,12 @@
 """The time a round has left: when nothing is waited for any more, and when a person has to be told."""
 
 import datetime as dt
+from collections.abc import Mapping
 
 from numerai_assets.errors import NumeraiAssetsError, SubmissionError
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.tournament.client import Round
+from numerai_assets.tournament.submission import SubmissionDesk
 
 
 def is_near(workspace: Workspace, current: Round | None, now: dt.datetime) -> bool:
@@ -16,16 +18,16 @@ def is_near(workspace: Workspace, current: Round | None, now: dt.datetime) -> bo
     return now >= current.closes - dt.timedelta(minutes=minutes)
 
 
-def unsubmitted(workspace: Workspace, number: int) -> list[str]:
+def unsubmitted(desk: SubmissionDesk, slots: Mapping[str, str], number: int) -> list[str]:
     """Slots whose submission to a round is not proven."""
-    return [slot for slot in workspace.settings.slots if not workspace.desk.is_proven(number, slot)]
+    return [slot for slot in slots if not desk.is_proven(number, slot)]
 
 
 def watch(workspace: Workspace, current: Round | None, now: dt.datetime) -> None:
     """Alerts while there is still time: about slots that the open round, soon to close, does not have."""
     if current is None or not is_near(workspace, current, now):
         return
-    for slot in unsubmitted(workspace, current.number):
+    for slot in unsubmitted(workspace.desk, workspace.settings.slots, current.number):
         left = (current.closes - now).total_seconds() / 60
         workspace.alert(
             f"round {current.number} {slot} closing",
@@ -50,7 +52,7 @@ def expect_submitted(workspace: Workspace, grace_minutes: int) -> str:
     now, latest = workspace.tournament.now(), workspace.tournament.latest_round()
     if latest is None:
         return "no round has opened yet"
-    missing = unsubmitted(workspace, latest.number)
+    missing = unsubmitted(workspace.desk, workspace.settings.slots, latest.number)
     state = (
         f"open until {latest.closes:%a %H:%M} UTC" if latest.is_open(now) else f"closed {latest.closes:%a %H:%M} UTC"
     )

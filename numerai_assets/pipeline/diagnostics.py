@@ -4,19 +4,32 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from numerai_assets.eras import PAYOUT_TARGET, era_label
+from numerai_assets.eras import PAYOUT_TARGET, era_label, horizon_of
+from numerai_assets.errors import ReleaseError
 from numerai_assets.evaluation.diagnostics import ScoredRows, era_scores, validation_table
+from numerai_assets.features.contract import features_of
 from numerai_assets.pipeline.predictions import predicted
-from numerai_assets.pipeline.vintages import feature_set, load_vintage, made_with, model_digest
+from numerai_assets.pipeline.vintages import load_vintage, model_digest
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.atomic import replacing_file, write_json
+from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.holdout_ledger import Look
-from numerai_assets.tournament.release import META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS
+from numerai_assets.store.prediction_store import PredictionStore
+from numerai_assets.store.vintage_store import VintageStore
+from numerai_assets.tournament.release import (
+    META_MODEL,
+    TRAIN_BENCHMARKS,
+    VALIDATION_BENCHMARKS,
+    Release,
+    benchmark_column,
+)
 
 NEUTRAL_SET = "fncv3_features"
 
@@ -32,8 +45,8 @@ def diagnose(workspace: Workspace, name: str, methods: Sequence[str]) -> dict[st
     from numerai_assets.evaluation.plots import cumulative_scores, drawdowns
 
     note_look(workspace, name, methods, "diagnostics")
-    scores = era_scores(scored_rows(workspace, name))
-    models = judged_models(workspace, methods)
+    scores = era_scores(scored_rows(workspace.predictions, workspace.store, workspace.release, name))
+    models = judged_models(workspace.predictions, workspace.vintages, methods)
     scores = scores.assign(model=[models.get(int(era), "") for era in scores.index])
     neutral = neutral_scores(workspace, name, scores, known=read_scores(workspace, name))
     scores = scores.join(neutral).rename_axis("era")
@@ -63,26 +76,24 @@ def note_look(workspace: Workspace, name: str, methods: Sequence[str], purpose: 
     vintages = workspace.predictions.vintages(name)
     eras = [era for vintage in vintages for era in workspace.predictions.eras(name, vintage)]
     if eras:
-        made = json.dumps([name, *(made_with(workspace, method) for method in methods)], sort_keys=True)
+        made = json.dumps([name, *(workspace.specs.method(method).digest for method in methods)])
         variant = hashlib.sha256(made.encode()).hexdigest()[:16]
         workspace.holdout_ledger.record(Look(dt.datetime.now(dt.UTC), name, purpose, min(eras), max(eras), (variant,)))
 
 
-def judged_models(workspace: Workspace, methods: Sequence[str]) -> dict[int, str]:
+def judged_models(predictions: PredictionStore, vintages: VintageStore, methods: Sequence[str]) -> dict[int, str]:
     """By era that all of the methods predicted out of sample: the digests of their newest vintages that did."""
     found: list[dict[int, str]] = []
     for method in methods:
         models: dict[int, str] = {}
-        for vintage in workspace.vintages.vintages(method):
-            models |= dict.fromkeys(
-                workspace.predictions.eras(method, vintage), model_digest(workspace, method, vintage)
-            )
+        for vintage in vintages.vintages(method):
+            models |= dict.fromkeys(predictions.eras(method, vintage), model_digest(vintages, method, vintage))
         found.append(models)
     return {era: " ".join(models[era] for models in found) for era in set.intersection(*map(set, found))}
 
 
 def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
-    """How differently the two newest vintages rank the rows of the newest era; nothing while there is but one.
+    """How differently the two newest vintages rank the rows of the newest era; stored. Empty for a single vintage.
 
     churn: 1 less the rank correlation. churn_of_ends: share of the highest and lowest twentieth that changes.
     """
@@ -96,12 +107,24 @@ def churn_of_newest(workspace: Workspace, method: str) -> dict[str, Any]:
         predicted(workspace, method, vintage, load_vintage(workspace, method, vintage), key)[1][:, None].astype(float)
         for vintage in newest
     )
-    ends = max(1, len(first) // 20)
-    return {
-        "churn_vintages": " and ".join(map(era_label, newest)),
+    ends, pair = max(1, len(first) // 20), " and ".join(map(era_label, newest))
+    found = {
         "churn": float(churn(first, second)[0]),
         "churn_of_ends": float(churn(first, second, top_bottom=ends)[0]),
     }
+    write_json(_churn_path(workspace, method), read_churn(workspace, method) | {pair: found})
+    return {"churn_vintages": pair, **found}
+
+
+def read_churn(workspace: Workspace, method: str) -> dict[str, dict[str, float]]:
+    """Churn between each pair of successive vintages, as it was diagnosed; empty before the first time."""
+    path = _churn_path(workspace, method)
+    found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _churn_path(workspace: Workspace, method: str) -> Path:
+    return workspace.diagnostics_path(method).with_suffix(".churn.json")
 
 
 def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, known: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +139,7 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
 
     store = workspace.store
     neutralised = store.panel([era_label(int(era)) for era in scores.index[:1]]).places_of(
-        feature_set(workspace, NEUTRAL_SET)
+        features_of(workspace.feature_sets(), NEUTRAL_SET)
     )
     same = known.reindex(scores.index)
     found = same.reindex(columns=list(NEUTRAL_SCORES)).astype(float)
@@ -137,14 +160,18 @@ def neutral_scores(workspace: Workspace, method: str, scores: pd.DataFrame, *, k
     return found
 
 
-def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
+def scored_rows(predictions: PredictionStore, store: EraStore, release: Release, method: str) -> Iterator[ScoredRows]:
     """Rows of each era that the method predicted out of sample, with targets and references beside them."""
     from numerai_assets.store.out_of_sample import out_of_sample
 
-    release = workspace.release
     benchmarks = [release.path(TRAIN_BENCHMARKS), release.path(VALIDATION_BENCHMARKS)]
     found = out_of_sample(
-        workspace.predictions, method, workspace.store, benchmarks=benchmarks, meta_model=release.path(META_MODEL)
+        predictions,
+        method,
+        store,
+        benchmarks=benchmarks,
+        benchmark_columns=_benchmark_columns(benchmarks[-1]),
+        meta_model=release.path(META_MODEL),
     )
     for era, vintage, rows in found:
         yield ScoredRows(
@@ -155,6 +182,18 @@ def scored_rows(workspace: Workspace, method: str) -> Iterator[ScoredRows]:
             meta_model=rows["meta_model"].to_numpy(float),
             benchmark={h: rows[f"benchmark_{h}"].to_numpy(float) for h in (20, 60)},
         )
+
+
+def _benchmark_columns(path: Path) -> dict[int, str]:
+    """Columns of Numerai's own benchmarks by their horizon. Raises ReleaseError for a file without one of them."""
+    names = pq.read_schema(path).names
+    found = {}
+    for target in ("target_ender_20", PAYOUT_TARGET):
+        column = benchmark_column(names, target)
+        if column is None:
+            raise ReleaseError(f"{path.name}: has no benchmark of {target}; its columns are {', '.join(names)}")
+        found[horizon_of(target)] = column
+    return found
 
 
 def read_scores(workspace: Workspace, method: str) -> pd.DataFrame:

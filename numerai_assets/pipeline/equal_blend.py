@@ -7,7 +7,7 @@ import pandas as pd
 
 from numerai_assets.eras import era_label
 from numerai_assets.methods.contract import rank_within_eras
-from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.prediction_store import PredictionStore
 
 EQUAL_BLEND = "equal_blend"
 
@@ -17,14 +17,13 @@ def judged_names(methods: Sequence[str]) -> list[str]:
     return [*methods, EQUAL_BLEND] if len(methods) > 1 else list(methods)
 
 
-def write_equal_blend(workspace: Workspace, methods: Sequence[str]) -> list[int]:
+def write_equal_blend(predictions: PredictionStore, methods: Sequence[str]) -> list[int]:
     """Blends each era that all methods predicted out of sample; returns these eras.
 
     Each method counts with its newest vintage that is older than the era; the blend's vintage is the newest of theirs.
     What is held of other eras or vintages is dropped.
     """
-    predictions = workspace.predictions
-    newest = {method: _newest_vintages(workspace, method) for method in methods}
+    newest = {method: _newest_vintages(predictions, method) for method in methods}
     eras = sorted(set.intersection(*(set(found) for found in newest.values())))
     wanted: dict[int, list[int]] = {}
     for era in eras:
@@ -35,16 +34,16 @@ def write_equal_blend(workspace: Workspace, methods: Sequence[str]) -> list[int]
     for vintage, of_vintage in wanted.items():
         for era in of_vintage:
             frames = [predictions.read(method, newest[method][era], era_label(era)) for method in methods]
-            _write(workspace, vintage, era, _mean_rank(frames))
+            _write_blend(predictions, vintage, era, _mean_rank(frames))
     return eras
 
 
-def _newest_vintages(workspace: Workspace, method: str) -> dict[int, int]:
+def _newest_vintages(predictions: PredictionStore, method: str) -> dict[int, int]:
     """By era the newest vintage that predicted it out of sample."""
     return {
         era: vintage
-        for vintage in workspace.predictions.vintages(method)
-        for era in workspace.predictions.eras(method, vintage)
+        for vintage in predictions.vintages(method)
+        for era in predictions.eras(method, vintage)
         if vintage < era
     }
 
@@ -57,8 +56,8 @@ def _mean_rank(frames: Sequence[pd.DataFrame]) -> pd.Series:
     return pd.Series(rank_within_eras(total, [len(total)]), index=columns.index)
 
 
-def _write(workspace: Workspace, vintage: int, era: int, blended: pd.Series) -> None:
-    predictions, key = workspace.predictions, era_label(era)
+def _write_blend(predictions: PredictionStore, vintage: int, era: int, blended: pd.Series) -> None:
+    key = era_label(era)
     if predictions.holds(EQUAL_BLEND, vintage, key):
         held = predictions.read(EQUAL_BLEND, vintage, key).set_index("id")["prediction"]
         if held.index.equals(blended.index) and np.array_equal(held.to_numpy(), blended.to_numpy()):

@@ -4,20 +4,13 @@ from collections.abc import Callable, Sequence
 
 from numerai_assets.eras import era_label, live_key
 from numerai_assets.errors import ReleaseError
-from numerai_assets.features.cleaning.fill import clean, leaves_as_released
+from numerai_assets.features.cleaning.fill import Strategy, clean, leaves_as_released
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress
 from numerai_assets.store.era_records import EraRecord
-from numerai_assets.tournament.release import (
-    LIVE,
-    LIVE_ERA,
-    TRAIN,
-    VALIDATION,
-    ReleasedEra,
-    alias_of,
-    check_calendar,
-    read_eras,
-)
+from numerai_assets.store.era_store import EraStore
+from numerai_assets.tournament.release import LIVE, LIVE_ERA, TRAIN, VALIDATION, alias_of, check_calendar
+from numerai_assets.tournament.released_eras import read_eras
 
 
 def store_live_round(workspace: Workspace, number: int) -> EraRecord:
@@ -30,13 +23,12 @@ def store_live_round(workspace: Workspace, number: int) -> EraRecord:
     )
     if live.targets.notna().any().any():
         raise ReleaseError(f"{LIVE} of round {number}: holds targets; live targets are all NaN")
-    _write(workspace, key, era, live, names, as_of=era)
-    return clean_era(workspace, key)
+    live.store_in(workspace.store, names, key=key, era=era, as_of=era)
+    return clean_era(workspace.store, workspace.settings.cleaning.missing, key)
 
 
-def clean_era(workspace: Workspace, key: str) -> EraRecord:
+def clean_era(store: EraStore, strategy: Strategy, key: str) -> EraRecord:
     """Cleans one stored era unless that was done with the same strategy before."""
-    store, strategy = workspace.store, workspace.settings.cleaning.missing
     record = store.record(key)
     if record.cleaned_by == strategy:
         return record
@@ -76,7 +68,7 @@ def store_eras(
         digest, newest = manifest.sha256, validation.newest_era
         labels_here = [label for label in manifest.eras if label in labels]
         # What a killed run has read from this very file stays; the next one goes on behind it.
-        done = {label for label in labels_here if _is_stored(workspace, label, digest, newest)}
+        done = {label for label in labels_here if _is_stored(workspace.store, label, digest, newest)}
         written += [workspace.store.record(label) for label in sorted(done)]
         left = [label for label in labels_here if label not in done]
         if not left:
@@ -85,7 +77,7 @@ def store_eras(
         for count, item in enumerate(found):
             progress(f"eras from {file}", count, len(left))
             alias = alias_of(item.targets) or alias
-            written.append(_write(workspace, item.label, int(item.label), item, held, as_of=newest, read_from=digest))
+            written.append(item.store_in(workspace.store, held, as_of=newest, read_from=digest))
         progress(f"eras from {file}", len(left), len(left))
     absent = labels - {record.key for record in written}
     due = [era_label(era) for era in workspace.store.to_read(map(int, absent), validation.newest_era)]
@@ -98,31 +90,8 @@ def store_eras(
     return written, alias
 
 
-def _is_stored(workspace: Workspace, key: str, digest: str, newest_era: int) -> bool:
-    store = workspace.store
+def _is_stored(store: EraStore, key: str, digest: str, newest_era: int) -> bool:
     if not store.holds(key):
         return False
     record = store.record(key)
     return (record.read_from, record.targets_as_of) == (digest, newest_era)
-
-
-def _write(
-    workspace: Workspace,
-    key: str,
-    era: int,
-    item: ReleasedEra,
-    feature_names: Sequence[str],
-    *,
-    as_of: int,
-    read_from: str | None = None,
-) -> EraRecord:
-    return workspace.store.write_era(
-        key,
-        era=era,
-        ids=item.ids,
-        features=item.features,
-        feature_names=feature_names,
-        targets=item.targets,
-        targets_as_of=as_of,
-        read_from=read_from,
-    )

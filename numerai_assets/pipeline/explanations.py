@@ -1,4 +1,4 @@
-"""Importances of the features of a method, on eras out of sample."""
+"""Feature importance of a method, on out-of-sample eras."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ _KINDS = {"era": np.int16, "vintage": np.int16, "gain": float, "permutation": fl
 
 
 def eras_to_explain(workspace: Workspace, method: str) -> dict[int, int]:
-    """Eras that are looked at, ascending, each with the newest vintage that predicted it: some of all, and the last one.
+    """A sample of the predicted eras and the last one, ascending, each with the newest vintage that predicted it.
 
-    Raises StoreError when there are no predictions.
+    Raises StoreError without predictions.
     """
     vintage_of = {
         era: vintage
@@ -52,34 +52,35 @@ def eras_to_explain(workspace: Workspace, method: str) -> dict[int, int]:
 
 
 def explanations_are_stale(workspace: Workspace, method: str) -> bool:
-    """True when a vintage whose eras are looked at was not there, or was another model, when the method was explained last."""
+    """True when a vintage of `eras_to_explain` was missing, or was another model, when the method was last explained."""
     if not any(workspace.predictions.eras(method, vintage) for vintage in workspace.vintages.vintages(method)):
         return False
     asked = {
-        (vintage, model_digest(workspace, method, vintage)) for vintage in eras_to_explain(workspace, method).values()
+        (vintage, model_digest(workspace.vintages, method, vintage))
+        for vintage in eras_to_explain(workspace, method).values()
     }
     known = read_by_era(workspace, method, ["vintage", "model"])
     return not asked <= set(zip(known["vintage"], known["model"], strict=True))
 
 
 def read_by_era(workspace: Workspace, method: str, columns: Sequence[str] = _COLUMNS) -> pd.DataFrame:
-    """What was last found, a row an era and feature; empty before the first time."""
+    """Importances by era as last computed, one row per era and feature; empty before the first time."""
     path = workspace.importances_by_era_path(method)
     return pd.read_parquet(path, columns=list(columns)) if path.is_file() else pd.DataFrame(columns=list(columns))
 
 
 def read_importances(workspace: Workspace, method: str) -> pd.DataFrame:
-    """What was last found, a row a feature; empty before the first time."""
+    """Importances as last computed, one row per feature; empty before the first time."""
     path = workspace.importances_path(method)
     return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
 
 
 def write_explanations(workspace: Workspace, method: str, by_era: pd.DataFrame) -> pd.DataFrame:
-    """Keeps what was found by era, and the importances that follow from it, which are returned."""
+    """Stores the importances by era and their summary, which is returned."""
     features = by_era["feature"].unique().tolist()
     groups = groups_of(features, workspace.release.features())
     whole = importances(by_era, groups, horizon=horizon_of(PAYOUT_TARGET))
-    # By era last: it says what is explained, and a run that was killed between the two is made good.
+    # By era last: it decides what counts as explained, so a run that was killed between the two is repeated.
     for path, frame in (
         (workspace.importances_path(method), whole),
         (workspace.importances_by_era_path(method), by_era),
@@ -91,7 +92,7 @@ def write_explanations(workspace: Workspace, method: str, by_era: pd.DataFrame) 
 
 @dataclass(frozen=True)
 class Swarm:
-    """Parts of the raw scores of rows of one era. parts: (r, d). levels: (r, d)."""
+    """Contributions to the raw scores of rows of one era. parts: (r, d) contributions. levels: (r, d) bins."""
 
     era: int
     features: tuple[str, ...]
@@ -101,21 +102,21 @@ class Swarm:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A vintage with what is asked of it again and again."""
+    """A loaded vintage, with its permutation prepared once."""
 
     vintage: int
     estimator: Method
 
     @cached_property
     def permute(self) -> "Permuting":
-        # Not with the definitions: it brings LightGBM.
+        # Imported here, because it imports LightGBM.
         from numerai_assets.methods.permuted_predictions import permuting
 
         return permuting(self.estimator)
 
 
 class Explainer:
-    """Explains eras of one method, one vintage loaded at a time; what was found of an era and model before is kept."""
+    """Explains eras of one method, one vintage loaded at a time; importances of an era and model that are stored are reused."""
 
     def __init__(self, workspace: Workspace, method: str) -> None:
         self._workspace, self._method = workspace, method
@@ -124,19 +125,19 @@ class Explainer:
         self._swarm: Swarm | None = None
 
     def explained(self, era: int, vintage: int) -> pd.DataFrame:
-        """The rows of one era, in the columns of what is kept."""
+        """Importances of one era, in the columns of `read_by_era`."""
         is_resolved = horizon_of(PAYOUT_TARGET) in self._workspace.store.record(era_label(era)).resolved
-        model = model_digest(self._workspace, self._method, vintage)
-        kept = self._known[(self._known["era"] == era) & (self._known["model"] == model)]
-        if len(kept) and kept["permutation"].notna().any() == is_resolved:
-            return kept
+        model = model_digest(self._workspace.vintages, self._method, vintage)
+        stored = self._known[(self._known["era"] == era) & (self._known["model"] == model)]
+        if len(stored) and stored["permutation"].notna().any() == is_resolved:
+            return stored
         estimator, panel = self._load(vintage).estimator, self._panel(era, vintage)
         frame = gain_shares(estimator.explain(panel)).set_index("feature")
         frame = frame.reindex(frame.index.union(list(panel.feature_names), sort=False))
         if is_resolved:
             asked = self._workspace.settings.explanations
             most = asked.features if isinstance(estimator, OfTrees) else asked.features_without_trees
-            # Of a method whose own importances are of something else than features, the first so many.
+            # Where a method's own importances are not of features, the first `most` features.
             permuted = frame["gain"].reindex(list(panel.feature_names)).fillna(0.0).nlargest(most)
             rng = np.random.default_rng([self._seed, era])
             found = self._load(vintage).permute(panel, panel.places_of(permuted.index.tolist()), rng)
@@ -148,7 +149,7 @@ class Explainer:
         return frame.reindex(columns=list(_COLUMNS)).astype(_KINDS)
 
     def swarm(self, era: int, vintage: int) -> Swarm | None:
-        """Parts of the raw scores of some rows of an era; None of a method whose scores are no sums."""
+        """Contributions to the raw scores of some rows of an era; None for a method whose scores are not additive."""
         estimator = self._load(vintage).estimator
         if not isinstance(estimator, Additive):
             return None

@@ -15,17 +15,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.eras import era_label
+from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.errors import NumeraiAssetsError, SubmissionError
 from numerai_assets.evaluation.gate import Finding, bin_shares, judge
 from numerai_assets.methods.contract import rank_within_eras
-from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.predictions import live_panel, live_prediction
-from numerai_assets.pipeline.vintages import made_with
+from numerai_assets.pipeline.vintages import is_current
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.tournament.release import LIVE_BENCHMARKS
-from numerai_assets.tournament.submission import Entry, Step, check_predictions
+from numerai_assets.tournament.receipt import Entry, Model, RejectedCandidate, Step
+from numerai_assets.tournament.release import LIVE_BENCHMARKS, benchmark_column
+from numerai_assets.tournament.submission import check_predictions
 
 _OLDER_VINTAGES = 3
 _USUAL_ERAS = 8
@@ -46,10 +46,11 @@ class Candidate:
     """Whose predictions would be submitted: one model, or several whose ranks are averaged."""
 
     rung: Rung
-    members: tuple[tuple[str, int], ...]
+    members: tuple[Model, ...]
 
-    def __str__(self) -> str:
-        return f"{self.rung} ({', '.join(f'{method} {era_label(vintage)}' for method, vintage in self.members)})"
+    def refused(self, reason: str) -> RejectedCandidate:
+        """The record of why it was not submitted."""
+        return RejectedCandidate(self.rung.value, self.members, reason)
 
 
 def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candidate]:
@@ -71,7 +72,7 @@ def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candida
     last = next((r for r in reversed(earlier) if r.step is Step.PROVEN), None)
     if (
         last is not None
-        and last.method in METHODS
+        and workspace.vintages.holds(last.method, last.vintage)
         and (last.method, last.vintage) not in {(method, vintage) for vintage in held[: 1 + _OLDER_VINTAGES]}
     ):
         yield Candidate(Rung.PREVIOUS, ((last.method, last.vintage),))
@@ -80,7 +81,7 @@ def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candida
 def is_fresh(workspace: Workspace, method: str, vintage: int, era: int) -> bool:
     """True for the vintage that the retrain policy wants for rounds of `era`, made with the settings in force."""
     is_due = vintage >= era - workspace.settings.retrain.every_eras
-    return is_due and workspace.vintages.holds(method, vintage, **made_with(workspace, method))
+    return is_due and is_current(workspace.vintages, method, vintage, workspace.specs.method(method))
 
 
 class Ladder:
@@ -96,7 +97,7 @@ class Ladder:
 
         Raises SubmissionError, saying of each rung what was wrong with it, when none does.
         """
-        refused: list[tuple[str, str]] = []
+        refused: list[RejectedCandidate] = []
         for candidate in candidates(self._workspace, self._slot, self._number):
             try:
                 prediction = self._predict(candidate)
@@ -104,15 +105,15 @@ class Ladder:
                 check_predictions(frame, list(self._live.ids), f"round {self._number}, {self._slot}")
                 findings = self._judged(candidate, prediction)
             except Exception as error:  # noqa: BLE001 - whatever breaks one model must not cost the round: it is told
-                refused.append((str(candidate), f"{type(error).__name__}: {error}"))
+                refused.append(candidate.refused(f"{type(error).__name__}: {error}"))
                 continue
             if bad := [str(finding) for finding in findings if not finding.is_well]:
-                refused.append((str(candidate), "; ".join(bad)))
+                refused.append(candidate.refused("; ".join(bad)))
                 continue
             method = "+".join(method for method, _ in candidate.members)
             vintage = max(vintage for _, vintage in candidate.members)
             return Entry(frame, method, vintage, candidate.rung.value, tuple(refused)), findings
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused) or "no vintage is held"
+        reasons = "; ".join(map(str, refused)) or "no vintage is held"
         raise SubmissionError(f"round {self._number}, {self._slot}: nothing to submit. {reasons}")
 
     def _predict(self, candidate: Candidate) -> NDArray[np.float32]:
@@ -156,7 +157,7 @@ class Ladder:
 
     @cached_property
     def _live(self) -> EraPanel:
-        return live_panel(self._workspace, self._number)
+        return live_panel(self._workspace.store, self._number)
 
     @cached_property
     def _benchmark(self) -> NDArray[np.float64] | None:
@@ -166,7 +167,7 @@ class Ladder:
             return None
         table = pq.read_table(release.path(LIVE_BENCHMARKS)).to_pandas()
         frame = table if table.index.name == "id" else table.set_index("id")
-        column = next((name for name in frame.columns if name.endswith("ender60")), None)
+        column = benchmark_column(frame.columns, PAYOUT_TARGET)
         if column is None or not set(self._live.ids) <= set(frame.index):
             return None
         values: NDArray[np.float64] = frame[column].reindex(self._live.ids).to_numpy(np.float64)

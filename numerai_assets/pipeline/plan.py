@@ -1,35 +1,50 @@
 """What to run next, from what is on disk and what the tournament says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from numerai_assets.eras import era_label
-from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
-from numerai_assets.pipeline.block_columns import BlockWriter, fitted_with
+from numerai_assets.features.registry import learned, per_era
 from numerai_assets.pipeline.diagnostics import judged_models, read_scores
 from numerai_assets.pipeline.explanations import explanations_are_stale
 from numerai_assets.pipeline.ladder import Rung, candidates, is_fresh
 from numerai_assets.pipeline.live_scores import scores_as_of
 from numerai_assets.pipeline.predictions import judged_eras
+from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintage_grid import vintages_due
-from numerai_assets.pipeline.vintages import base_of, made_with
+from numerai_assets.pipeline.vintages import base_of, is_current, is_refused
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.vintage_store import VintageStore
 from numerai_assets.tournament.client import Round
 from numerai_assets.tournament.increment import not_on_disk
-from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES
+from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, YARDSTICK_FILES, Release
+
+
+class Lacking(NamedTuple):
+    """What a vintage lacks and can be fitted: methods, and the learned blocks that they wait for."""
+
+    blocks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.methods)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One run: a job, the partitions it is for (none for an unpartitioned job, a first and last era for a range), why.
+    """One run: a job and its partitions (none for an unpartitioned job, a first and last era for a range).
 
-    lacking: of a vintage, the methods and learned blocks to fit; what it holds as the settings ask for stays as it is.
+    why: the reason, for people. lacking: what to fit of a vintage; methods and blocks that are stored as the settings ask
+    stay as they are. cause: the reason as values; a step that ran and is due again for the same cause did not help.
     """
 
     job: str
     partitions: tuple[str, ...]
-    why: str
-    lacking: tuple[str, ...] = ()
+    why: str = field(compare=False)
+    lacking: Lacking | None = None
+    cause: tuple[Hashable, ...] = ()
 
     @property
     def key(self) -> str:
@@ -71,23 +86,28 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     manifests = [release.manifest(name) for name in WEEKLY_FILES]
     validation = release.manifest(VALIDATION)
     if validation is None or any(m is None for m in manifests):
-        return [Step("release", (), "the release was never fetched whole")]
+        return [Step("release", (), "the release was never fetched whole", cause=("absent",))]
     if len({m.round_number for m in manifests if m is not None}) > 1:
-        return [Step("release", (), "the last release was fetched only in part")]
+        return [Step("release", (), "the last release was fetched only in part", cause=("incomplete",))]
     if (
         current is not None
         and validation.newest_era < current.era
         # Asked for once a round: the vendor may be late, and the round is then served with what there is.
         and validation.round_number != current.number
     ):
-        return [Step("release", (), f"era {era_label(current.era)} is out")]
+        return [Step("release", (), f"era {era_label(current.era)} is out", cause=("new era", current.era))]
     absent = not_on_disk(validation, workspace.store)
     if absent:
         why = f"era {era_label(absent[0])} is to be stored, and the part of {VALIDATION} on disk does not have it"
-        return [Step("release", (), why)]
+        return [Step("release", (), why, cause=("era not on disk", absent[0]))]
     train = release.manifest(TRAIN)
     assert train is not None
-    stale = _stale_eras(workspace, [int(e) for e in (*train.eras, *validation.released_eras)], validation.newest_era)
+    stale = _stale_eras(
+        workspace.store,
+        workspace.settings.cleaning.missing,
+        [int(e) for e in (*train.eras, *validation.released_eras)],
+        validation.newest_era,
+    )
     return [
         Step(
             "eras",
@@ -98,8 +118,8 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     ]
 
 
-def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) -> list[int]:
-    records, strategy = workspace.store.records(), workspace.settings.cleaning.missing
+def _stale_eras(store: EraStore, strategy: str, released: Sequence[int], newest_era: int) -> list[int]:
+    records = store.records()
     stale = []
     for era in released:
         record = records.get(era_label(era))
@@ -110,12 +130,12 @@ def _stale_eras(workspace: Workspace, released: Sequence[int], newest_era: int) 
 
 def _block_steps(workspace: Workspace) -> list[Step]:
     """Eras of which a feature block that is on lacks its columns, or holds those of other settings."""
-    blocks = [name for name in workspace.settings.active_blocks if name in BLOCKS]
+    blocks = per_era(workspace.settings.active_blocks)
     if not blocks:
         return []
-    writer = BlockWriter(workspace)
+    columns = workspace.block_columns()
     lacking = [
-        era for era in workspace.store.eras() if not all(writer.is_current(name, era_label(era)) for name in blocks)
+        era for era in workspace.store.eras() if not all(columns.is_current(name, era_label(era)) for name in blocks)
     ]
     return [
         Step("blocks", (era_label(first), era_label(last)), f"{last - first + 1} eras lack columns of feature blocks")
@@ -124,23 +144,23 @@ def _block_steps(workspace: Workspace) -> list[Step]:
 
 
 def vintage_steps(workspace: Workspace) -> list[Step]:
-    """Vintages that are due and not held, newest first: that one is to go live, and each knows where the next begins.
+    """Vintages that are due and not stored, newest first: that one goes live, and each ends where the next begins.
 
-    Only what the newest is to go on from comes before it.
+    Only the vintage that the newest warm-starts from comes before it.
     """
     lacking = {vintage: found for vintage in _due(workspace) if (found := _lacking(workspace, vintage))}
     steps = {
-        vintage: Step("vintage", (era_label(vintage),), _why(workspace, vintage, found), found)
+        vintage: Step("vintage", (era_label(vintage),), _why(workspace.vintages, vintage, found), found)
         for vintage, found in lacking.items()
     }
     newest = max(steps, default=0)
-    bases = {base_of(workspace, method, newest) for method in lacking.get(newest, ()) if method not in FITTED_BLOCKS}
+    bases = {base_of(workspace, method, newest) for method in lacking[newest].methods} if steps else set()
     return [steps[vintage] for vintage in sorted(steps, key=lambda v: (v in bases, v), reverse=True)]
 
 
-def _why(workspace: Workspace, vintage: int, lacking: Sequence[str]) -> str:
-    held = all(vintage in workspace.vintages.vintages(m) for m in lacking if m not in FITTED_BLOCKS)
-    return f"vintage {era_label(vintage)} {'was made with other settings' if held else 'is due'}"
+def _why(vintages: VintageStore, vintage: int, lacking: Lacking) -> str:
+    stored = all(vintages.holds(method, vintage) for method in lacking.methods)
+    return f"vintage {era_label(vintage)} {'was made with other settings' if stored else 'is due'}"
 
 
 def _newest_is_missing(workspace: Workspace) -> bool:
@@ -148,22 +168,33 @@ def _newest_is_missing(workspace: Workspace) -> bool:
     return bool(due) and bool(_lacking(workspace, due[-1]))
 
 
-def _lacking(workspace: Workspace, vintage: int) -> tuple[str, ...]:
-    """Methods that are not held as the settings ask for, and the learned blocks that they wait for, these first."""
-    methods = [
-        method
-        for method in workspace.settings.active_methods
-        if not workspace.vintages.holds(method, vintage, **made_with(workspace, method))
-    ]
-    # What goes on from an earlier vintage keeps the learned blocks of that one.
-    fresh = [method for method in methods if base_of(workspace, method, vintage) is None]
-    named = {name for method in fresh for name in workspace.settings.methods[method].blocks if name in FITTED_BLOCKS}
-    blocks = [
-        name
-        for name in workspace.settings.active_blocks
-        if name in named and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name))
-    ]
-    return (*blocks, *methods)
+def _lacking(workspace: Workspace, vintage: int) -> Lacking:
+    """Methods that are not stored as the settings ask, less those that are known not to be fittable, and their blocks."""
+    blocks: dict[str, None] = {}
+    methods = []
+    for method in workspace.settings.active_methods:
+        spec = workspace.specs.method(method)
+        if is_current(workspace.vintages, method, vintage, spec):
+            continue
+        # A warm start keeps the learned blocks of the vintage that it starts from.
+        fresh = base_of(workspace, method, vintage) is None
+        awaited = [name for name in learned(spec.blocks) if not _has_block(workspace, name, vintage)] if fresh else []
+        if any(_is_refused(workspace, name, vintage) for name in awaited):
+            continue
+        if not is_refused(workspace.vintages, workspace.store, method, vintage, spec):
+            methods.append(method)
+            blocks |= dict.fromkeys(awaited)
+    return Lacking(tuple(name for name in workspace.settings.active_blocks if name in blocks), tuple(methods))
+
+
+def _has_block(workspace: Workspace, name: str, vintage: int) -> bool:
+    spec = workspace.specs.block(name)
+    return isinstance(spec, VintageSpec) and is_current(workspace.fitted_blocks, name, vintage, spec)
+
+
+def _is_refused(workspace: Workspace, name: str, vintage: int) -> bool:
+    spec = workspace.specs.block(name)
+    return isinstance(spec, VintageSpec) and is_refused(workspace.fitted_blocks, workspace.store, name, vintage, spec)
 
 
 def _due(workspace: Workspace) -> list[int]:
@@ -184,20 +215,20 @@ def _validation_steps(workspace: Workspace) -> list[Step]:
         ]
     if not any(_diagnostics_are_stale(workspace, m) for m in methods):
         return []
-    if _yardsticks_are_stale(workspace):
+    if _yardsticks_are_stale(workspace.release):
         return [Step("yardsticks", (), "validation is compared with those of the newest release")]
     return [Step("diagnostics", (), "targets resolved since the last diagnostics")]
 
 
 def _explanation_steps(workspace: Workspace) -> list[Step]:
     stale = [method for method in workspace.settings.active_methods if explanations_are_stale(workspace, method)]
-    return [Step("explanations", (), f"{', '.join(stale)} has a new vintage")] if stale else []
+    return [Step("explanations", (), f"{', '.join(stale)} has a new vintage", cause=tuple(stale))] if stale else []
 
 
-def _yardsticks_are_stale(workspace: Workspace) -> bool:
+def _yardsticks_are_stale(release: Release) -> bool:
     """True until what validation is compared with is at least as new as the release that it validates."""
-    validation = workspace.release.manifest(VALIDATION)
-    manifests = [workspace.release.manifest(name) for name in YARDSTICK_FILES]
+    validation = release.manifest(VALIDATION)
+    manifests = [release.manifest(name) for name in YARDSTICK_FILES]
     assert validation is not None  # there are stored eras, so the release is there
     return any(m is None or m.round_number < validation.round_number for m in manifests)
 
@@ -206,7 +237,8 @@ def _performance_steps(workspace: Workspace, current: Round | None) -> list[Step
     submitted = [r.round_number for r in workspace.desk.receipts() if r.submission_id is not None]
     if current is None or not submitted or scores_as_of(workspace) == current.number:
         return []
-    return [Step("performance", (), f"scores of {len(submitted)} submissions as of round {current.number}")]
+    why = f"scores of {len(submitted)} submissions as of round {current.number}"
+    return [Step("performance", (), why, cause=(len(submitted), current.number))]
 
 
 def _unpredicted(workspace: Workspace, method: str, vintage: int) -> bool:
@@ -219,7 +251,7 @@ def _diagnostics_are_stale(workspace: Workspace, method: str) -> bool:
     """True when the last diagnostics did not score what is predicted now, or could not for want of a target."""
     scores = read_scores(workspace, method)
     resolved = {int(k): r.resolved for k, r in workspace.store.records().items() if k.isdigit()}
-    for era, model in judged_models(workspace, [method]).items():
+    for era, model in judged_models(workspace.predictions, workspace.vintages, [method]).items():
         if resolved.get(era) and (era not in scores.index or scores.loc[era, "model"] != model):
             return True
         if any(bool(scores.loc[era].isna()[f"corr{h}"]) for h in resolved.get(era, ())):
@@ -234,11 +266,11 @@ def _round_steps(workspace: Workspace, current: Round | None) -> list[Step]:
     unproven = [slot for slot in slots if not desk.is_proven(current.number, slot)]
     if unproven:
         why = f"round {current.number} is open, {', '.join(unproven)} not submitted"
-        return [Step("round", (str(current.number),), why)]
+        return [Step("round", (str(current.number),), why, cause=("not submitted", *unproven))]
     improvable = [slot for slot in slots if _has_better(workspace, slot, current)]
     if improvable and not _newest_is_missing(workspace):
         why = f"round {current.number} is open, {', '.join(improvable)} can be submitted with a fresh vintage"
-        return [Step("round", (str(current.number),), why)]
+        return [Step("round", (str(current.number),), why, cause=("fresh vintage", *improvable))]
     return []
 
 
@@ -250,7 +282,7 @@ def _has_better(workspace: Workspace, slot: str, current: Round) -> bool:
         return False
     was_best = receipt.method == method and receipt.vintage == held[0]
     # What the gate refused once is not tried again and again.
-    refused = any(f"{method} {era_label(held[0])}" in name for name, _ in receipt.refused)
+    refused = any((method, held[0]) in refusal.models for refusal in receipt.refused)
     return not was_best and not refused and receipt.rung != Rung.FRESH
 
 

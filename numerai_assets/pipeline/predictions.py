@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import Wall, horizon_of, live_key
 from numerai_assets.methods.contract import Method
-from numerai_assets.panel.panel import EraPanel, reads_of
-from numerai_assets.pipeline.block_columns import with_blocks, with_history
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.spec import VintageSpec
 from numerai_assets.pipeline.vintages import learned_blocks_of, load_vintage
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.era_store import EraStore
 
 
 def judged_eras(workspace: Workspace, method: str, vintage: int) -> list[int]:
@@ -20,14 +21,14 @@ def judged_eras(workspace: Workspace, method: str, vintage: int) -> list[int]:
     return wall.judged_eras(workspace.store.eras(), next_vintage=min(later, default=None))
 
 
-def live_panel(workspace: Workspace, number: int) -> EraPanel:
+def live_panel(store: EraStore, number: int) -> EraPanel:
     """The stored live rows of a round."""
-    return workspace.store.panel([live_key(number)])
+    return store.panel([live_key(number)])
 
 
 def live_prediction(workspace: Workspace, method: str, vintage: int, number: int) -> NDArray[np.float32]:
     """(n,) predictions of a vintage for a round's live rows, in their order; made and kept unless they are there."""
-    key, ids = live_key(number), live_panel(workspace, number).ids
+    key, ids = live_key(number), live_panel(workspace.store, number).ids
     if workspace.predictions.holds(method, vintage, key):
         frame = workspace.predictions.read(method, vintage, key)
         # Live rows that were fetched anew have other ids.
@@ -56,8 +57,7 @@ def vintage_panel(
     workspace: Workspace, method: str, vintage: int, estimator: Method, key: str, targets: Sequence[str] = ()
 ) -> EraPanel:
     """Rows of one era or live round as the vintage's estimator wants them; targets stand beside its features."""
-    facts = workspace.vintages.facts(method, vintage)
-    learned = learned_blocks_of(workspace, method, vintage)
-    panel = with_blocks(workspace, workspace.store.panel([key], targets=targets), [key], facts.blocks, learned)
-    panel = panel.with_features(estimator.feature_names_)
-    return with_history(workspace, panel, [key], reads_of(estimator), facts.reads)
+    spec = VintageSpec.of_vintage(workspace.vintages.facts(method, vintage))
+    folders, columns = learned_blocks_of(workspace.vintages, method, vintage), workspace.block_columns()
+    panel = columns.with_blocks(workspace.store.panel([key], targets=targets), [key], spec.blocks, folders)
+    return columns.with_history(panel.with_features(estimator.feature_names_), [key], estimator.reads, spec.reads)

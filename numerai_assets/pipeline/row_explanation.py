@@ -1,4 +1,4 @@
-"""Why one row of an era or live round is predicted as it is: SHAP and LIME beside each other."""
+"""Explanation of the prediction of one row of an era or live round: SHAP and LIME."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from numerai_assets.errors import MethodError, StoreError
 from numerai_assets.evaluation.importance import gain_shares, groups_of
 from numerai_assets.evaluation.local_model import local_model
 from numerai_assets.methods.contract import Additive, Method
-from numerai_assets.panel.panel import EraPanel, reads_of
+from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.predictions import vintage_panel
 from numerai_assets.pipeline.vintages import load_vintage
 from numerai_assets.pipeline.workspace import Workspace
@@ -21,12 +21,12 @@ _PERTURBED = 64
 
 @dataclass(frozen=True)
 class RowExplanation:
-    """Why `vintage` gave the row its place among the rows of its era, 0 to 1.
+    """Explanation of the rank (`place`, 0 to 1) that `vintage` gave the row among the rows of its era.
 
-    parts: feature, group, level and the part of the raw score (SHAP), the largest first; None of a method whose scores are
-    no sums. local: feature, group, level, weight (change of the place a level) and effect (weight times the distance of
-    the level from the era's mean), the largest effect first. r2: of the local model. Both are None of a method that reads
-    columns of blocks as they are, which belong to the rows there are.
+    parts: feature, group, level and part, the contribution to the raw score (SHAP), largest first; None for a method whose
+    scores are not additive. local: feature, group, level, weight (change of the rank per bin) and effect (weight times the
+    distance of the bin from the era's mean), largest effect first. r2: of the local model. Both are None for a method that
+    reads columns of blocks, which exist for stored rows only.
     """
 
     vintage: int
@@ -37,25 +37,25 @@ class RowExplanation:
 
 
 def explain_row(workspace: Workspace, method: str, key: str, row_id: str) -> RowExplanation:
-    """Explains one row of a stored era or live round by the newest vintage older than it.
+    """Explains one row of a stored era or live round with the newest vintage older than it.
 
-    LIME perturbs the 64 features that move the row most (without SHAP, those of most gain), the others stay as they are.
-    Raises StoreError when there is no such vintage, era or row, MethodError for a method that neither can explain.
+    LIME perturbs the 64 features with the largest contributions (without SHAP, those of most gain); the others stay fixed.
+    Raises StoreError for an unknown vintage, era or row, MethodError for a method that neither can explain.
     """
     record = workspace.store.record(key)
-    held = workspace.vintages.before(method, record.era)
-    if not held:
+    older = workspace.vintages.before(method, record.era)
+    if not older:
         raise StoreError(
             f"{method}: no vintage older than era {era_label(record.era)}; train one with `numerai backfill`"
         )
-    estimator = load_vintage(workspace, method, held[0])
-    panel = vintage_panel(workspace, method, held[0], estimator, key)
+    estimator = load_vintage(workspace, method, older[0])
+    panel = vintage_panel(workspace, method, older[0], estimator, key)
     found = np.flatnonzero(panel.ids == row_id)
     if not len(found):
         raise StoreError(f"era {key}: no row {row_id!r} among its {panel.rows:,}; ids look like {panel.ids[0]!r}")
     row = int(found[0])
     levels = panel.blocks[0]
-    facts = pd.DataFrame(
+    metadata = pd.DataFrame(
         {
             "feature": panel.feature_names,
             "group": list(groups_of(panel.feature_names, workspace.release.features()).values()),
@@ -66,36 +66,36 @@ def explain_row(workspace: Workspace, method: str, key: str, row_id: str) -> Row
     parts = None
     if isinstance(estimator, Additive):
         (own,) = estimator.contributions(panel, np.array([row]))
-        parts, weight = _by_size(facts.assign(part=own), "part"), np.abs(own)
-        if reads_of(estimator).columns:
-            return RowExplanation(held[0], place, parts, None, None)
+        parts, weight = _by_size(metadata.assign(part=own), "part"), np.abs(own)
+        if estimator.reads.columns:
+            return RowExplanation(older[0], place, parts, None, None)
     else:
         gains = gain_shares(estimator.explain(panel)).set_index("feature")["gain"]
         weight = gains.reindex(panel.feature_names).to_numpy()
-    places = np.argsort(-weight, kind="stable")[:_PERTURBED]
+    chosen = np.argsort(-weight, kind="stable")[:_PERTURBED]
     model = local_model(
-        lambda rows: places_among(estimator, panel, row, places, rows),
-        levels[places, row],
-        levels[places],
+        lambda rows: places_among(estimator, panel, row, chosen, rows),
+        levels[chosen, row],
+        levels[chosen],
         seed=workspace.settings.methods[method].seed,
     )
-    local = facts.iloc[places].assign(weight=model.weights, effect=model.effects)
-    return RowExplanation(held[0], place, parts, _by_size(local, "effect"), model.r2)
+    local = metadata.iloc[chosen].assign(weight=model.weights, effect=model.effects)
+    return RowExplanation(older[0], place, parts, _by_size(local, "effect"), model.r2)
 
 
 def places_among(
     estimator: Method, panel: EraPanel, row: int, features: NDArray[np.intp], levels: NDArray[np.int8]
 ) -> NDArray[np.float64]:
-    """(s,) share of the rows of a panel of one era that are predicted below each of s altered copies of one of its rows.
+    """(s,) share of the rows of a panel of one era whose prediction is below that of each of s altered copies of one row.
 
-    levels: (s, k) of the features at the k places; all others are the row's own. The copies are predicted together with
-    the era, so that ranks tell where among its rows they stand; what the copies do to each other's ranks is of no account.
-    Raises MethodError for a method that reads columns of blocks as they are, which belong to the rows there are.
+    levels: (s, k) bins of the k features at the indices `features`; all others are the row's own. The copies are predicted
+    together with the era; their ranks are taken among its rows alone.
+    Raises MethodError for a method that reads columns of blocks, which exist for stored rows only.
     """
-    columns = reads_of(estimator).columns
+    columns = estimator.reads.columns
     if columns:
         raise MethodError(
-            f"{estimator.name}: reads {', '.join(columns)} of each row, which an altered row does not have"
+            f"{estimator.name}: reads {', '.join(columns)} of each row, which do not exist for an altered row"
         )
     copies = np.repeat(panel.blocks[0][:, [row]], len(levels), axis=1)
     copies[features] = levels.T

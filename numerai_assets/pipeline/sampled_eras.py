@@ -14,6 +14,9 @@ from numerai_assets.evaluation.gate import drifted_share
 from numerai_assets.features.fitting.levels import level_counts
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.store.era_store import EraStore
+from numerai_assets.store.prediction_store import PredictionStore
+from numerai_assets.tournament.release import Release
 
 Array = NDArray[np.float64]
 
@@ -44,12 +47,12 @@ def sampled_eras(workspace: Workspace, scores: Mapping[str, pd.DataFrame]) -> Sa
     eras = [
         held[int(place)] for place in np.unique(np.linspace(0, len(held) - 1, min(_SAMPLED_ERAS, len(held))).round())
     ]
-    groups = _places_of_groups(workspace)
+    groups = _places_of_groups(workspace.release, workspace.store)
     correlations, slices = [], []
     exposures: dict[str, dict[int, dict[str, float]]] = {method: {} for method in methods}
     for era in eras:
         panel = workspace.store.panel([era_label(era)], targets=[PAYOUT_TARGET])
-        predictions = _predictions(workspace, scores, panel)
+        predictions = _predictions(workspace.predictions, scores, panel)
         correlations.append(rank_correlations(predictions))
         slices.append(np.stack([calibration(column, panel.target(PAYOUT_TARGET)) for column in predictions.T]))
         whole = np.flatnonzero(~np.isnan(predictions).any(axis=0))
@@ -85,21 +88,21 @@ def drifted_shares(workspace: Workspace) -> dict[str, float]:
     return found
 
 
-def _predictions(workspace: Workspace, scores: Mapping[str, pd.DataFrame], panel: EraPanel) -> Array:
+def _predictions(predictions: PredictionStore, scores: Mapping[str, pd.DataFrame], panel: EraPanel) -> Array:
     """(n, m) of the rows of one era; NaN where a method did not predict it."""
     (era,) = panel.eras
     columns = np.full((panel.rows, len(scores)), np.nan)
     for place, (method, frame) in enumerate(scores.items()):
         vintage = int(frame["vintage"].get(era, 0))
-        if vintage and workspace.predictions.holds(method, vintage, era_label(era)):
-            found = workspace.predictions.read(method, vintage, era_label(era)).set_index("id")["prediction"]
+        if vintage and predictions.holds(method, vintage, era_label(era)):
+            found = predictions.read(method, vintage, era_label(era)).set_index("id")["prediction"]
             columns[:, place] = found.reindex(panel.ids).to_numpy(np.float64)
     return columns
 
 
-def _places_of_groups(workspace: Workspace) -> dict[str, list[int]]:
-    place = {name: position for position, name in enumerate(workspace.store.feature_names)}
-    groups = leaf_sets(workspace.release.features())
+def _places_of_groups(release: Release, store: EraStore) -> dict[str, list[int]]:
+    place = {name: position for position, name in enumerate(store.feature_names)}
+    groups = leaf_sets(release.features())
     return {name: [place[feature] for feature in features if feature in place] for name, features in groups.items()}
 
 

@@ -6,8 +6,8 @@ has nothing to write down. A learned block is fitted once for each fold, as of a
 and what it judges.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +15,47 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from numerai_assets.eras import Wall, era_label, first_vintage_with, horizon_of
+from numerai_assets.eras import era_label, first_vintage_with, horizon_of
 from numerai_assets.errors import FeatureError, MethodError, WallError
-from numerai_assets.evaluation.splits import Fold
-from numerai_assets.features.registry import BLOCKS
+from numerai_assets.evaluation.seed_spread import SeedSpread
+from numerai_assets.evaluation.splits import Fold, Splits
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.registry import create_method, method_class
-from numerai_assets.panel.panel import EraPanel, reads_of
-from numerai_assets.pipeline.block_columns import fitted_blocks, fitted_with, with_blocks, with_history
-from numerai_assets.pipeline.learned_blocks import fit_block
-from numerai_assets.pipeline.study import Found, Metric, Objective, Space, covered_folds, kept_study, search, study_page
-from numerai_assets.pipeline.vintages import feature_set, made_with
+from numerai_assets.panel.panel import EraPanel
+from numerai_assets.pipeline.block_columns import folders_of
+from numerai_assets.pipeline.spec import VintageSpec
+from numerai_assets.pipeline.study import (
+    Found,
+    Metric,
+    Objective,
+    Space,
+    covered_folds,
+    kept_study,
+    search,
+    spread_of_seeds,
+    study_page,
+)
+from numerai_assets.pipeline.vintages import fit_block, is_current, training_panel
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.atomic import replacing_file
+from numerai_assets.store.atomic import replacing_file, write_json
 from numerai_assets.store.cache import content_key
-from numerai_assets.tournament.release import META_MODEL
+from numerai_assets.tournament.release import META_MODEL, Release
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search found. page: its plots as HTML. parameters: all that stand beside the profile, the found ones last."""
+    """Result of a search. page: its plots as HTML. parameters: all beside the profile's, the found ones last.
+
+    seeds: the best hyperparameters with further seeds; None where none were asked for.
+    """
 
     found: Found
     page: Path
     first_judged: int
     last_judged: int
     parameters: dict[str, Any]
+    seeds: SeedSpread | None
 
 
 def search_method(
@@ -51,28 +65,30 @@ def search_method(
     metric: Metric = "corr",
     trials: int,
     folds: int = 4,
+    splits: Splits = "forward",
+    seeds: int = 1,
     seconds: float = float("inf"),
     progress: Progress = silent,
 ) -> Searched:
-    """Searches the hyperparameters of a method of the settings, or goes on where it was; keeps the study and its plots.
+    """Searches the hyperparameters of a method of the settings, or continues a search; stores the study and its plots.
 
-    Raises MethodError for a method that declares no space, for a learned block that a fold has too few eras for, and for a
-    metric that cannot be had.
+    splits, folds: as in `splitter_of`. seeds: number of seeds with which the best hyperparameters are trained.
+    Raises MethodError for a method that declares no space, for a learned block that a fold has too few eras for or that would
+    be fitted on validation eras, and for a metric that is not available.
     """
     settings = workspace.settings.methods[method]
-    horizon, space = horizon_of(settings.target), space_of(method)
-    auxiliary = getattr(create_method(method, settings), "auxiliary_targets", ())
-    # A fold is fitted on these too: what it judges lies behind the wall of the longest.
-    longest = max(map(horizon_of, (settings.target, *auxiliary)))
+    horizon, space = horizon_of(settings.target), space_of(method, settings.source)
+    # A fold is fitted on the auxiliary targets too: its validation eras lie behind the wall of the longest.
+    longest = max(map(horizon_of, (settings.target, *create_method(method, settings).auxiliary_targets)))
     panel = search_panel(workspace, method)
-    meta_model = None if metric == "corr" else meta_model_of(workspace, panel)
+    meta_model = None if metric == "corr" else meta_model_of(workspace.release, panel)
     if metric == "payout-sharpe" and horizon != 60:
         raise MethodError(f"search: {metric} is of 60-day scores, {method} is fitted on {settings.target}")
 
     def create(**parameters: Any) -> Method:
         return create_method(method, settings.model_copy(update={"parameters": settings.parameters | parameters}))
 
-    covered = covered_folds(panel, horizon=longest, count=folds, meta_model=meta_model)
+    covered = covered_folds(panel, horizon=longest, count=folds, splits=splits, meta_model=meta_model)
     objective = Objective(
         create=create,
         panel=panel,
@@ -89,44 +105,44 @@ def search_method(
         folds=objective.folds,
         digests=panel.digests,
         profile=settings.profile,
-        **made_with(workspace, method),
+        **({} if splits == "forward" else {"splits": splits}),
+        **workspace.specs.method(method).as_json(),
     )
-    path = workspace.folder / "searches" / f"{method}-{metric}-{key[:12]}.db"
+    label = f"{method}-{metric}" if splits == "forward" else f"{method}-{metric}-{splits}"
+    path = workspace.folder / "searches" / f"{label}-{key[:12]}.db"
     with kept_study(path) as study:
         found = search(study, objective, space, trials=trials, horizon=horizon, seconds=seconds, progress=progress)
         with replacing_file(path.with_suffix(".html")) as aside:
             aside.write_text(study_page(study, f"{method}, {metric}"), encoding="utf-8")
+    spread = None
+    if seeds > 1:
+        spread = spread_of_seeds(objective, found.parameters, seeds, horizon=horizon, progress=progress)
+        write_json(
+            path.with_suffix(".seeds.json"), {"search": label, "trial": found.trial, "metric": metric} | asdict(spread)
+        )
     return Searched(
         found=found,
         page=path.with_suffix(".html"),
         first_judged=min(found.scores),
         last_judged=max(found.scores),
         parameters=settings.parameters | found.parameters,
+        seeds=spread,
     )
 
 
-def space_of(method: str) -> Space:
-    """The hyperparameters that a method says are worth searching. Raises MethodError when it says nothing."""
-    space: Callable[..., dict[str, Any]] | None = getattr(method_class(method), "search_space", None)
-    if space is None:
+def space_of(method: str, source: str | None = None) -> Space:
+    """The search space that a method declares. Raises MethodError when it declares none."""
+    found = method_class(method, source)
+    if not found.declares_space():
         raise MethodError(f"{method}: declares no search_space(trial), so there is nothing to search")
-    return space
+    return found.search_space
 
 
 def search_panel(workspace: Workspace, method: str) -> EraPanel:
     """The eras a search may see: those that a fit of the first vintage of the grid does. Without the columns of blocks."""
-    settings = workspace.settings.methods[method]
-    wall = Wall(min(_first_vintage(workspace), workspace.store.newest_era()), horizon_of(settings.target))
-    estimator = create_method(method, settings)
-    panel = workspace.store.fit_panel(
-        wall,
-        target=settings.target,
-        auxiliary=getattr(estimator, "auxiliary_targets", ()),
-        every=estimator.every_eras,
-        features=feature_set(workspace, settings.feature_set),
-    )
-    wall.check_fit(panel.eras)
-    return panel
+    vintage = min(_first_vintage(workspace), workspace.store.newest_era())
+    estimator = create_method(method, workspace.settings.methods[method])
+    return training_panel(workspace, workspace.specs.method(method), vintage, estimator)
 
 
 def fold_panels(
@@ -137,17 +153,24 @@ def fold_panels(
     A learned block is as of the vintage that lies the purge of `horizon` after the fold's last fitted era, and before all
     that the fold judges; it is fitted unless it is held. Raises MethodError where a fold has too few eras for it.
     """
-    settings, asked = workspace.settings.methods[method], made_with(workspace, method)
-    reads, found = reads_of(create_method(method, settings)), []
+    spec, columns, found = workspace.specs.method(method), workspace.block_columns(), []
+    reads = create_method(method, workspace.settings.methods[method]).reads
     for fold in folds:
         vintage = first_vintage_with(fold.fit[-1], horizon)
-        for name in settings.blocks:
-            if name not in BLOCKS and not workspace.fitted_blocks.holds(name, vintage, **fitted_with(workspace, name)):
+        for name, block in spec.blocks.items():
+            if not isinstance(block, VintageSpec):
+                continue
+            if vintage >= fold.judged[0]:
+                raise MethodError(
+                    f"search: {name} is learned from all eras before a vintage, and a fold trains on eras after those it "
+                    "validates on; use --splits forward, rolling or official"
+                )
+            if not is_current(workspace.fitted_blocks, name, vintage, block):
                 _fit_for_fold(workspace, name, vintage, fold, progress)
         eras = panel.with_eras([*fold.fit, *fold.judged])
-        keys, learned = list(map(era_label, eras.eras)), fitted_blocks(workspace, settings.blocks, vintage)
-        columns = with_blocks(workspace, eras, keys, asked["blocks"], learned)
-        found.append(with_history(workspace, columns, keys, reads, asked["reads"]))
+        keys, folders = list(map(era_label, eras.eras)), folders_of(workspace.fitted_blocks, spec.blocks, vintage)
+        given = columns.with_blocks(eras, keys, spec.blocks, folders)
+        found.append(columns.with_history(given, keys, reads, spec.reads))
     return tuple(found)
 
 
@@ -166,9 +189,9 @@ def _first_vintage(workspace: Workspace) -> int:
     return workspace.last_train_era() if first is None else first
 
 
-def meta_model_of(workspace: Workspace, panel: EraPanel) -> NDArray[np.float64]:
+def meta_model_of(release: Release, panel: EraPanel) -> NDArray[np.float64]:
     """(n,) the meta model's predictions of the panel's rows, NaN where it has none. Raises MethodError without its file."""
-    path = workspace.release.path(META_MODEL)
+    path = release.path(META_MODEL)
     if not path.is_file():
         raise MethodError(f"search: {path} is not there; run `numerai weekly`, or search by --metric corr")
     frame = pq.read_table(path, columns=["id", "numerai_meta_model"]).to_pandas()

@@ -7,7 +7,7 @@ from numerai_assets.evaluation.gate import Finding
 from numerai_assets.pipeline.ladder import Ladder, Rung
 from numerai_assets.pipeline.predictions import live_panel
 from numerai_assets.pipeline.workspace import Workspace
-from numerai_assets.tournament.submission import Entry, Receipt
+from numerai_assets.tournament.receipt import Entry, Receipt
 
 Log = Callable[[str], None]
 
@@ -27,7 +27,7 @@ def submit(workspace: Workspace, slot: str, number: int, log: Log) -> tuple[Rece
             workspace.round(number),
             slot,
             entry,
-            live_ids=list(live_panel(workspace, number).ids),
+            live_ids=list(live_panel(workspace.store, number).ids),
             log=log,
         )
     except StaleLiveError as error:
@@ -43,5 +43,5 @@ def submit(workspace: Workspace, slot: str, number: int, log: Log) -> tuple[Rece
 def _tell_of_rung(workspace: Workspace, slot: str, number: int, entry: Entry) -> None:
     if entry.rung == Rung.FRESH or (entry.rung == Rung.NEWEST and not entry.refused):
         return
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in entry.refused)
+    reasons = "; ".join(map(str, entry.refused))
     workspace.alert(f"round {number} {slot} {entry.rung}", f"round {number}, {slot}: submits {entry.rung}. {reasons}")

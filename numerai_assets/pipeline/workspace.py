@@ -9,6 +9,8 @@ from pathlib import Path
 from numerai_assets.eras import live_key
 from numerai_assets.errors import ReleaseError, TournamentError, Unreachable
 from numerai_assets.pipeline.alerts import Alerts
+from numerai_assets.pipeline.block_columns import BlockColumns
+from numerai_assets.pipeline.spec import Specs
 from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.cache import ContentCache
@@ -121,6 +123,27 @@ class Workspace:
     def fitted_blocks(self) -> VintageStore:
         """Vintages of learned feature blocks, kept as those of methods are."""
         return VintageStore(self.folder / "fitted_blocks")
+
+    @cached_property
+    def specs(self) -> Specs:
+        """What the settings ask of every method and block."""
+        return Specs(self.settings)
+
+    def block_columns(self) -> BlockColumns:
+        """The columns of feature blocks, for one run."""
+        return BlockColumns(
+            self.store,
+            self.engineered,
+            self.specs,
+            feature_sets=self.feature_sets,
+            cleaning=self.settings.cleaning.missing,
+        )
+
+    def feature_sets(self) -> dict[str, tuple[str, ...]]:
+        """Features of each set of features.json that the store holds; one that a later release added is in no stored era."""
+        held = set(self.store.feature_names)
+        sets = self.release.features()
+        return {name: tuple(feature for feature in features if feature in held) for name, features in sets.items()}
 
     @cached_property
     def desk(self) -> SubmissionDesk:

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written aside, flushed, renamed."""
+"""Files and folders that are complete or absent: written under a temporary name, flushed, renamed."""
 
 import hashlib
 import json
@@ -21,24 +21,24 @@ def replacing_file(path: Path) -> Iterator[Path]:
     aside = Path(name)
     try:
         yield aside
-        _flush(aside)
+        flush(aside)
         aside.chmod(0o644)
         aside.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `path`; on leaving without an error it takes the place of `path`."""
+    """Yields an empty folder beside `path`; on leaving without an error it replaces `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
         yield aside
         for file in aside.rglob("*"):
             if file.is_file():
-                _flush(file)
+                flush(file)
         aside.chmod(0o755)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
@@ -47,13 +47,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             aside.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def sweep(folder: Path, older_than_seconds: float) -> int:
-    """Removes what killed processes left aside under `folder` so long ago that nobody can be writing it still."""
+    """Removes temporary files that killed processes left under `folder`, if old enough that no process still writes them."""
     until = time.time() - older_than_seconds
     left = [path for pattern in (".*.part", ".*.old") for path in folder.rglob(pattern)]
     stale = [path for path in left if path.exists() and path.stat().st_mtime < until]
@@ -66,7 +66,7 @@ def sweep(folder: Path, older_than_seconds: float) -> int:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes `content` as indented JSON with sorted keys, whole or not at all."""
+    """Writes `content` as indented JSON with sorted keys, atomically."""
     with replacing_file(path) as aside:
         aside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -77,7 +77,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Flushes a file or folder from the system's buffers to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What can be made again from the store, kept because making it takes long: folders named by what they were made from."""
+"""Cache of derived data that takes long to compute: folders named by a digest of their inputs."""
 
 import hashlib
 import json
@@ -16,22 +16,22 @@ _CHECKSUMS = "checksums.json"
 
 
 class ContentCache:
-    """Folders under `folder`, together at most `limit_bytes` but for the newest; what was not used for longest makes room."""
+    """Folders under `folder`, together at most `limit_bytes` besides the newest; the least recently used is removed first."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
 
     def find(self, key: str) -> Path | None:
-        """The folder kept under `key`, its files compared with their checksums; None when there is none.
+        """The folder stored under `key`, its files compared with their checksums; None when there is none.
 
-        A damaged one is removed, which is logged: it can be made again.
+        A damaged folder is removed with a warning: it can be computed again.
         """
         place = self.folder / key
         if not place.is_dir():
             return None
         if not _is_whole(place):
-            logging.getLogger(__name__).warning("%s: damaged, removed from the cache; it is made again", place)
+            logging.getLogger(__name__).warning("%s: damaged, removed from the cache; it will be computed again", place)
             shutil.rmtree(place)
             return None
         os.utime(place)
@@ -39,7 +39,7 @@ class ContentCache:
 
     @contextmanager
     def keeping(self, key: str) -> Iterator[Path]:
-        """Yields an empty folder to write to; on leaving without an error it is kept under `key`, and others make room."""
+        """Yields an empty folder to write to; on leaving without an error it is stored under `key`; old folders are removed."""
         with replacing_folder(self.folder / key) as aside:
             yield aside
             files = [path for path in aside.rglob("*") if path.is_file()]
@@ -47,7 +47,7 @@ class ContentCache:
         self._make_room(key)
 
     def _make_room(self, key: str) -> None:
-        """Removes others than `key`, which whoever kept it is about to read."""
+        """Removes folders other than `key`, which the caller is about to read."""
         held = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
         held.sort(key=lambda path: path.stat().st_mtime_ns)
         sizes = {path: sum(file.stat().st_size for file in path.rglob("*")) for path in held}
@@ -61,7 +61,7 @@ class ContentCache:
 
 
 def content_key(**facts: Any) -> str:
-    """Name for what is made from `facts`, which JSON can hold; other facts, other name."""
+    """Digest of `facts`, which must be JSON values; other facts give another digest."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -1,10 +1,10 @@
 """Engineered features on disk, beside the era store: the columns of each feature block, one file an era or live round.
 
 Layout: <folder>/<block>/columns/<key>.npy    (k, n) int8, int16 or float16 as the block computed them, feature-major
-        <folder>/<block>/levels/<key>.npy     (k, n) int8 levels 0..4 of float16 columns, for methods of levels
-        <folder>/<block>/records/<key>.json   names, sizes, checksums and what they were made with; written last
-Files are sealed as the era store's are (`feature_files`). Columns made with anything else than what is asked for now
-(other parameters, other cleaning, other rows) count as absent and are made anew.
+        <folder>/<block>/levels/<key>.npy     (k, n) int8 bins 0..4 of float16 columns, for methods that take bins
+        <folder>/<block>/records/<key>.json   names, sizes, checksums and the inputs of the columns; written last
+Files are sealed like those of the era store (`feature_files`). Columns made with other inputs than requested now (other
+parameters, other cleaning, other rows) count as absent and are computed again.
 """
 
 import json
@@ -24,7 +24,7 @@ from numerai_assets.store.atomic import replacing_file, write_json
 
 @dataclass(frozen=True)
 class ColumnsRecord:
-    """What is held of one block and era. files: length and hex SHA-256 of each file by its kind, columns or levels."""
+    """The stored columns of one block and era. files: length and hex SHA-256 of each file by its kind, columns or levels."""
 
     block: str
     key: str
@@ -52,9 +52,9 @@ class EngineeredStore:
         levels: NDArray[np.int8] | None,
         made_with: Mapping[str, Any],
     ) -> ColumnsRecord:
-        """Keeps the columns (k, n) of a block for one era, and their levels (k, n) where they are no levels themselves.
+        """Stores the columns (k, n) of a block for one era, and their bins (k, n) where they are not bins themselves.
 
-        made_with: what JSON can hold of all that the columns follow from.
+        made_with: all inputs that determine the columns, as JSON values.
         """
         self._path(block, "records", key).unlink(missing_ok=True)
         files = {}
@@ -68,15 +68,15 @@ class EngineeredStore:
         return record
 
     def holds(self, block: str, key: str, made_with: Mapping[str, Any]) -> bool:
-        """True when the columns of that era are held and were made with just that."""
+        """True when the columns of that era are stored and were made with exactly these inputs."""
         return self._path(block, "records", key).is_file() and self.record(block, key).made_with == _as_json(made_with)
 
     def keys(self, block: str) -> list[str]:
-        """Eras and live rounds held of a block, historical eras first and ascending."""
+        """Stored eras and live rounds of a block, historical eras first and ascending."""
         return sorted(path.stem for path in (self.folder / block / "records").glob("*.json"))
 
     def record(self, block: str, key: str) -> ColumnsRecord:
-        """Raises StoreError when the block holds no such era, or its record cannot be read."""
+        """Raises StoreError when the era is not stored, or its record cannot be read."""
         path = self._path(block, "records", key)
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -90,14 +90,14 @@ class EngineeredStore:
             ) from None
 
     def columns(self, block: str, key: str) -> NDArray[Any]:
-        """(k, n) columns as the block computed them, memory-mapped. Raises StoreError for a file that is not its record's."""
+        """(k, n) columns as computed, memory-mapped. Raises StoreError where the file differs from its record."""
         return self._map(self.record(block, key), "columns")
 
     def with_blocks(self, panel: EraPanel, keys: Iterable[str], blocks: Iterable[str]) -> EraPanel:
-        """The panel with the levels of all columns of the blocks as more features, named `<block>.<column>`.
+        """The panel with the bins of all columns of the blocks as more features, named `<block>.<column>`.
 
-        keys: of the panel's eras, in their order. Raises StoreError for an era that a block does not hold, for one whose
-        rows are not the panel's, and for columns that are no levels, as an index of rows is.
+        keys: of the panel's eras, in their order. Raises StoreError for an era that is not stored, for one whose rows
+        differ from the panel's, and for columns without bins, such as an index of rows.
         """
         held = list(keys)
         for block in blocks:
@@ -131,7 +131,7 @@ class EngineeredStore:
         levels = self._map(record, "levels" if "levels" in record.files else "columns")
         if levels.dtype != np.int8:
             raise StoreError(
-                f"{record.block}: columns of {levels.dtype} are no features; methods cannot be fitted on them"
+                f"{record.block}: columns of {levels.dtype} are not features; methods cannot be fitted on them"
             )
         return levels
 
@@ -142,7 +142,7 @@ class EngineeredStore:
             return feature_files.map_block(path, _sealed_as(record.block, record.key), size=size, sha256=digest)
         except StoreError as error:
             raise StoreError(
-                f"{record.block}, era {record.key}: {kind} file {path} {error}; materialize {record.block} for it anew. "
+                f"{record.block}, era {record.key}: {kind} file {path} {error}; materialize {record.block} for it again. "
                 "Nothing else was touched"
             ) from None
 
@@ -155,5 +155,5 @@ def _sealed_as(block: str, key: str) -> str:
 
 
 def _as_json(made_with: Mapping[str, Any]) -> Any:
-    """As it comes back from a file: tuples are lists there."""
+    """As read back from a file: tuples become lists."""
     return json.loads(json.dumps(dict(made_with)))

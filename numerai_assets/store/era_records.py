@@ -1,4 +1,4 @@
-"""Records of the era store: what is held of one era, as one small JSON file."""
+"""Records of the era store: the metadata of one era, as one small JSON file."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,12 @@ Stage = Literal["released", "cleaned"]
 
 @dataclass(frozen=True)
 class EraRecord:
-    """What the store holds of one era.
+    """Metadata of one stored era.
 
     era: its number; for a live round that of the newest era at its data's date. resolved: horizons whose targets are
     known. targets_as_of: newest era of the release they were read from. missing_features: features constant 2 in this
     era, Numerai's mark of "did not exist yet". missing_cells: cells without any value in the release. revised_targets:
-    targets of which the newest release gave other values than were known before. read_from: SHA-256 of the release file.
+    targets whose values changed in a later release. read_from: SHA-256 of the release file.
     """
 
     key: str
@@ -42,7 +42,7 @@ class EraRecord:
     read_from: str | None = None
 
     def digest(self, stage: Stage) -> str:
-        """SHA-256 of the features of one stage; empty for one that is not there."""
+        """SHA-256 of the features of one stage; empty when the stage is not stored."""
         return self.features_sha256 if stage == "released" else self.cleaned_sha256 or ""
 
     def awaits_targets(self, newest_era: int) -> bool:
@@ -54,14 +54,14 @@ class EraRecord:
 
 
 def write_record(path: Path, record: EraRecord, feature_names: Sequence[str]) -> None:
-    """Writes a record whole or not at all. feature_names: of the store, in order; those absent are kept by their places."""
+    """Writes a record atomically. feature_names: of the store, in order; missing features are stored as their indices."""
     places = {name: place for place, name in enumerate(feature_names)}
     missing = as_ranges([places[name] for name in record.missing_features])
     write_json(path, asdict(record) | {"missing_features": missing})
 
 
 def read_record(path: Path, feature_names: Sequence[str]) -> EraRecord:
-    """The record that `write_record` wrote. Raises FileNotFoundError without one, StoreError for one that is no record."""
+    """The record that `write_record` wrote. Raises FileNotFoundError without one, StoreError for one that cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         missing = tuple(feature_names[place] for place in places_of(content["missing_features"]))
@@ -74,7 +74,7 @@ def read_record(path: Path, feature_names: Sequence[str]) -> EraRecord:
 
 
 def as_ranges(places: Sequence[int]) -> str:
-    """Ascending numbers as "0-12 40": names of thousands of absent features would make every record slow to read."""
+    """Ascending numbers as "0-12 40": names of thousands of missing features would make every record slow to read."""
     runs: list[list[int]] = []
     for place in places:
         if runs and place == runs[-1][-1] + 1:
@@ -92,7 +92,7 @@ def places_of(ranges: str) -> Iterator[int]:
 
 
 def resolved_horizons(targets: pd.DataFrame) -> tuple[int, ...]:
-    """Horizons of which the targets in the frame are known: some value is there for every one named in full."""
+    """Horizons whose targets in the frame are known: each target named in full has at least one value."""
     known = targets.notna().any()
     return tuple(
         horizon

@@ -1,4 +1,4 @@
-"""The era store: one features file and one targets file an era, and a record of both.
+"""The era store: per era one features file, one targets file and a record of both.
 
 Layout under its folder:
     features.json            version of this layout; names of the features, in the order of the files' rows, and targets
@@ -17,13 +17,13 @@ ours with reading of record, ids and seal:
     Arrow IPC         0.016          0.064           0.29        0.028     222                 39
     Parquet, pyarrow  0.21           0.53            3.1         0.28       83                544
     Parquet, pandas   0.25           0.75            3.7         0.23       83                493
-Of the 0.044 s for 42 features most are records and ids. A row-major map is the better one for random rows alone, and
-gives nothing to those who bin or rank feature by feature, which is most of what is done here. Packing saves two bytes of
-three and costs eight times as much on a whole era: worth it only where the page cache is far too small.
+Most of the 0.044 s for 42 features are records and ids. A row-major map is better for random rows only; most of the work
+here bins or ranks feature by feature. Packing saves two bytes of three and costs eight times as much on a whole era: worth
+it only where the page cache is far too small.
 
-Features never change under a record: where they must, the record goes first, and the era with it, until all is there
-anew. Targets are replaced in one step under the record, and certify themselves. So a process that is killed anywhere
-leaves eras that are right and eras that are absent, and those who read while another appends see the one or the other.
+Features never change under a record: to change them, the record is removed first, and with it the era, until everything is
+written again. Targets are replaced in one step under the record, and certify themselves. So a process that is killed at
+any point leaves eras that are correct and eras that are absent, and a reader beside a writer sees one or the other.
 """
 
 import errno
@@ -50,18 +50,18 @@ from numerai_assets.store.cache import ContentCache
 from numerai_assets.store.era_records import EraRecord, Stage, read_record, resolved_horizons, write_record
 
 FORMAT = 2
-"""Version of the layout; a store of another one is refused."""
+"""Version of the layout; a store of another version is refused."""
 
 
 class EraStore:
-    """Reads and writes eras under `folder`: one process at a time writes, any number read, also meanwhile.
+    """Reads and writes eras under `folder`: one process writes at a time, any number may read meanwhile.
 
-    Every read checks that the files are those of the era that its record means; `verify` checks their every byte.
+    Every read compares the seals of the files with the era's record; `verify` checks every byte.
     Every method raises StoreError for a store of another version of the layout.
     """
 
     def __init__(self, folder: Path, *, cache: ContentCache | None = None) -> None:
-        """cache: of what methods make from eras before they fit on them."""
+        """cache: for data that methods derive from eras before fitting."""
         self.folder = folder
         self.cache = cache
         self._known_schema: tuple[tuple[int, int], dict[str, Any]] | None = None
@@ -80,20 +80,20 @@ class EraStore:
         names = self._feature_names()
         found = {}
         for path in self._record_paths("*"):
-            # One that is being replaced meanwhile is not held.
+            # A record that is being replaced meanwhile counts as absent.
             with suppress(FileNotFoundError):
                 found[path.stem] = read_record(path, names)
         return found
 
     def record(self, key: str) -> EraRecord:
-        """Record of one era or live round. Raises StoreError when the store does not hold it."""
+        """Record of one era or live round. Raises StoreError when it is not stored."""
         return self._record(key, self._feature_names())
 
     def holds(self, key: str) -> bool:
         return bool(self._record_paths(key))
 
     def eras(self) -> list[int]:
-        """Numbers of the historical eras held, ascending."""
+        """Numbers of the stored historical eras, ascending."""
         return [int(path.stem) for path in self._record_paths("[0-9]*")]
 
     def newest_era(self) -> int:
@@ -104,7 +104,7 @@ class EraStore:
         return eras[-1]
 
     def to_read(self, released: Iterable[int], newest_era: int) -> list[int]:
-        """Those of the `released` eras, ascending, that are not held, or held without targets that are due.
+        """The `released` eras, ascending, that are not stored, or stored without targets that are due.
 
         newest_era: that of the release.
         """
@@ -118,7 +118,7 @@ class EraStore:
     def disagreement(
         self, key: str, *, ids: Sequence[str], features: NDArray[np.int8], targets: pd.DataFrame
     ) -> str | None:
-        """What a release holds otherwise than this store in a held era; None when it adds at most.
+        """Names of the columns in which a release contradicts a stored era; None when it only adds values.
 
         features: (n, d) int8 in the order of the store. Raises StoreError when the store's own files are damaged.
         """
@@ -147,9 +147,9 @@ class EraStore:
     ) -> EraRecord:
         """Writes one era, features (n, d) int8 and targets (n rows, a float32 column each), replacing what was there.
 
-        Features that are already held with the same content are left alone; so are those of a held historical era that
-        are without any value now, as when a release has lost them. Raises StoreError when the feature or target names
-        differ from those of the store, when values of a held historical era would change, or when the disk refuses.
+        Features already stored with the same content are not written; neither are those of a stored historical era that
+        have no value now, as when a release has lost them. Raises StoreError when the feature or target names differ from
+        those of the store, when values of a stored historical era would change, or when the disk refuses.
         """
         with self._writing(key):
             self._agree_on_schema(feature_names, list(targets.columns))
@@ -192,7 +192,7 @@ class EraStore:
         return record
 
     def write_cleaned(self, key: str, cleaned: NDArray[np.int8], *, strategy: str) -> EraRecord:
-        """Keeps the cleaned features (n, d) int8 of a held era; linked to the released file where they are equal."""
+        """Stores the cleaned features (n, d) int8 of a stored era; linked to the released file where they are equal."""
         record = self.record(key)
         block = np.ascontiguousarray(cleaned.T)
         if np.array_equal(block, self._map(record, "released")):
@@ -207,7 +207,7 @@ class EraStore:
         return record
 
     def clean_as_released(self, key: str, *, strategy: str) -> EraRecord:
-        """Keeps the released features of a held era as its cleaned ones, without reading them: the two are one file."""
+        """Stores the released features of an era as its cleaned ones, without reading them: both are one file."""
         record = self.record(key)
         self._map(record, "released")
         with self._writing(key):
@@ -235,7 +235,7 @@ class EraStore:
     ) -> EraPanel:
         """Rows of the given eras or live rounds, ascending, features memory-mapped.
 
-        Raises StoreError naming the era of which a file is absent, cut, another's, or not the one its record means.
+        Raises StoreError naming the era whose file is absent, truncated, another era's, or differs from its record.
         """
         names = self.feature_names
         found = sorted((self._read(key, stage, targets, names) for key in keys), key=lambda item: item[0].era)
@@ -259,9 +259,9 @@ class EraStore:
         every: int = 1,
         features: Sequence[str] | None = None,
     ) -> EraPanel:
-        """All that a model of the wall's vintage may be fitted on: eras before the wall whose target is known.
+        """The training eras of the wall's vintage: eras up to the wall whose target is known.
 
-        auxiliary: further targets, NaN behind the wall of their own horizon.
+        auxiliary: further targets, NaN after the wall of their own horizon.
         every: keep each `every`-th era, counted back from the newest allowed; the purge stays in calendar eras.
         Raises WallError when nothing is left, StoreError when an era before the wall is absent or its target, which
         should be known, is not.
@@ -292,7 +292,7 @@ class EraStore:
         return [path.stem for path in self._record_paths("*") if not self._is_whole(path, names)]
 
     def forget(self, key: str) -> None:
-        """Drops one era so that the next update writes it anew from the release."""
+        """Drops one era so that the next update writes it again from the release."""
         self._path("records", key, "json").unlink(missing_ok=True)
         for kind, suffix in (("released", "npy"), ("cleaned", "npy"), ("targets", "parquet")):
             self._path(kind, key, suffix).unlink(missing_ok=True)
@@ -306,26 +306,26 @@ class EraStore:
         if not path.is_file():
             raise StoreError(f"the era store {self.folder} is empty; run `numerai weekly` first")
         stat = path.stat()
-        # Thousands of names, asked for at every step; parsed again only when the file is another.
+        # Thousands of names, read at every step; parsed again only when the file has changed.
         if self._known_schema is not None and self._known_schema[0] == (stat.st_ino, stat.st_mtime_ns):
             return self._known_schema[1]
         try:
             schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise StoreError(
-                f"{path} cannot be read ({error}); remove {self.folder} and run `numerai weekly`: it is written anew "
+                f"{path} cannot be read ({error}); remove {self.folder} and run `numerai weekly`: it is written again "
                 "from the release on disk"
             ) from None
         if schema.get("format") != FORMAT:
             raise StoreError(
                 f"the era store {self.folder} has format {schema.get('format', 1)}, this version reads {FORMAT}; remove "
-                "the folder and run `numerai weekly`: it is written anew from the release on disk"
+                "the folder and run `numerai weekly`: it is written again from the release on disk"
             )
         self._known_schema = ((stat.st_ino, stat.st_mtime_ns), schema)
         return schema
 
     def _feature_names(self) -> tuple[str, ...]:
-        """As `feature_names`, and none while the store is empty."""
+        """Like `feature_names`, but empty while the store is empty."""
         return self.feature_names if (self.folder / "features.json").is_file() else ()
 
     def _agree_on_schema(self, features: Sequence[str], targets: Sequence[str]) -> None:
@@ -334,7 +334,7 @@ class EraStore:
         schema = self._schema() if path.is_file() else {}
         if schema == content:
             return
-        # Names alone, as a conversion that was killed before its first era leaves them, bind nobody.
+        # A conversion that was killed before its first era leaves names alone; these may be replaced.
         if not self._record_paths("*"):
             write_json(path, content)
             return
@@ -347,7 +347,7 @@ class EraStore:
                 )
 
     def _beside_held(self, old: EraRecord | None, block: NDArray[np.int8]) -> tuple[NDArray[np.int8], bool]:
-        """The (d, n) block to hold, and whether it differs from what is held. StoreError where it may not."""
+        """The (d, n) block to store, and whether it differs from the stored one. StoreError where it may not differ."""
         if old is None or not self._path("released", old.key, "npy").is_file():
             return block, True
         held, is_history = self._map(old, "released"), old.key.isdigit()
@@ -363,7 +363,7 @@ class EraStore:
         return block, not np.array_equal(held, block)
 
     def _held_targets(self, old: EraRecord | None, targets: pd.DataFrame) -> tuple[list[str] | None, tuple[str, ...]]:
-        """Ids that are held, if any, and the targets whose values, where they were known, are others now."""
+        """Stored ids, if any, and the targets whose known values have changed."""
         if old is None or not self._path("targets", old.key, "parquet").is_file():
             return None, ()
         held = self._targets(old, list(targets.columns))
@@ -432,7 +432,7 @@ class EraStore:
             remedy = "free some disk" if is_full else "let this user write there"
             raise StoreError(
                 f"era {key}: cannot be written to {self.folder} ({error.strerror or error}); {remedy} and run again, "
-                "which goes on with this era. All other eras are as they were"
+                "which continues with this era. All other eras are unchanged"
             ) from None
 
     def _withdraw(self, key: str) -> None:
@@ -467,7 +467,7 @@ def _damaged(key: str, what: str, error: StoreError) -> StoreError:
 
 
 def _walled(panel: EraPanel, target: str, wall: Wall) -> tuple[NDArray[np.float32], ...]:
-    """Values of a target in each era of the panel, NaN in eras behind its wall."""
+    """Values of a target in each era of the panel, NaN in eras after its wall."""
     return tuple(
         values if era <= wall.last_fit_era else np.full_like(values, np.nan)
         for era, values in zip(panel.eras, panel.targets_of_block[target], strict=True)

@@ -1,4 +1,4 @@
-"""Which eras' targets each part of a fit saw, as a vintage records it.
+"""Eras whose targets each part of a fit used, as a vintage records them.
 
 A use is one of `USES`, of the vintage's own target; "fit:target_ender_20" is one of another target.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numerai_assets.errors import StoreError
 
 USES = ("fit", "selection", "early_stopping", "scaling", "neutralisation", "blending", "features")
-"""All that may be done with targets before a vintage predicts."""
+"""All uses of targets before a vintage predicts."""
 
 Run = tuple[int, int, int]
 """First era, last era and the step between them: eras first, first + step, ..., last."""
@@ -27,12 +27,12 @@ def runs_of(eras: Iterable[int]) -> tuple[Run, ...]:
 
 
 def eras_of(runs: Iterable[Sequence[int]]) -> list[int]:
-    """Eras of recorded runs, ascending. Raises StoreError for what is no run."""
+    """Eras of recorded runs, ascending. Raises StoreError for a malformed run."""
     return sorted({era for run in runs for era in range(*_bounds(run))})
 
 
 def recorded(eras_used: Mapping[str, Iterable[int]]) -> dict[str, tuple[Run, ...]]:
-    """What a vintage records of the eras each use saw; a use that saw none is left out. StoreError for an unknown use."""
+    """The eras of each use as a vintage records them, without uses that saw none. StoreError for an unknown use."""
     for use in eras_used:
         if use.partition(":")[0] not in USES:
             raise StoreError(f"use {use!r} of targets is unknown; a vintage records {', '.join(USES)}")

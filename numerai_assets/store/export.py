@@ -1,4 +1,4 @@
-"""Eras of the store as one Parquet file that anybody reads: the columns of Numerai's own files, a row group an era."""
+"""Eras of the store as one Parquet file for other programs: the columns of Numerai's own files, one row group per era."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,11 +16,11 @@ from numerai_assets.store.era_store import EraStore
 def export(
     store: EraStore, keys: Iterable[str], path: Path, *, features: Sequence[str], targets: Sequence[str] = ()
 ) -> int:
-    """Writes eras, in the order given, to `path`, whole or not at all; returns the number of rows.
+    """Writes eras, in the order given, to `path`, atomically; returns the number of rows.
 
     Columns: id, era (string, "0575"), features (int8 as cleaned, null where left missing), targets (float32, NaN where
-    unresolved). One era is in memory at a time. Raises StoreError for an era, feature or target that the store does not
-    hold, and when the disk refuses; a file of that name is then as it was.
+    unresolved). One era is in memory at a time. Raises StoreError for an era, feature or target that is not stored,
+    and when the disk refuses; an existing file of that name is then unchanged.
     """
     schema = pa.schema(
         [("id", pa.string()), ("era", pa.string())]
@@ -31,7 +31,7 @@ def export(
     try:
         with (
             replacing_file(path) as aside,
-            # Statistics of ids and of a thousand features would help nobody to skip a row group.
+            # Statistics of ids and of a thousand features would not help to skip a row group.
             pq.ParquetWriter(aside, schema, compression="zstd", write_statistics=["era"]) as file,
         ):
             for key in keys:
@@ -51,7 +51,7 @@ def export(
     except OSError as error:
         raise StoreError(
             f"export: {path} cannot be written ({error.strerror or error}); free some disk or choose another place. "
-            "The store is as it was"
+            "The store is unchanged"
         ) from None
     return rows
 

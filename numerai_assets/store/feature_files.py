@@ -1,14 +1,15 @@
-"""Feature files: one block of int8 an era, each with a seal that says of which era it is and what it must hold.
+"""Feature files: one block per era, with a seal that states the era and the checksum.
 
 A file is a NumPy file (format 1.0: a header of 128 bytes, then the block, C-contiguous), which `numpy.load` reads, and
-128 bytes of text behind it, the seal: "era <key> sha256 <digest of all before>". A reader holds the seal against the
-era's record, which costs one small read: a file that was cut, or changed places with that of another era of the same
-length, is told before it is used. That every byte is what it was, only `holds_what_it_says` knows: it reads them all.
+128 bytes of text behind it, the seal: "era <key> sha256 <digest of all before>". A reader compares the seal with the era's
+record, which costs one small read: a file that was truncated, or swapped with that of another era of the same length, is
+found before it is used. `holds_what_it_says` reads and checks every byte.
 """
 
 import hashlib
 import io
 import os
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ _READ_BYTES = 1 << 20
 
 
 def write_block(path: Path, key: str, block: NDArray[np.int8]) -> str:
-    """Writes a (d, n) int8 C-contiguous block with its seal to `path` as it stands; returns the hex SHA-256."""
+    """Writes a (d, n) C-contiguous block with its seal directly to `path`; returns the hex SHA-256."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(block))
     digest = hashlib.sha256(header.getvalue())
@@ -38,8 +39,8 @@ def write_block(path: Path, key: str, block: NDArray[np.int8]) -> str:
 def map_block(path: Path, key: str, *, size: int, sha256: str) -> NDArray[np.int8]:
     """The (d, n) int8 block of a file, memory-mapped.
 
-    size, sha256: what the era's record says. Raises StoreError, which says what is wrong with the file, where it is
-    absent, has another length, or is sealed as another era's or with another digest.
+    size, sha256: of the era's record. Raises StoreError, whose message continues the name of the file, where it is
+    absent, has another length, or has the seal of another era or digest.
     """
     allow_many_maps()
     try:
@@ -56,13 +57,14 @@ def map_block(path: Path, key: str, *, size: int, sha256: str) -> NDArray[np.int
             block = np.memmap(file, dtype, "r", offset=file.tell(), shape=shape, order="F" if is_fortran else "C")
     except FileNotFoundError:
         raise StoreError(f"is absent, its record says {size:,} bytes") from None
-    except (OSError, ValueError) as error:
+    # A damaged header is read as Python: it may end in an error of the tokenizer or the parser.
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError) as error:
         raise StoreError(f"cannot be read ({error})") from None
     return block
 
 
 def holds_what_it_says(path: Path, key: str, *, size: int, sha256: str) -> bool:
-    """True when every byte of the file is what it was when it was sealed, and the record knows that seal."""
+    """True when every byte of the file is unchanged since it was sealed, and the seal agrees with the record."""
     try:
         map_block(path, key, size=size, sha256=sha256)
         digest = hashlib.sha256()

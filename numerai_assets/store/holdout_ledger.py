@@ -1,7 +1,7 @@
-"""How often the holdout eras were looked at, by what and for what: each look makes the next score a little less true.
+"""The ledger of looks at the holdout eras: each look makes the next score less reliable.
 
-One line of JSON a look, only ever appended, by one process at a time and flushed before the look is taken: a look that
-is not in the ledger was not made. A line that a killed process left unfinished is marked as torn by the next one.
+One line of JSON per look, only ever appended, by one process at a time and flushed before the look is taken: a look that
+is not in the ledger was not made. A line that a killed process left unfinished is marked as torn by the next process.
 """
 
 import datetime as dt
@@ -14,8 +14,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from numerai_assets.errors import StoreError
+from numerai_assets.store.atomic import flush
 
-# Not JSON, and no end that JSON could have: a line that ends so was never whole.
+# Not JSON, and JSON cannot end like this: a line with this end was never complete.
 _TORN = b" #torn\n"
 
 
@@ -23,8 +24,8 @@ _TORN = b" #torn\n"
 class Look:
     """One look at all eras from `first_era` to `last_era`.
 
-    who: a method, or "blend". purpose: such as "diagnostics", "gate" or "search". variants: digests of all that each
-    judged model was made with, so that the same model is known again.
+    who: a method, or "blend". purpose: such as "diagnostics", "gate" or "search". variants: digests of all inputs of
+    each scored model, so that the same model is recognised.
     """
 
     time: dt.datetime
@@ -48,14 +49,14 @@ class Look:
 
 @dataclass(frozen=True)
 class HoldoutLedger:
-    """The ledger in the file `path`, which begins to exist with the first look."""
+    """The ledger in the file `path`, which is created with the first look."""
 
     path: Path
 
     def record(self, look: Look) -> None:
-        """Appends a look; to be called before it is taken. Once this returns, the line outlives the process and power.
+        """Appends a look; to be called before it is taken. Once this returns, the line survives a crash or power cut.
 
-        Raises OSError when the disk takes no more; what it took then counts for nothing.
+        Raises OSError when the disk is full; an incomplete line is ignored.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(_fields(look)).encode() + b"\n"
@@ -66,13 +67,13 @@ class HoldoutLedger:
                 file.flush()
                 os.fsync(file.fileno())
             if is_new:
-                _flush_folder(self.path.parent)
+                flush(self.path.parent)
 
     def looks(self) -> list[Look]:
-        """All looks, oldest first. Raises StoreError, with the number of the line, for one that nobody here wrote."""
+        """All looks, oldest first. Raises StoreError, with the number of the line, for a line that is not a look."""
         if not self.path.exists():
             return []
-        # What is behind the last end of line is being written, or never was.
+        # Bytes after the last newline are being written, or never were completed.
         *lines, _unfinished = self.path.read_bytes().split(b"\n")
         return [
             self._parsed(number, line)
@@ -81,7 +82,7 @@ class HoldoutLedger:
         ]
 
     def trials(self, eras: Iterable[int]) -> int:
-        """Number of distinct variants that were judged on any of `eras`; the same one twice is one trial."""
+        """Number of distinct variants that were scored on any of `eras`; a repeated variant is one trial."""
         wanted = set(eras)
         judged = {
             variant
@@ -125,11 +126,3 @@ def _fields(look: Look) -> dict[str, object]:
         "last_era": look.last_era,
         "variants": list(look.variants),
     }
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

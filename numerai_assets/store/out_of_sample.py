@@ -1,7 +1,7 @@
-"""Small tables across eras, through DuckDB over the Parquet files of the stores. No database file is written."""
+"""Tables across eras, by DuckDB over the Parquet files of the stores. No database file is written."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
@@ -14,21 +14,29 @@ from numerai_assets.store.prediction_store import PredictionStore
 
 
 def out_of_sample(
-    predictions: PredictionStore, method: str, store: EraStore, *, benchmarks: list[Path], meta_model: Path
+    predictions: PredictionStore,
+    method: str,
+    store: EraStore,
+    *,
+    benchmarks: list[Path],
+    benchmark_columns: Mapping[int, str],
+    meta_model: Path,
 ) -> Iterator[tuple[int, int, pd.DataFrame]]:
-    """Era, vintage and rows of every era a method predicted out of sample and of which some target is known.
+    """Era, vintage and rows of every era that a method predicted out of sample and that has a known target.
 
-    Where several vintages predicted an era, the newest one that is older than the era counts: the one that would have
-    been submitted. Rows, by id: prediction, target_20, target_60, benchmark_20, benchmark_60, meta_model, all float64.
+    Where several vintages predicted an era, the newest vintage before the era counts: the one that would have been
+    submitted. benchmark_columns: by horizon, the column of the files `benchmarks` that becomes benchmark_20 or
+    benchmark_60. Rows, by id: prediction, target_20, target_60, benchmark_20, benchmark_60, meta_model, all float64.
     Raises StoreError when there are no predictions.
     """
     pattern = predictions.glob(method)
+    first, second = (benchmark_columns[horizon].replace('"', '""') for horizon in (20, 60))
     if not any(predictions.folder.glob(f"{method}/*/[0-9]*.parquet")):
         raise StoreError(f"{method}: no out-of-sample predictions; train a vintage and predict with it first")
     with duckdb.connect() as db:
         db.execute("set preserve_insertion_order = false")
         rows = db.execute(
-            """
+            f"""
             with ours as (
                 select id, era, vintage, prediction from read_parquet($predictions, hive_partitioning = false)
                 where vintage < era
@@ -39,12 +47,15 @@ def out_of_sample(
                 where target_ender_20 is not null and not isnan(target_ender_20)
                    or target_ender_60 is not null and not isnan(target_ender_60)
             ),
-            benchmarks as (select id, v53_lgbm_ender20, v53_lgbm_ender60 from read_parquet($benchmarks)),
+            benchmarks as (
+                select id, "{first}"::double as benchmark_20, "{second}"::double as benchmark_60
+                from read_parquet($benchmarks)
+            ),
             meta as (select id, numerai_meta_model from read_parquet($meta))
             select era, vintage, id,
                 prediction::double as prediction,
                 target_ender_20::double as target_20, target_ender_60::double as target_60,
-                v53_lgbm_ender20::double as benchmark_20, v53_lgbm_ender60::double as benchmark_60,
+                benchmark_20, benchmark_60,
                 numerai_meta_model::double as meta_model
             from ours join targets using (id) left join benchmarks using (id) left join meta using (id)
             order by era, id

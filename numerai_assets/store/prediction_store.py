@@ -1,4 +1,4 @@
-"""Predictions on disk, one Parquet file a method, vintage and era: what is scored is what would have been submitted.
+"""Predictions on disk, one Parquet file per method, vintage and era: scored as they would have been submitted.
 
 Layout: <folder>/<method>/<vintage>/<key>.parquet with columns id, era, prediction, method, vintage.
 DuckDB reads all of them as one table.
@@ -27,7 +27,7 @@ class PredictionStore:
     def write(
         self, method: str, vintage: int, key: str, *, era: int, ids: Sequence[str], prediction: NDArray[np.float32]
     ) -> None:
-        """Keeps predictions (n,) float32 in (0, 1) of one era or live round. Raises StoreError for any outside."""
+        """Stores predictions (n,) float32 of one era or live round. Raises StoreError for a value outside (0, 1)."""
         if not (np.isfinite(prediction).all() and ((prediction > 0) & (prediction < 1)).all()):
             raise StoreError(
                 f"{method} vintage {vintage:04d}, era {key}: predictions must lie strictly between 0 and 1"
@@ -65,7 +65,7 @@ class PredictionStore:
         return sorted(int(path.stem) for path in (self.folder / method / era_label(vintage)).glob("[0-9]*.parquet"))
 
     def forget(self, method: str, vintage: int) -> None:
-        """Drops all predictions of a vintage, as when it is about to be fitted anew."""
+        """Drops all predictions of a vintage, as when it is about to be fitted again."""
         for path in (self.folder / method / era_label(vintage)).glob("[!.]*.parquet"):
             path.unlink()
 

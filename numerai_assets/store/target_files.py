@@ -1,8 +1,8 @@
 """Target files: id, era, row within the era and all targets of one era, as Parquet that DuckDB queries directly.
 
 Targets resolve for weeks after their era is stored, so these files are replaced while others read. Hence each certifies
-itself: its footer names the era, and holds a digest of the ids, by which it belongs to the era's features, and one of
-all its values. Whatever is under the final name is whole and right, whether or not the record beside it is as new.
+itself: its footer names the era, and has a digest of the ids, which links it to the era's features, and one of all its
+values. A file under its final name is complete and correct, even where the record beside it is older.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ def ids_digest(ids: Sequence[str]) -> str:
 
 
 def write_targets(path: Path, key: str, era: int, ids: Sequence[str], targets: pd.DataFrame) -> None:
-    """Writes one era's file to `path` as it stands. targets: n rows, a float32 column each, NaN where unresolved."""
+    """Writes one era's file directly to `path`. targets: n rows, a float32 column each, NaN where unresolved."""
     columns = {
         "id": pa.array(list(ids), pa.string()),
         "era": pa.array(np.full(len(ids), era, np.int16)),
@@ -40,8 +40,8 @@ def write_targets(path: Path, key: str, era: int, ids: Sequence[str], targets: p
 def read_targets(path: Path, key: str, *, ids_sha256: str, names: Sequence[str]) -> pa.Table:
     """Columns id and `names` of an era's file.
 
-    Raises StoreError, which says what is wrong with the file, where it cannot be read, lacks a target, or is that of
-    another era or of other ids than `ids_sha256`, those of the era's features.
+    Raises StoreError, whose message continues the name of the file, where it cannot be read, lacks a target, or belongs
+    to another era or to other ids than `ids_sha256`, those of the era's features.
     """
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
@@ -55,7 +55,7 @@ def read_targets(path: Path, key: str, *, ids_sha256: str, names: Sequence[str])
 
 
 def holds_what_it_says(path: Path, key: str, *, ids_sha256: str) -> bool:
-    """True when the file is the era's, its ids those of the features, and every value what it was when it was written."""
+    """True when the file belongs to the era and the ids of its features, and no value has changed since it was written."""
     try:
         with pq.ParquetFile(path) as file:
             _check_facts(file.schema_arrow, key, ids_sha256)
@@ -86,7 +86,7 @@ def _values_digest(table: pa.Table) -> str:
 
 
 def revised(known: pa.Table, targets: pd.DataFrame) -> tuple[str, ...]:
-    """Targets whose values, where the stored table knows them, are others now."""
+    """Targets whose values, where the stored table has them, have changed."""
     held = {name: known[name].to_numpy() for name in known.column_names if name != "id"}
     return tuple(
         name

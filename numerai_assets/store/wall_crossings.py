@@ -1,4 +1,4 @@
-"""Where a vintage saw behind its wall, found from what is on disk: its records and the eras it predicted."""
+"""Wall crossings of a vintage, computed from its records on disk and the eras it predicted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ JUDGED = "judged"
 
 @dataclass(frozen=True)
 class Crossing:
-    """One place where a vintage reaches over its wall.
+    """One use of targets after the wall of a vintage.
 
-    use: of targets, as the vintage records it, or `JUDGED`. era: the first era that is wrong. bound: what it breaks.
+    use: as the vintage records it, or `JUDGED`. era: the first wrong era. bound: the violated bound, for people.
     """
 
     method: str
@@ -25,15 +25,15 @@ class Crossing:
     bound: str
 
     def __str__(self) -> str:
-        done = JUDGED if self.use == JUDGED else f"used for {self.use}"
+        done = "predicted" if self.use == JUDGED else f"used for {self.use}"
         return f"{self.method} vintage {era_label(self.vintage)}: era {era_label(self.era)} {done}, {self.bound}"
 
 
 def crossings(facts: Vintage, judged: Iterable[int] = ()) -> list[Crossing]:
-    """Every use of targets that saw an era behind the wall, and what was judged too early for them; empty where it held.
+    """Uses of targets that saw an era after the wall, and eras predicted too early for them; empty when there is none.
 
-    The wall is that of the target each use saw. judged: eras predicted out of sample; they come after the vintage, and
-    after every era used at least as many calendar eras as the purge of the used target lie before the first of them.
+    The wall is that of the target of each use. judged: eras predicted out of sample; they must come after the vintage, and
+    at least the purge of the used target must lie between every used era and the first of them.
     Raises StoreError for a record that cannot be read, CalendarError for a target without a horizon.
     """
     first_judged = min(judged, default=None)
@@ -54,7 +54,7 @@ def crossings(facts: Vintage, judged: Iterable[int] = ()) -> list[Crossing]:
 
 
 def _seen(facts: Vintage) -> dict[str, list[int]]:
-    """Eras of each use, ascending; those between which the fit is said to have been count as seen by it."""
+    """Eras of each use, ascending; the recorded first and last training eras count as used by the fit."""
     try:
         seen = {use: eras_of(runs) for use, runs in facts.uses.items() if runs}
     except StoreError as error:

@@ -1,6 +1,6 @@
-"""The one door to the tournament: numerapi, pointed at Numerai or at the sandbox, with its failures put into words.
+"""The only client of the tournament: numerapi, for Numerai or the sandbox, with clear errors.
 
-numerapi answers an outage with `KeyError('data')` and every refusal with `ValueError`, and waits for ever; here its
+numerapi answers an outage with `KeyError('data')` and every refusal with `ValueError`, and waits without limit; here its
 requests go through `transport` and its failures become errors that say what to do. The clock is the server's own (the
 Date header), so a wrong local clock cannot miss a deadline.
 """
@@ -8,6 +8,7 @@ Date header), so a wrong local clock cannot miss a deadline.
 import datetime as dt
 import email.utils
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,12 +18,12 @@ import requests
 
 from numerai_assets.eras import era_on
 from numerai_assets.errors import AuthenticationError, RoundClosedError, TournamentError, Unreachable
-from numerai_assets.settings import Settings
+from numerai_assets.settings import Network, Settings
 from numerai_assets.tournament import transport
 
 TOURNAMENT = 8
 NUMERAI_URL = "https://api-tournament.numer.ai"
-# Of the local tournament; public by design, so that real keys are never sent to it.
+# Keys of the local tournament; public by design, so that real keys are never sent to it.
 SANDBOX_KEYS = ("SANDBOX", "sandbox")
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ _ROUND_FIELDS = "number openTime closeStakingTime dataDatestamp"
 
 @dataclass(frozen=True)
 class Round:
-    """A round that accepts submissions until `closes`. Times are UTC; `data_day` is the close its data stands for."""
+    """A round that accepts submissions until `closes`. Times are UTC; `data_day` is the market close of its data."""
 
     number: int
     opens: dt.datetime
@@ -45,7 +46,7 @@ class Round:
 
     @property
     def era(self) -> int:
-        """Newest era at the data's date: the era that the live rows of a weekend round later become."""
+        """Newest era at the data's date: the live rows of a weekend round later become this era."""
         return era_on(self.data_day)
 
     def is_open(self, now: dt.datetime) -> bool:
@@ -53,18 +54,18 @@ class Round:
 
 
 class BoundedNumerAPI(numerapi.NumerAPI):
-    """numerapi whose requests end in time, are sent once, and say why when nothing usable comes back."""
+    """numerapi with a time limit on every request, one attempt, and a reason where no usable answer comes."""
 
-    def __init__(self, url: str, timeout_seconds: float, keys: tuple[str, str] | None) -> None:
+    def __init__(self, url: str, network: Network, keys: tuple[str, str] | None) -> None:
         super().__init__(*(keys or (None, None)), verbosity="CRITICAL", show_progress_bars=False)
         self._url = url
-        self._timeout_seconds = timeout_seconds
+        self._network = network
 
     def raw_query(
         self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: Any
     ) -> dict[str, Any]:
         """The decoded answer of one request. ValueError with the server's message for a refusal, as in numerapi;
-        Unreachable for everything that may pass."""
+        Unreachable for every failure that may be temporary."""
         headers = {"Accept": "application/json"}
         if authorization:
             public_id, secret_key = self.token
@@ -72,7 +73,7 @@ class BoundedNumerAPI(numerapi.NumerAPI):
         answer = transport.request(
             "POST",
             self._url,
-            timeout_seconds=self._timeout_seconds,
+            self._network,
             headers=headers,
             json={"query": query, "variables": variables},
         )
@@ -96,9 +97,7 @@ class Tournament:
     def __init__(self, settings: Settings) -> None:
         self.is_sandbox = settings.tournament == "sandbox"
         self.url = settings.network.api_url or (settings.sandbox.url if self.is_sandbox else NUMERAI_URL)
-        self.timeout_seconds = settings.network.timeout_seconds
-        self.attempts = settings.network.attempts
-        self.retry_seconds = settings.network.retry_seconds
+        self.network = settings.network
         self.data_version = settings.data_version
 
     def now(self) -> dt.datetime:
@@ -148,7 +147,7 @@ class Tournament:
         models = self.models()
         if slot not in models:
             raise TournamentError(
-                f"model slot {slot!r} is not on this account; it has {', '.join(sorted(models)) or 'none'}. Mend [slots]"
+                f"model slot {slot!r} is not on this account; it has {', '.join(sorted(models)) or 'none'}. Correct [slots]"
             )
         return models[slot]
 
@@ -163,14 +162,14 @@ class Tournament:
         return url
 
     def query(self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False) -> dict[str, Any]:
-        """Answer of a query that may be asked again: outages are retried with backoff and jitter, refusals are not."""
+        """Answer of an idempotent query: outages are retried with backoff and jitter, refusals are not."""
         return self._persistently(lambda: self.ask_once(query, variables, authorized=authorized))
 
     def ask_once(
         self, query: str, variables: dict[str, Any] | None = None, *, authorized: bool = False
     ) -> dict[str, Any]:
         """Answer of one request, for mutations, which must not be repeated blindly (numerapi by itself repeats on 5xx)."""
-        api = BoundedNumerAPI(self.url, self.timeout_seconds, self._keys() if authorized else None)
+        api = BoundedNumerAPI(self.url, self.network, self._keys() if authorized else None)
         try:
             data: dict[str, Any] = api.raw_query(query, variables, authorization=authorized)["data"]
         except ValueError as error:
@@ -180,22 +179,22 @@ class Tournament:
         return data
 
     def put(self, url: str, content: bytes) -> requests.Response:
-        """The answer to an upload, sent once: a name for an upload serves one file. Raises Unreachable."""
-        return transport.request("PUT", url, timeout_seconds=self.timeout_seconds, data=content)
+        """The answer to an upload, sent once: an upload name is valid for one file. Raises Unreachable."""
+        return transport.request("PUT", url, self.network, data=content)
 
     def get(self, url: str) -> requests.Response:
         """The answer to a small download, such as a submission read back. Raises Unreachable."""
-        return transport.request("GET", url, timeout_seconds=self.timeout_seconds)
+        return transport.request("GET", url, self.network)
 
     def _date_header(self) -> str | None:
         try:
-            answer = transport.request("HEAD", self.url, timeout_seconds=self.timeout_seconds)
+            answer = transport.request("HEAD", self.url, self.network)
         except Unreachable as error:
             raise self._unreachable(error) from None
         return answer.headers.get("Date")
 
     def _persistently(self, call: Callable[[], T]) -> T:
-        return transport.persistently(call, attempts=self.attempts, base_seconds=self.retry_seconds)
+        return transport.persistently(call, self.network)
 
     def _keys(self) -> tuple[str, str]:
         if self.is_sandbox:
@@ -215,13 +214,19 @@ class Tournament:
 
 
 def refusal(message: str) -> TournamentError:
-    """The error that a message of the server stands for."""
+    """The error for a message of the server, which gives most refusals as text alone."""
     lowered = message.lower()
     if "not open for submissions" in lowered or "no currently open rounds" in lowered:
         return RoundClosedError(f"no round is open: {message}")
     if "api key" in lowered or "authent" in lowered or "authoriz" in lowered or "token" in lowered:
         return AuthenticationError(f"API keys refused: {message}. Check NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY")
-    return TournamentError(f"the tournament refused: {message}")
+    return TournamentError(f"the tournament refused: {message}", code=error_code(message))
+
+
+def error_code(message: str) -> str | None:
+    """The code with which some messages of the server begin, such as "invalid_submission_ids: ..."."""
+    found = re.match(r"([a-z]+(?:_[a-z]+)+):", message)
+    return found[1] if found else None
 
 
 def parse_round(item: dict[str, Any]) -> Round:

@@ -1,8 +1,8 @@
-"""A download that is whole or absent.
+"""Downloads that are complete or absent.
 
-numerapi's resume appends whatever the server sends to whatever lies on disk, with TLS checks off. Here a partial file
-is bound to the ETag and length of the answer it began with, a continuation must be a 206 of that very range and ETag,
-the length must come out, the content must pass the caller's own verification, and only then does it take its name.
+numerapi's resume appends any answer of the server to any file on disk, with TLS checks off. Here a partial file is bound to
+the ETag and length of its first answer; a continuation must be a 206 of exactly that range and ETag; the length must agree;
+the content must pass the caller's own verification; only then is the file renamed to its final name.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 import requests
 
 from numerai_assets.errors import DownloadError, Unreachable
+from numerai_assets.settings import Network
 from numerai_assets.store.atomic import sha256_of
 from numerai_assets.tournament import transport
 
@@ -23,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 
 class Interrupted(DownloadError):
-    """The transfer broke off; what came is kept and another try continues it. `retry_after`: seconds asked to wait."""
+    """The transfer was interrupted; the next attempt continues it. `retry_after`: seconds the server asks to wait."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -48,25 +49,20 @@ class _Binding:
 def fetch(
     address: Callable[[], str],
     destination: Path,
+    network: Network,
     *,
     verify: Callable[[Path], None],
     known: Fetched | None = None,
-    timeout_seconds: float,
-    attempts: int,
-    retry_seconds: float = 0.5,
     progress: Progress = lambda done, total: None,
 ) -> Fetched | None:
-    """Fetches one file to `destination`; returns None when the server says it still is the `known` one.
+    """Fetches one file to `destination`; returns None when the server answers that the `known` file is still current.
 
-    address: gives a fresh URL for every try, since signed ones expire. verify: raises an error of this project when the
-    content is wrong; the file is then dropped and not resumed. progress: called with bytes so far and bytes in all.
-    Raises DownloadError after `attempts` tries; a broken transfer stays beside the destination for the next run.
+    address: returns a fresh URL for every attempt, since signed URLs expire. verify: raises an error of this project when the
+    content is wrong; the file is then removed and not resumed. progress: called with bytes so far and total bytes.
+    Raises DownloadError after the attempts of `network`; a partial file stays beside the destination for the next run.
     """
     return transport.persistently(
-        lambda: _fetch_once(address(), destination, verify, known, timeout_seconds, progress),
-        attempts=attempts,
-        on=Interrupted,
-        base_seconds=retry_seconds,
+        lambda: _fetch_once(address(), destination, verify, known, network, progress), network, on=Interrupted
     )
 
 
@@ -75,7 +71,7 @@ def _fetch_once(
     destination: Path,
     verify: Callable[[Path], None],
     known: Fetched | None,
-    timeout_seconds: float,
+    network: Network,
     progress: Progress,
 ) -> Fetched | None:
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +83,7 @@ def _fetch_once(
     elif known is not None and known.etag is not None and destination.is_file():
         headers["If-None-Match"] = known.etag
     try:
-        with transport.streamed("GET", url, timeout_seconds=timeout_seconds, headers=headers) as answer:
+        with transport.streamed("GET", url, network, headers=headers) as answer:
             if answer.status_code == 304:
                 return None
             if answer.status_code == 206 and bound is not None and _continues(answer, bound, have):
@@ -95,7 +91,7 @@ def _fetch_once(
             elif answer.status_code == 200:
                 mode, have = "wb", 0
                 bound = _Binding(answer.headers.get("ETag"), _length(answer, destination))
-                # The old bytes go before the new note comes: killed in between, neither is taken for the other.
+                # The old bytes are removed before the new note is written: after a crash in between, they are not mixed up.
                 part.unlink(missing_ok=True)
                 note.write_text(json.dumps(asdict(bound)), encoding="utf-8")
             elif answer.status_code in (206, 416):
@@ -107,7 +103,7 @@ def _fetch_once(
                     transport.retry_after_seconds(answer),
                 )
             with part.open(mode) as file:
-                for chunk in transport.chunks(answer, timeout_seconds=timeout_seconds):
+                for chunk in transport.chunks(answer, network):
                     file.write(chunk)
                     have += len(chunk)
                     progress(have, bound.size)
@@ -140,10 +136,10 @@ def _fetch_once(
 
 
 def is_vouched_for(path: Path, fetched: Fetched) -> bool:
-    """False when the ETag is a digest, and of other bytes than these.
+    """False when the ETag is a digest of other bytes.
 
     Object stores give the MD5 of an object (S3: put in one part) as its ETag; 64 hex digits are taken for a SHA-256.
-    An ETag of any other form vouches for nothing and against nothing.
+    An ETag of any other form proves nothing.
     """
     digest = (fetched.etag or "").strip('"').lower()
     if re.fullmatch("[0-9a-f]{64}", digest):
@@ -155,7 +151,7 @@ def is_vouched_for(path: Path, fetched: Fetched) -> bool:
 
 
 def _resumable(part: Path, note: Path) -> tuple[_Binding | None, int]:
-    """What a partial file is bound to and how much of it there is; (None, 0) when it cannot be continued."""
+    """The binding and size of a partial file; (None, 0) when it cannot be continued."""
     if not part.is_file() or not note.is_file():
         return None, 0
     try:
@@ -167,7 +163,7 @@ def _resumable(part: Path, note: Path) -> tuple[_Binding | None, int]:
 
 
 def _continues(answer: requests.Response, bound: _Binding, have: int) -> bool:
-    """True when a 206 is the rest of the very file the partial one began with."""
+    """True when a 206 is the rest of the same file as the partial one."""
     expected = f"bytes {have}-{bound.size - 1}/{bound.size}"
     return answer.headers.get("ETag") == bound.etag and answer.headers.get("Content-Range") == expected
 
@@ -180,12 +176,12 @@ def _length(answer: requests.Response, destination: Path) -> int:
 
 
 def drop_partial(destination: Path) -> None:
-    """Drops what a transfer that broke off left beside `destination`, where nobody will continue it."""
+    """Removes the partial file beside `destination`, where no attempt will continue it."""
     _drop(*_partial(destination))
 
 
 def _partial(destination: Path) -> tuple[Path, Path]:
-    """The partial file and the note of what it is bound to."""
+    """The partial file and the note of its binding."""
     return destination.with_name(destination.name + ".part"), destination.with_name(destination.name + ".part.json")
 
 

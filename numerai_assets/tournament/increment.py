@@ -1,15 +1,15 @@
-"""The week's news of validation.parquet: only the row groups that hold new eras or newly resolved targets.
+"""Weekly increments of validation.parquet: only the row groups with new eras or newly resolved targets.
 
-A week changes three eras of a file of many hundred: the newest is new, and the targets of two resolve. The footer tells
-where the row groups lie; their `era` columns, newest first, which eras they hold (statistics may be absent, and would
-have to be believed); the row groups of the wanted eras are fetched, decoded, held against the era store, and the wanted
-eras are written as an ordinary, smaller validation.parquet.
+A week changes three eras of several hundred: the newest is new, and the targets of two resolve. The footer gives the
+positions of the row groups; their `era` columns, newest first, give their eras (statistics may be absent or wrong). The row
+groups of the wanted eras are fetched, decoded and compared with the era store; the wanted eras are written as an ordinary,
+smaller validation.parquet.
 
-What proves them. The length and the ETag prove that the ranges are of one file, and TLS that they came as they were sent;
-the digest that some ETags are is one of the whole file and proves nothing of a part. That is made up for by the pages'
-checksums where the file has any, their decoding, features in 0..4, eras that follow each other, and above all by the eras
-that the store holds already: those that lie in the same row groups, and so in the same compressed pages as the new ones,
-must have the ids, features and known targets that they had. When anything disagrees, the whole file is fetched.
+Verification. The length and the ETag prove that the ranges are of one file, and TLS that they arrived as they were sent; an
+ETag that is a digest is one of the whole file and proves nothing about a part. Instead the checksums of pages where the file
+has any, their decoding, features in 0..4, consecutive eras, and above all the eras already stored are checked: those in the
+same row groups, and so in the same compressed pages as the new ones, must have the same ids, features and known targets as
+before. On any disagreement the whole file is fetched.
 """
 
 import datetime as dt
@@ -31,7 +31,6 @@ from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.download import Progress, drop_partial
 from numerai_assets.tournament.ranges import TAIL_BYTES, RangedFile, Replaced
 from numerai_assets.tournament.release import (
-    COLUMNS_AT_A_TIME,
     FEATURES,
     VALIDATION,
     Manifest,
@@ -40,10 +39,10 @@ from numerai_assets.tournament.release import (
     check_columns,
     check_eras,
     inspect,
-    read_eras,
     runs,
     span,
 )
+from numerai_assets.tournament.released_eras import COLUMNS_AT_A_TIME, read_eras
 
 # Share of the file from which on the whole is fetched: it resumes, and its digest may be known.
 _MOST = 0.5
@@ -52,9 +51,9 @@ _FOOTER_END_BYTES = 8
 
 @dataclass(frozen=True)
 class Update:
-    """What is on disk now, whether anything came, and why it was the whole file; None where it was a part.
+    """The file on disk, whether it is new, and why the whole file was fetched; None where a part was.
 
-    is_disputed: what came by ranges was not what the store has of an era; either of them is wrong.
+    is_disputed: the fetched ranges contradicted a stored era; one of the two is wrong.
     """
 
     manifest: Manifest
@@ -64,7 +63,7 @@ class Update:
 
 
 class _Disputed(ReleaseError):
-    """A held era has other values."""
+    """A stored era has other values."""
 
 
 def update(
@@ -76,7 +75,7 @@ def update(
     now: dt.datetime,
     progress: Progress = lambda done, total: None,
 ) -> Update:
-    """Fetches what `store` lacks of validation.parquet: a part of the file or, where it must be, the whole.
+    """Fetches the part of validation.parquet that `store` lacks or, where a part is not enough, the whole file.
 
     Raises DownloadError when neither can be had, ReleaseError when the whole does not hold what it should.
     """
@@ -87,9 +86,8 @@ def update(
         try:
             manifest = transport.persistently(
                 lambda: _fetch_part(release, store, tournament, old, is_enough, round_number, now, progress),
-                attempts=tournament.attempts,
+                tournament.network,
                 on=Replaced,
-                base_seconds=tournament.retry_seconds,
             )
         except (DownloadError, ReleaseError, StoreError) as error:
             why, is_disputed = str(error), isinstance(error, _Disputed)
@@ -104,7 +102,7 @@ def update(
 
 
 def not_on_disk(manifest: Manifest, store: EraStore) -> list[int]:
-    """Eras, ascending, that the store is to read from the release and that the part of it on disk does not have."""
+    """Eras, ascending, that the store must read from the release but that the part on disk lacks."""
     if manifest.part is None:
         return []
     due = store.to_read(map(parse_era, manifest.released_eras), manifest.newest_era)
@@ -112,7 +110,7 @@ def not_on_disk(manifest: Manifest, store: EraStore) -> list[int]:
 
 
 def why_whole(old: Manifest | None, store: EraStore) -> str | None:
-    """Why news would not do; None when the store holds all eras before its newest, so that news can be added to it."""
+    """Why an increment is not enough; None when the store has all eras before its newest."""
     if old is None:
         return "none is on disk as its manifest says"
     held = store.eras()
@@ -126,7 +124,7 @@ def why_whole(old: Manifest | None, store: EraStore) -> str | None:
 class _Layout:
     """Row groups of each of the newest eras, eras ascending.
 
-    is_first_whole: False when the first of them may have rows in row groups that were not looked at.
+    is_first_whole: False when the first era may have rows in row groups that were not read.
     """
 
     groups: dict[int, list[int]]
@@ -140,7 +138,7 @@ class _Layout:
         return sorted({group for era in eras for group in self.groups[era]})
 
     def whole_within(self, groups: Iterable[int]) -> list[int]:
-        """Eras that have all their rows in the given row groups."""
+        """Eras with all their rows in the given row groups."""
         eras = list(self.groups)
         return [era for era in eras[not self.is_first_whole :] if set(self.groups[era]) <= set(groups)]
 
@@ -155,18 +153,12 @@ def _fetch_part(
     now: dt.datetime,
     progress: Progress,
 ) -> Manifest | None:
-    """Fetches and writes the wanted eras; None when the server's file is the old one and that has what is needed."""
+    """Fetches and writes the wanted eras; None when the server's file is unchanged and its part on disk is enough."""
     first, features_json = parse_era(old.released_eras[0]), release.path(FEATURES)
     with tempfile.TemporaryDirectory(prefix=".increment.", suffix=".part", dir=release.folder) as scratch:
         local = Path(scratch) / VALIDATION
         local.touch()
-        remote = RangedFile(
-            lambda: tournament.dataset_url(VALIDATION),
-            local,
-            timeout_seconds=tournament.timeout_seconds,
-            attempts=tournament.attempts,
-            retry_seconds=tournament.retry_seconds,
-        )
+        remote = RangedFile(lambda: tournament.dataset_url(VALIDATION), local, tournament.network)
         if not remote.open(old.etag if is_enough else None):
             return None
         try:
@@ -186,7 +178,7 @@ def _fetch_part(
             # Arrow's own errors of damaged pages are OSErrors without a number; those of the disk have one.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise ReleaseError(f"{VALIDATION}: what came of it cannot be read ({error})") from None
+            raise ReleaseError(f"{VALIDATION}: the fetched part cannot be read ({error})") from None
     drop_partial(release.path(VALIDATION))
     eras = tuple(map(era_label, range(first, layout.newest + 1)))
     return Manifest(
@@ -218,8 +210,8 @@ def _lay_footer(remote: RangedFile) -> None:
 def _look_back(remote: RangedFile, file: pq.ParquetFile, store: EraStore, first: int) -> tuple[_Layout, list[int]]:
     """Reads the `era` columns of row groups from the last one back until the oldest wanted era has its first row.
 
-    Returns where the eras lie and which are wanted: eras from `first` on that are new or whose targets are due, and the
-    newest in any case, as the end of the file. Raises ReleaseError unless the eras seen ascend by one and reach back so far.
+    Returns the row groups of the eras and the wanted eras: those from `first` on that are new or whose targets are due, and
+    always the newest, as the end of the file. Raises ReleaseError unless the eras ascend by one and reach back far enough.
     """
     wanted: list[int] = []
     seen: list[tuple[str, list[int]]] = []
@@ -262,7 +254,7 @@ def _lay_groups(remote: RangedFile, meta: pq.FileMetaData, groups: Sequence[int]
 
 
 def _check_against_store(path: Path, groups: Sequence[int], eras: Iterable[int], store: EraStore) -> None:
-    """Raises ReleaseError for values that no release may have, _Disputed for others than the store has of an era."""
+    """Raises ReleaseError for invalid values, _Disputed for values that contradict a stored era."""
     labels = {era_label(era) for era in eras}
     names, targets = store.feature_names, store.target_names
     for item in read_eras(path, features=names, targets=targets, wanted=labels.__contains__, groups=groups):
@@ -274,7 +266,7 @@ def _check_against_store(path: Path, groups: Sequence[int], eras: Iterable[int],
 
 
 def _write_eras(file: pq.ParquetFile, groups: Sequence[int], eras: Sequence[int], path: Path) -> None:
-    """Writes the rows of the given eras, and no others, of the given row groups."""
+    """Writes only the rows of the given eras of the given row groups."""
     labels, schema = {era_label(era) for era in eras}, file.schema_arrow
     options = {"compression": "zstd", "write_statistics": ["era", "data_type"], "write_page_checksum": True}
     with pq.ParquetWriter(path, schema, **options) as writer:
@@ -284,7 +276,7 @@ def _write_eras(file: pq.ParquetFile, groups: Sequence[int], eras: Sequence[int]
 
 
 def _columns_of(file: pq.ParquetFile, group: int, labels: set[str], names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
-    """All columns of a row group's rows of the given eras, copied, so that no column is kept whole."""
+    """All columns of a row group's rows of the given eras, copied, so that no whole column stays in memory."""
     found = runs(file.read_row_group(group, columns=["era"])["era"])
     rows = pa.array(np.concatenate([np.arange(start, stop) for era, start, stop in found if era in labels]))
     columns: dict[str, pa.ChunkedArray] = {}

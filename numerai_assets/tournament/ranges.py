@@ -1,7 +1,7 @@
-"""Ranges of one file on a server, laid where they belong into a local file that has holes everywhere else.
+"""Ranges of one file on a server, written at their offsets into a sparse local file.
 
-Every answer must be a 206 of exactly the range asked for and of the strong ETag that the first one had: what is laid down
-belongs together, or nothing is. What has to be asked again is asked from where it broke off.
+Every answer must be a 206 of exactly the requested range, with the strong ETag of the first answer: all written ranges are of
+one file. A retry continues at the byte where the transfer was interrupted.
 """
 
 import re
@@ -13,55 +13,48 @@ from typing import TypeVar
 import requests
 
 from numerai_assets.errors import DownloadError, Unreachable
+from numerai_assets.settings import Network
 from numerai_assets.tournament import transport
 from numerai_assets.tournament.download import Interrupted
 
 T = TypeVar("T")
 
-# A footer of a file with few columns; of wide files its length alone is of use.
+# The footer of a file with few columns; of wide files only its length.
 TAIL_BYTES = 1 << 16
 
 
 class RangesRefused(DownloadError):
-    """The server gives no ranges, or none that could be told to be of one and the same file."""
+    """The server gives no ranges, or ranges that cannot be proven to be of one file."""
 
 
 class Replaced(DownloadError):
-    """The file on the server became another one between two ranges; what was laid down is worth nothing."""
+    """The file on the server was replaced between two ranges; the written ranges are useless."""
 
 
 class RangedFile:
-    """A file on a server as its ETag says, and the local file that its ranges are laid into.
+    """A file on a server with its ETag, and the local file that receives its ranges.
 
-    size: bytes of the whole. etag: strong. fetched: bytes that came so far, all requests together.
+    size: bytes of the whole file. etag: strong. fetched: bytes received so far, over all requests.
     """
 
-    def __init__(
-        self,
-        address: Callable[[], str],
-        local: Path,
-        *,
-        timeout_seconds: float,
-        attempts: int,
-        retry_seconds: float = 0.5,
-    ) -> None:
-        """address: gives a fresh URL, asked for again after a failure, since signed ones expire. local: exists."""
+    def __init__(self, address: Callable[[], str], local: Path, network: Network) -> None:
+        """address: returns a fresh URL, called again after a failure, since signed URLs expire. local: must exist."""
         self.name, self.local = local.name, local
         self.size, self.etag, self.fetched = 0, "", 0
         self._address, self._url = address, ""
-        self._timeout_seconds, self._attempts, self._retry_seconds = timeout_seconds, attempts, retry_seconds
+        self._network = network
 
     def open(self, known_etag: str | None = None) -> bool:
-        """Lays down the last TAIL_BYTES of the file; False when it still is the one of `known_etag`.
+        """Writes the last TAIL_BYTES of the file; False when the server's file still has `known_etag`.
 
         Raises RangesRefused, or DownloadError when no answer came in all attempts.
         """
         return self._persistently(lambda: self._open_once(known_etag))
 
     def lay(self, start: int, stop: int, progress: Callable[[int], None] = lambda came: None) -> None:
-        """Lays down the bytes from `start` up to `stop` in one request. progress: called with each number of bytes that came.
+        """Writes the bytes from `start` up to `stop` in one request. progress: called with the size of each received piece.
 
-        Raises Replaced, RangesRefused, or DownloadError when there are no such bytes or they did not come in all attempts.
+        Raises Replaced, RangesRefused, or DownloadError for bytes outside the file or when all attempts fail.
         """
         if not 0 <= start <= stop <= self.size:
             raise DownloadError(f"{self.name}: bytes {start:,} to {stop:,} are asked for, it has {self.size:,}")
@@ -75,7 +68,7 @@ class RangedFile:
                     self._check(answer, have, stop)
                     with self.local.open("r+b") as file:
                         file.seek(have)
-                        for chunk in transport.chunks(answer, timeout_seconds=self._timeout_seconds):
+                        for chunk in transport.chunks(answer, self._network):
                             if have + len(chunk) > stop:
                                 raise self._interrupted("more bytes came than the range has")
                             file.write(chunk)
@@ -102,7 +95,7 @@ class RangedFile:
                     raise self._refused(answer)
                 self.etag, self.size = self._strong_etag(answer), self._size(answer)
                 place = max(self.size - TAIL_BYTES, 0)
-                content = b"".join(transport.chunks(answer, timeout_seconds=self._timeout_seconds))
+                content = b"".join(transport.chunks(answer, self._network))
         except Unreachable as error:
             raise self._interrupted(f"the end of the file broke off ({error})") from None
         if len(content) != self.size - place:
@@ -115,7 +108,7 @@ class RangedFile:
         return True
 
     def _check(self, answer: requests.Response, start: int, stop: int) -> None:
-        """Raises unless the answer is the very range of the very file."""
+        """Raises unless the answer is exactly this range of this file."""
         etag = answer.headers.get("ETag")
         if answer.status_code == 412 or (answer.status_code in (200, 206) and etag != self.etag):
             raise Replaced(f"{self.name}: was replaced on the server between two ranges of it")
@@ -127,7 +120,7 @@ class RangedFile:
             raise self._interrupted("the server answered with another range than asked for")
 
     def _size(self, answer: requests.Response) -> int:
-        """Length of the whole, of an answer that holds its end. Raises Interrupted for any other range."""
+        """Length of the whole file, from an answer with its end. Raises Interrupted for any other range."""
         place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
         if place is not None:
             start, last, size = (int(number) for number in place.groups())
@@ -151,7 +144,7 @@ class RangedFile:
 
     def _asked(self, headers: dict[str, str]) -> AbstractContextManager[requests.Response]:
         self._url = self._url or self._address()
-        return transport.streamed("GET", self._url, timeout_seconds=self._timeout_seconds, headers=headers)
+        return transport.streamed("GET", self._url, self._network, headers=headers)
 
     def _persistently(self, call: Callable[[], T]) -> T:
-        return transport.persistently(call, attempts=self._attempts, on=Interrupted, base_seconds=self._retry_seconds)
+        return transport.persistently(call, self._network, on=Interrupted)

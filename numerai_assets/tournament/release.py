@@ -1,4 +1,4 @@
-"""The files of one data version on disk, what each must hold, and reading them era by era.
+"""The files of one data version on disk, and what each must hold.
 
 Source: Numerai docs, "Data"; columns, dtypes and index as measured on v5.3: `id` index, string `era` and `data_type`,
 int8 features, float32 targets, live era "X" with every target NaN.
@@ -7,9 +7,8 @@ int8 features, float32 targets, live era "X" with every target NaN.
 import datetime as dt
 import itertools
 import json
-import math
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,11 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from numerai_assets.eras import parse_era
+from numerai_assets.eras import horizon_of, parse_era
 from numerai_assets.errors import CalendarError, ReleaseError
-from numerai_assets.panel.blocks import MISSING
 from numerai_assets.store.atomic import write_json
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.download import Fetched, Progress, fetch
@@ -34,8 +31,8 @@ TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS = "train_benchmark_models.parquet", "val
 LIVE_BENCHMARKS = "live_benchmark_models.parquet"
 VALIDATION_EXAMPLE, LIVE_EXAMPLE = "validation_example_preds.parquet", "live_example_preds.parquet"
 
-# What changes once a week (first what is stored and fitted on, then what validation is compared with), and what is new at
-# every round; train files never change but are checked like the others.
+# Files that change once a week (first the data that is stored and fitted on, then the references of validation), and files
+# that are new in every round; train files never change but are checked like the others.
 WEEKLY_FILES = (FEATURES, TRAIN, VALIDATION)
 YARDSTICK_FILES = (META_MODEL, TRAIN_BENCHMARKS, VALIDATION_BENCHMARKS, VALIDATION_EXAMPLE)
 ROUND_FILES = (LIVE, LIVE_BENCHMARKS, LIVE_EXAMPLE)
@@ -45,10 +42,10 @@ _ROW_FILES = {TRAIN: {"train"}, VALIDATION: {"validation", "test"}, LIVE: {"live
 
 @dataclass(frozen=True)
 class Part:
-    """Which file of the server a file that holds only some of its eras is of.
+    """The server's whole file, where the file on disk has only some of its eras.
 
-    row_groups: those of the whole that were fetched. fetched: bytes that came. size, rows, eras: of the whole. Eras older
-    than any that was looked at are those of the release before: eras do not go away.
+    row_groups: the fetched ones. fetched: bytes received. size, rows, eras: of the whole file. Eras older than those that
+    were read are taken from the release before: eras do not disappear.
     """
 
     row_groups: tuple[int, ...]
@@ -60,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was fetched and what it holds. Empty eras and zero rows for a file that is no table.
+    """Metadata of a fetched file. Empty eras and zero rows for a file that is not a table.
 
     size, sha256, rows, columns, row_groups and eras are those of the file on disk, which may be a part of the server's;
     etag is that of the server's whole file.
@@ -81,12 +78,12 @@ class Manifest:
 
     @property
     def released_eras(self) -> tuple[str, ...]:
-        """Eras of the file on the server, be they on disk or not."""
+        """Eras of the file on the server, on disk or not."""
         return self.eras if self.part is None else self.part.eras
 
     @property
     def newest_era(self) -> int:
-        """Number of the last era in the file. Raises ReleaseError where it has none."""
+        """Number of the last era in the file. Raises ReleaseError when it has none."""
         numbers = [parse_era(label) for label in self.eras if label != LIVE_ERA]
         if not numbers:
             raise ReleaseError(f"{self.name}: holds no numbered era")
@@ -103,7 +100,7 @@ class Release:
         return self.folder / name
 
     def manifest(self, name: str) -> Manifest | None:
-        """Manifest of a fetched file; None when it is not there, or was cut or replaced and so must be fetched again."""
+        """Manifest of a fetched file; None when the file is absent, truncated or replaced, and must be fetched again."""
         note = self.folder / f"{name}.manifest.json"
         if not note.is_file() or not self.path(name).is_file():
             return None
@@ -137,10 +134,10 @@ class Release:
         progress: Progress = lambda done, total: None,
         is_part_enough: bool = False,
     ) -> tuple[Manifest, bool]:
-        """Fetches one file whole unless it is unchanged; returns its manifest and whether bytes came.
+        """Fetches one whole file unless it is unchanged; returns its manifest and whether it is new.
 
-        is_part_enough: a part of the file that the server still has need not become the whole.
-        Raises DownloadError when it cannot be had whole, ReleaseError when it does not hold what it should.
+        is_part_enough: a part on disk of an unchanged file is not replaced by the whole.
+        Raises DownloadError when it cannot be fetched completely, ReleaseError when it violates the contract.
         """
         old = self.manifest(name)
         facts: dict[str, Table] = {}
@@ -151,11 +148,9 @@ class Release:
         fetched = fetch(
             lambda: tournament.dataset_url(name),
             self.path(name),
+            tournament.network,
             verify=verify,
             known=Fetched(old.size, old.sha256, old.etag) if old and (old.part is None or is_part_enough) else None,
-            timeout_seconds=tournament.timeout_seconds,
-            attempts=tournament.attempts,
-            retry_seconds=tournament.retry_seconds,
             progress=progress,
         )
         if fetched is None and old is not None:
@@ -175,7 +170,7 @@ class Release:
         return manifest, fetched is not None
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Lays a manifest beside its file."""
+        """Writes a manifest beside its file."""
         write_json(self.folder / f"{manifest.name}.manifest.json", asdict(manifest))
 
 
@@ -190,7 +185,7 @@ class Table:
 
 
 def inspect(path: Path, name: str, *, features_json: Path, is_part: bool = False) -> Table:
-    """Checks one release file, still under its partial name, against the contract and tells its shape.
+    """Checks one release file, still under its partial name, against the contract and returns its shape.
 
     is_part: eras may be absent between the first and the last.
     Raises ReleaseError naming the file and the column, era or value at fault.
@@ -213,7 +208,7 @@ def inspect(path: Path, name: str, *, features_json: Path, is_part: bool = False
 
 
 def span(meta: pq.FileMetaData, group: int, column: str | None = None) -> tuple[int, int]:
-    """First byte of a row group, or of one column of it, and the one behind its last."""
+    """Byte range, end exclusive, of a row group or of one column of it."""
     row_group = meta.row_group(group)
     chunks = (row_group.column(place) for place in range(meta.num_columns))
     spans = [_chunk_span(chunk) for chunk in chunks if column in (None, chunk.path_in_schema)]
@@ -248,7 +243,7 @@ def _is_list_of_names(value: object) -> bool:
 
 
 def check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
-    """Raises ReleaseError unless the columns and their types are those that features.json and the contract say."""
+    """Raises ReleaseError unless the columns and their types agree with features.json and the contract."""
     if "id" not in schema.names:
         raise ReleaseError(f"{name}: has no id column")
     if name not in _ROW_FILES:
@@ -258,7 +253,7 @@ def check_columns(schema: pa.Schema, name: str, features_json: Path) -> None:
     expected = {"id", "era", "data_type", *features, *targets}
     lost, extra = expected - set(schema.names), set(schema.names) - expected
     if name == LIVE:
-        # An hour is too short to refuse what can be predicted from: the quality gate weighs what is missing.
+        # A round may be open for one hour: a file that allows a prediction is accepted, and the quality gate weighs the gaps.
         if lost & {"era", "data_type"} or not set(features) & set(schema.names):
             raise ReleaseError(f"{name}: has no {_some(lost & {'era', 'data_type'} or features)}")
         features, targets = ([n for n in names if n in schema.names] for names in (features, targets))
@@ -323,155 +318,17 @@ def check_eras(labels: Sequence[str], name: str, is_part: bool = False) -> None:
 
 
 def runs(column: pa.ChunkedArray) -> list[tuple[str, int, int]]:
-    """Label, first row and the row behind the last of each run of equal labels in an `era` column."""
+    """Label and row range, end exclusive, of each run of equal labels in an `era` column."""
     values = column.to_numpy(zero_copy_only=False).astype(object)
     starts = np.flatnonzero(np.r_[len(values) > 0, values[1:] != values[:-1]])
     stops = np.r_[starts[1:], len(values)]
     return [(str(values[start]), int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
-@dataclass(frozen=True)
-class ReleasedEra:
-    """Rows of one era as released: features (n, d) int8 with -1 for no value, targets (n rows, one column each)."""
-
-    label: str
-    ids: list[str]
-    features: NDArray[np.int8]
-    targets: pd.DataFrame
-
-
-def read_eras(
-    path: Path,
-    *,
-    features: Sequence[str],
-    targets: Sequence[str],
-    wanted: Callable[[str], bool],
-    groups: Iterable[int] | None = None,
-) -> Iterator[ReleasedEra]:
-    """The wanted eras of a row file in file order, holding no more than an era and a row group of int8 in memory.
-
-    groups: ascending row groups to read, all of them by default; they must hold the wanted eras whole.
-    A feature that the file does not have is without a value (-1) in every row, a target NaN.
-    Raises ReleaseError for a feature value outside 0..4, a NaN target in a partly resolved main target, or ids that are
-    absent or repeated within the era.
-    """
-    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-        # Asked for once: the schema of thousands of columns is made anew at every call.
-        columns = set(file.schema_arrow.names)
-        small = [name for name in ("id", *targets) if name in columns]
-        present = [name for name in features if name in columns]
-        pending = _Pieces("", [], [])
-        for group in range(file.metadata.num_row_groups) if groups is None else groups:
-            eras = file.read_row_group(group, columns=["era"])["era"]
-            here = [run for run in runs(eras) if wanted(run[0])]
-            if not here:
-                continue
-            labels = eras.to_numpy(zero_copy_only=False).astype(object)
-            block = _read_features(path, file, group, features, present, labels, {label for label, _, _ in here})
-            table = file.read_row_group(group, columns=small, use_threads=False)
-            for label, first, last in here:
-                if pending.blocks and label != pending.label:
-                    yield _released_era(path.name, pending, targets)
-                    pending = _Pieces(label, [], [])
-                pending.label = label
-                pending.blocks.append(block[:, first:last])
-                pending.tables.append(table.slice(first, last - first))
-            # What may go on in the next group is copied, so that this one is given back before that one is read.
-            pending.blocks[-1] = pending.blocks[-1].copy()
-            del block, table
-        if pending.blocks:
-            yield _released_era(path.name, pending, targets)
-
-
-@dataclass
-class _Pieces:
-    """An era as far as it was read: of each row group its (d, k) int8 features and the rows' ids and targets."""
-
-    label: str
-    blocks: list[NDArray[np.int8]]
-    tables: list[pa.Table]
-
-
-# Of the columns decoded at a time, a Parquet reader holds every value as int32, and more; few columns keep that small
-# and in the processor's cache.
-COLUMNS_AT_A_TIME = 32
-# A group of more bytes than this, as int8, is gathered in a file rather than in memory.
-_GROUP_BYTES_IN_MEMORY = 1 << 30
-
-
-def _read_features(
-    path: Path,
-    file: pq.ParquetFile,
-    group: int,
-    features: Sequence[str],
-    present: Sequence[str],
-    eras: NDArray[np.object_],
-    wanted: set[str],
-) -> NDArray[np.int8]:
-    """(d, rows of the group) int8, -1 for no value; only rows from the first to the last of a wanted era are filled in.
-
-    present: the features that the file has. eras: (rows,) labels. Raises ReleaseError for a value outside 0..4 in a wanted era.
-    """
-    here = np.flatnonzero(np.isin(eras.astype(str), list(wanted)))
-    rows = slice(int(here[0]), int(here[-1]) + 1)
-    block = _room((len(features), len(eras)), path.parent)
-    places = {name: place for place, name in enumerate(features)}
-    for name in places.keys() - set(present):
-        block[places[name]] = MISSING
-    for start in range(0, len(present), COLUMNS_AT_A_TIME):
-        names = present[start : start + COLUMNS_AT_A_TIME]
-        table = file.read_row_group(group, columns=names, use_threads=False)
-        for name in names:
-            values, outside = _five_levels(table[name].slice(rows.start, rows.stop - rows.start))
-            for place, value in outside:
-                if eras[rows.start + place] in wanted:
-                    raise ReleaseError(
-                        f"{path.name}: era {eras[rows.start + place]}: {name}: holds {value:g}, expected 0..4 or no value"
-                    )
-            block[places[name], rows] = values
-    return block
-
-
-def _room(shape: tuple[int, int], folder: Path) -> NDArray[np.int8]:
-    if math.prod(shape) <= _GROUP_BYTES_IN_MEMORY:
-        return np.empty(shape, np.int8)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.int8, "w+", shape=shape)
-
-
-def _five_levels(column: pa.ChunkedArray) -> tuple[NDArray[np.int8], list[tuple[int, float]]]:
-    """Values as int8, -1 for none, and place and value of those outside 0..4."""
-    if column.null_count == 0 and column.type == pa.int8():
-        values: NDArray[np.int8] = column.to_numpy()
-        # As bytes, what is below 0 lies above 4 too.
-        if values.view(np.uint8).max(initial=0) <= 4:
-            return values, []
-        numbers, allowed = values, (values >= 0) & (values <= 4)
-    else:
-        numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        whole = np.where(np.isnan(numbers), -1, numbers)
-        values = np.clip(whole, -1, 5).astype(np.int8)
-        allowed = np.isnan(numbers) | ((whole == values) & (values >= 0) & (values <= 4))
-    return values, [(int(place), float(numbers[place])) for place in np.flatnonzero(~allowed)]
-
-
-def _released_era(name: str, era: _Pieces, targets: Sequence[str]) -> ReleasedEra:
-    table = pa.concat_tables(era.tables)
-    ids = table["id"].to_pylist()
-    if any(i is None for i in ids) or len(set(ids)) != len(ids):
-        raise ReleaseError(f"{name}: era {era.label}: ids are missing or repeated")
-    unknown, present = np.full(len(ids), np.nan, np.float32), set(table.column_names)
-    frame = pd.DataFrame({t: table[t].to_numpy().astype(np.float32) if t in present else unknown for t in targets})
-    for main in ("target_ender_20", "target_ender_60"):
-        if main in frame and 0 < (absent := int(frame[main].isna().sum())) < len(frame):
-            raise ReleaseError(f"{name}: era {era.label}: {main} is NaN in {absent} of {len(frame)} rows")
-    return ReleasedEra(era.label, ids, np.concatenate(era.blocks, axis=1).T, frame)
-
-
 def check_calendar(newest_era: int, round_era: int, round_number: int) -> None:
     """Raises ReleaseError unless a release ends with the era of the open round's data or, the vendor late, the one before.
 
-    It would mean that era numbers no longer are the Fridays they were, and every purge with them.
+    Otherwise era numbers would no longer be the Fridays that every purge relies on.
     """
     if newest_era not in (round_era, round_era - 1):
         raise ReleaseError(
@@ -480,8 +337,17 @@ def check_calendar(newest_era: int, round_era: int, round_number: int) -> None:
         )
 
 
+def benchmark_column(names: Iterable[str], target: str) -> str | None:
+    """The column of a benchmark file whose model Numerai fitted on `target`; None when there is none.
+
+    Names of benchmarks begin with the data version ("v53_lgbm_ender60"), so that each release has other ones.
+    """
+    kind, horizon = re.escape(target.removeprefix("target_").rpartition("_")[0]), horizon_of(target)
+    return next((name for name in names if re.fullmatch(rf"v\d+_\w+_{kind}{horizon}", name)), None)
+
+
 def alias_of(targets: pd.DataFrame, alias: str = "target") -> str | None:
-    """Name of the target that the bare alias equals in these rows, NaN pattern included; None when none does."""
+    """Name of the target that equals the bare alias in these rows, NaN pattern included; None when there is none."""
     if alias not in targets.columns or targets[alias].isna().all():
         return None
     same = [

@@ -1,18 +1,16 @@
-"""A submission as a proven fact: built, validated, uploaded, registered, read back byte for byte.
+"""Proven submissions: built, validated, uploaded, registered, read back byte for byte.
 
-numerapi uploads without looking at the status of the PUT and cannot be asked twice without submitting twice. Here each
-step is on disk before the next begins, so a run that is killed anywhere is simply run again: an upload is registered
-under the file name the server gave it, and that name is looked for among the slot's submissions before it is
-registered again. What cannot be brought to its end is abandoned, kept for a look, and attempted anew.
+numerapi ignores the status of the PUT, and a repeated call submits twice. Here each step is on disk before the next begins,
+so a run that is killed at any point is simply run again: an upload is registered under the file name that the server gave
+it, and that name is looked up among the slot's submissions before it is registered again. An attempt that cannot be
+completed is abandoned, kept for inspection, and replaced by a new one.
 """
 
 import csv
 import datetime as dt
 import io
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,90 +28,29 @@ from numerai_assets.errors import (
     TournamentError,
     Unreachable,
 )
-from numerai_assets.store.atomic import replacing_file, write_json
-from numerai_assets.tournament.client import TOURNAMENT, Round, Tournament
+from numerai_assets.store.atomic import replacing_file
+from numerai_assets.tournament.client import TOURNAMENT, Round, Tournament, error_code
 from numerai_assets.tournament.download import sha256_of_bytes
+from numerai_assets.tournament.receipt import Entry, Receipt, Step, read_receipt, write_receipt
 from numerai_assets.tournament.transport import persistently
 
-
-class Step(StrEnum):
-    """How far an attempt has come. Each step is reached only after the one before it; the last two are final."""
-
-    BUILT = "built"
-    VALIDATED = "validated"
-    UPLOADED = "uploaded"
-    REGISTERED = "registered"
-    PROVEN = "proven"
-    ABANDONED = "abandoned"
-
-
-_ORDER = [Step.BUILT, Step.VALIDATED, Step.UPLOADED, Step.REGISTERED, Step.PROVEN]
 _ATTEMPTS_A_RUN = 2
-# Validation on the server is asynchronous; one that takes longer than this has been lost.
+# Validation on the server is asynchronous; one that takes longer than this is lost.
 PROCESSING_MINUTES = 15
-# What Numerai's words begin with for ids that are not those of the open round.
+# Numerai's error code for ids that are not those of the open round.
 _STALE_IDS = "invalid_submission_ids"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What is to be submitted. predictions: columns id (str) and prediction (float in (0, 1)).
-
-    rung: the step of the deadline ladder that it stands on. refused: what stood higher, and why it was refused.
-    """
-
-    predictions: pd.DataFrame
-    method: str
-    vintage: int
-    rung: str
-    refused: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What is known of one attempt to submit a slot to a round. Holds no secret.
-
-    status: the server's own word for the submission. is_late: it counts for scores, not for stakes.
-    abandoned_over: why an abandoned attempt came to nothing. displaces: it is in effect on the server all the same.
-    """
-
-    round_number: int
-    slot: str
-    attempt: int
-    method: str
-    vintage: int
-    rung: str
-    refused: tuple[tuple[str, str], ...]
-    step: Step
-    rows: int
-    sha256: str
-    history: tuple[tuple[str, str], ...]
-    server_filename: str | None = None
-    submission_id: str | None = None
-    status: str | None = None
-    is_late: bool = False
-    abandoned_over: str | None = None
-    displaces: bool = False
-
-    def reached(self, step: Step) -> bool:
-        """True when the attempt goes on and has come as far as `step`."""
-        return self.step is not Step.ABANDONED and _ORDER.index(self.step) >= _ORDER.index(step)
-
-    @property
-    def is_final(self) -> bool:
-        return self.step in (Step.PROVEN, Step.ABANDONED)
-
-
 class _Abandoned(SubmissionError):
-    """This attempt cannot be brought to its end; another one may."""
+    """This attempt cannot be completed; another one may."""
 
 
 class _Displacing(_Abandoned):
-    """This attempt is in effect on the server, and wrong: what was proven before is not what counts there any more."""
+    """This attempt is in effect on the server, and wrong: an earlier proven attempt no longer counts there."""
 
 
 class _NotYet(SubmissionError):
-    """The server has not made up its mind."""
+    """The server has not decided yet."""
 
 
 class SubmissionDesk:
@@ -126,7 +63,7 @@ class SubmissionDesk:
         """All attempts of one slot and round, oldest first."""
         place = self.folder / str(round_number) / "submissions" / slot
         numbers = sorted(int(path.parent.name) for path in place.glob("*/receipt.json"))
-        return [_read_receipt(place / str(number) / "receipt.json") for number in numbers]
+        return [read_receipt(place / str(number) / "receipt.json") for number in numbers]
 
     def receipt(self, round_number: int, slot: str) -> Receipt | None:
         """The attempt that counts: the newest that is proven, unless a later one displaces it, else the newest.
@@ -147,7 +84,7 @@ class SubmissionDesk:
         return receipt is not None and receipt.step is Step.PROVEN
 
     def content(self, receipt: Receipt) -> bytes:
-        """The file of an attempt. Raises SubmissionError when it is not what was built."""
+        """The file of an attempt. Raises SubmissionError when it has changed since it was built."""
         path = self._place(receipt) / "predictions.csv"
         content = path.read_bytes()
         if sha256_of_bytes(content) != receipt.sha256:
@@ -155,7 +92,7 @@ class SubmissionDesk:
         return content
 
     def predictions(self, receipt: Receipt) -> "pd.Series[float]":
-        """Predictions of an attempt, index id. Raises SubmissionError when the file is not what was built."""
+        """Predictions of an attempt, index id. Raises SubmissionError when the file has changed since it was built."""
         frame = pd.read_csv(io.BytesIO(self.content(receipt)), dtype={"id": str}, index_col="id")
         return frame["prediction"]
 
@@ -169,13 +106,13 @@ class SubmissionDesk:
         live_ids: Sequence[str],
         log: Callable[[str], None] = lambda line: None,
     ) -> Receipt:
-        """Brings the slot's submission to the round to its proven end, from wherever an earlier run left it.
+        """Completes the slot's submission to the round until it is proven, from wherever an earlier run left it.
 
-        An attempt whose file is on the server already is finished; else `entry` is what is submitted, one row for each
-        of `live_ids`. A proven attempt stays what counts until a later one is proven too. Two processes at once make
-        one submission: the second waits for the first and finds its receipt.
+        An attempt whose file is already on the server is completed; otherwise `entry` is submitted, one row for each of
+        `live_ids`. A proven attempt counts until a later one is proven too. Two processes at once make one submission:
+        the second waits for the first and finds its receipt.
         Raises SubmissionError when the predictions break Numerai's rules or cannot be proven, StaleLiveError when the
-        server wants other ids, RoundClosedError when the round is over, TournamentError when it refuses or cannot be
+        server expects other ids, RoundClosedError when the round is over, TournamentError when it refuses or cannot be
         reached.
         """
         place = self.folder / str(current.number) / "submissions" / slot
@@ -194,7 +131,7 @@ class SubmissionDesk:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _begun(self, current: Round, slot: str, entry: Entry, tournament: Tournament) -> Receipt:
-        """The attempt to go on with: one that is on the server, the proven one of this very file, else a new one."""
+        """The attempt to continue: one that is on the server, the proven one of the same file, or a new one."""
         attempts = self.attempts(current.number, slot)
         newest = attempts[-1] if attempts else None
         if newest is not None and newest.reached(Step.UPLOADED) and not newest.is_final:
@@ -241,13 +178,13 @@ class SubmissionDesk:
         for step, take in advance.items():
             if receipt.reached(step):
                 continue
-            # The time is asked for first: nothing may fail between an effect and its record.
+            # The time is requested first: nothing may fail between an effect and its record.
             when = _stamp(tournament)
             try:
                 receipt = take(receipt)
             except (_Abandoned, StaleLiveError) as reason:
-                told = replace(receipt, abandoned_over=str(reason), displaces=isinstance(reason, _Displacing))
-                self._keep(_at(told, Step.ABANDONED, when))
+                abandoned = replace(receipt, abandoned_over=str(reason), displaces=isinstance(reason, _Displacing))
+                self._keep(_at(abandoned, Step.ABANDONED, when))
                 raise
             receipt = _at(receipt, step, when)
             self._keep(receipt)
@@ -255,16 +192,10 @@ class SubmissionDesk:
         return receipt
 
     def _keep(self, receipt: Receipt) -> None:
-        write_json(self._place(receipt) / "receipt.json", asdict(receipt))
+        write_receipt(self._place(receipt) / "receipt.json", receipt)
 
     def _place(self, receipt: Receipt) -> Path:
         return self.folder / str(receipt.round_number) / "submissions" / receipt.slot / str(receipt.attempt)
-
-
-def _read_receipt(path: Path) -> Receipt:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    pairs = {name: tuple((a, b) for a, b in content[name]) for name in ("history", "refused")}
-    return Receipt(**content | pairs | {"step": Step(content["step"])})
 
 
 def _at(receipt: Receipt, step: Step, when: str) -> Receipt:
@@ -285,7 +216,7 @@ def submission_csv(ids: Sequence[str], predictions: NDArray[np.float64]) -> byte
 
 
 def check_predictions(predictions: pd.DataFrame, live_ids: Sequence[str], where: str) -> None:
-    """Raises SubmissionError, naming `where`, unless the predictions hold Numerai's rules and our stricter ones.
+    """Raises SubmissionError, naming `where`, unless the predictions obey Numerai's rules and our stricter ones.
 
     Numerai's rules are numerai-tools' own. Stricter: no row beyond the live ids, and values strictly inside (0, 1).
     """
@@ -322,7 +253,7 @@ def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current:
     }
 
     def upload() -> str:
-        # A name for an upload serves one file, so every try asks for a new one.
+        # An upload name is valid for one file, so every attempt requests a new one.
         auth: dict[str, str] = tournament.query(query, variables, authorized=True)["submission_upload_auth"]
         try:
             answer = tournament.put(auth["url"], content)
@@ -332,7 +263,7 @@ def _uploaded(receipt: Receipt, content: bytes, tournament: Tournament, current:
             raise _NotYet(f"{receipt.slot}: the upload was answered {answer.status_code} {answer.reason}; run again")
         return auth["filename"]
 
-    filename = persistently(upload, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    filename = persistently(upload, tournament.network, on=_NotYet)
     return replace(receipt, server_filename=filename)
 
 
@@ -354,19 +285,19 @@ def _registered(receipt: Receipt, tournament: Tournament, current: Round) -> Rec
     variables = {"filename": receipt.server_filename, "tournament": TOURNAMENT, "modelId": model_id}
 
     def register() -> str:
-        # A request whose answer was lost may have been carried out: look before asking again.
+        # A request whose answer was lost may have been executed: look before asking again.
         if (known := _on_server(tournament, model_id, receipt)) is not None:
             return str(known["id"])
-        # The server takes a file for whatever round is open: one of an earlier round must not be registered now.
+        # The server accepts a file for any open round: one of an earlier round must not be registered now.
         _check_open(current, receipt.slot, tournament.now())
         return str(tournament.ask_once(mutation, variables, authorized=True)["create_submission"]["id"])
 
     try:
-        identity = persistently(register, attempts=tournament.attempts, base_seconds=tournament.retry_seconds)
+        identity = persistently(register, tournament.network)
     except (Unreachable, RoundClosedError, AuthenticationError):
         raise
     except TournamentError as error:
-        if _STALE_IDS in str(error):
+        if error.code == _STALE_IDS:
             raise StaleLiveError(f"round {receipt.round_number}, {receipt.slot}: {error}") from None
         raise _Abandoned(f"round {receipt.round_number}, {receipt.slot}: {error}") from None
     return replace(receipt, submission_id=identity)
@@ -383,15 +314,15 @@ def _proven(receipt: Receipt, content: bytes, tournament: Tournament) -> Receipt
         if (found := known["round"]["number"]) != receipt.round_number:
             raise _Abandoned(f"{where}: the server took submission {known['id']} for round {found}")
         if known["errorInfo"]:
-            # A server may look into a file only some time after it took it.
-            kind = StaleLiveError if _STALE_IDS in known["errorInfo"] else _Abandoned
+            # A server may check a file only some time after accepting it.
+            kind = StaleLiveError if error_code(known["errorInfo"]) == _STALE_IDS else _Abandoned
             raise kind(f"{where}: the server refused submission {known['id']}: {known['errorInfo']}")
         if not known["selected"]:
             raise _NotYet(f"{where}: submission {known['id']} is not in effect yet ({known['status']}); run again")
         return known
 
     try:
-        known = persistently(judged, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+        known = persistently(judged, tournament.network, on=_NotYet)
     except _NotYet as error:
         registered = dt.datetime.fromisoformat(receipt.history[-1][1])
         if tournament.now() - registered > dt.timedelta(minutes=PROCESSING_MINUTES):
@@ -399,7 +330,7 @@ def _proven(receipt: Receipt, content: bytes, tournament: Tournament) -> Receipt
         raise
     sent_back = _read_back(tournament, str(known["id"]), receipt)
     if sent_back != content:
-        # Once more, before good bytes are given up for a fault on the way back.
+        # Once more: the fault may be in the transfer back.
         sent_back = _read_back(tournament, str(known["id"]), receipt)
     if sent_back != content:
         raise _Displacing(
@@ -423,18 +354,18 @@ def _read_back(tournament: Tournament, identity: str, receipt: Receipt) -> bytes
             raise _NotYet(f"{receipt.slot}: reading back was answered {answer.status_code} {answer.reason}; run again")
         return answer.content
 
-    return persistently(read, attempts=tournament.attempts, on=_NotYet, base_seconds=tournament.retry_seconds)
+    return persistently(read, tournament.network, on=_NotYet)
 
 
 def _on_server(tournament: Tournament, model_id: str, receipt: Receipt) -> dict[str, Any] | None:
-    """What the server says of the attempt's file: the submission in effect where it was registered more than once."""
+    """The server's record of the attempt's file: the submission in effect where it was registered more than once."""
     query = (
         "query($modelId: String) { model(modelId: $modelId) "
         "{ submissions { id filename insertedAt status errorInfo selected round { tournament number } } } }"
     )
     model = tournament.query(query, {"modelId": model_id}, authorized=True)["model"]
     if model is None:
-        # Not "none there": registered again on such an answer, a file would be submitted twice.
-        raise Unreachable(f"the tournament tells nothing of the submissions of {receipt.slot}; run again")
+        # This does not mean "none": registering again on such an answer would submit a file twice.
+        raise Unreachable(f"the tournament does not list the submissions of {receipt.slot}; run again")
     ours = [item for item in model["submissions"] or [] if item["filename"] == receipt.server_filename]
     return max(ours, key=lambda item: (bool(item["selected"]), item["insertedAt"]), default=None)

@@ -1,7 +1,7 @@
-"""The one place through which every request leaves: bounded in time, and tried again where that is safe.
+"""All requests are sent here: bounded in time, and retried where that is safe.
 
-numerapi waits for ever for an answer to GraphQL, and turns every failure of the network into an empty answer. Here each
-request has a limit between two pieces of the answer and a limit in all, and what went wrong keeps its name.
+numerapi waits without limit for an answer to GraphQL, and turns every network failure into an empty answer. Here each request
+has a limit between two pieces of the answer and a limit in total, and each failure keeps its name.
 """
 
 import random
@@ -17,39 +17,41 @@ import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from numerai_assets.errors import NumeraiAssetsError, Unreachable
+from numerai_assets.settings import Network
 
 T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 20
-# A transfer slower than this for as long as the time limit has stalled in all but name.
+# A transfer slower than this over the whole time limit counts as stalled.
 _SLOWEST_BYTES_PER_SECOND = 1_000
 _LONGEST_WAIT_SECONDS = 60.0
 
 
 def request(
-    method: str, url: str, *, timeout_seconds: float, headers: dict[str, str] | None = None, **options: Any
+    method: str, url: str, network: Network, *, headers: dict[str, str] | None = None, **options: Any
 ) -> requests.Response:
-    """One request whose answer came whole within three times `timeout_seconds`; whatever its status.
+    """The answer to one request, of any status, received whole within three times the timeout of `network`.
 
-    `timeout_seconds` bounds connecting and each wait for more bytes. Raises Unreachable when nothing usable came.
+    The timeout bounds connecting and each wait for more bytes. Raises Unreachable when no usable answer came.
     """
-    until = time.monotonic() + 3 * timeout_seconds
-    with streamed(method, url, timeout_seconds=timeout_seconds, headers=headers, **options) as answer:
+    seconds = 3 * network.timeout_seconds
+    until = time.monotonic() + seconds
+    with streamed(method, url, network, headers=headers, **options) as answer:
         content = bytearray()
-        for chunk in chunks(answer, timeout_seconds=timeout_seconds):
+        for chunk in chunks(answer, network):
             content += chunk
             if time.monotonic() > until:
-                raise Unreachable(f"no whole answer within {3 * timeout_seconds:.0f} s")
+                raise Unreachable(f"no whole answer within {seconds:.0f} s")
         answer._content = bytes(content)
     return answer
 
 
 @contextmanager
 def streamed(
-    method: str, url: str, *, timeout_seconds: float, headers: dict[str, str] | None = None, **options: Any
+    method: str, url: str, network: Network, *, headers: dict[str, str] | None = None, **options: Any
 ) -> Iterator[requests.Response]:
     """An answer whose body is still to be read, by `chunks`. Raises Unreachable when none begins within three times
-    `timeout_seconds`, and for a redirection of anything but a GET or HEAD."""
+    the timeout, and for a redirection of anything but a GET or HEAD."""
     asked = {"Accept-Encoding": "identity", **(headers or {})}
 
     def begin() -> requests.Response:
@@ -58,7 +60,7 @@ def streamed(
             url,
             headers=asked,
             stream=True,
-            timeout=(timeout_seconds, timeout_seconds),
+            timeout=(network.timeout_seconds, network.timeout_seconds),
             # An `auth` of our own, though it does nothing: without one, requests lets ~/.netrc replace the API keys.
             auth=_as_is,
             # Followed, a POST or PUT would become a GET, and ~/.netrc would replace the keys after all.
@@ -67,7 +69,7 @@ def streamed(
         )
 
     try:
-        with _within(3 * timeout_seconds, begin) as answer:
+        with _within(3 * network.timeout_seconds, begin) as answer:
             if answer.is_redirect:
                 raise Unreachable(f"answered {answer.status_code} {answer.reason}, a redirection that is not followed")
             yield answer
@@ -76,13 +78,13 @@ def streamed(
 
 
 def _within(seconds: float, begin: Callable[[], requests.Response]) -> requests.Response:
-    """What `begin` returns within `seconds`. The timeout of requests bounds each piece of the headers, not all of them."""
+    """The result of `begin` within `seconds`. The timeout of requests bounds each piece of the headers, not their total."""
     promise: Future[requests.Response] = Future()
 
     def keep() -> None:
         try:
             promise.set_result(begin())
-        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised again by the waiting thread
             promise.set_exception(error)
 
     threading.Thread(target=keep, daemon=True).start()
@@ -92,9 +94,9 @@ def _within(seconds: float, begin: Callable[[], requests.Response]) -> requests.
         raise Unreachable(f"no answer began within {seconds:.0f} s") from None
 
 
-def chunks(answer: requests.Response, *, timeout_seconds: float) -> Iterator[bytes]:
-    """The body piece by piece, as it comes. Raises Unreachable when it breaks off, stalls, trickles or is compressed,
-    which nobody asked for: its length would say nothing."""
+def chunks(answer: requests.Response, network: Network) -> Iterator[bytes]:
+    """The body piece by piece, as it comes. Raises Unreachable when it breaks off, stalls, trickles or is compressed:
+    compression was not asked for, and the length of a compressed body proves nothing."""
     if answer.request.method == "HEAD" or answer.status_code in (204, 304):
         return
     if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
@@ -104,7 +106,7 @@ def chunks(answer: requests.Response, *, timeout_seconds: float) -> Iterator[byt
         while chunk := answer.raw.read1(_CHUNK_BYTES):
             came += len(chunk)
             elapsed = time.monotonic() - since
-            if elapsed > timeout_seconds:
+            if elapsed > network.timeout_seconds:
                 if came < _SLOWEST_BYTES_PER_SECOND * elapsed:
                     raise Unreachable(f"only {came:,} bytes came in {elapsed:.0f} s")
                 since, came = time.monotonic(), 0
@@ -113,16 +115,14 @@ def chunks(answer: requests.Response, *, timeout_seconds: float) -> Iterator[byt
         raise Unreachable(type(error).__name__) from None
 
 
-def persistently(
-    call: Callable[[], T], *, attempts: int, on: type[NumeraiAssetsError] = Unreachable, base_seconds: float = 0.5
-) -> T:
-    """What `call` returns, asked up to `attempts` times while it raises `on`; only for what may be asked twice.
+def persistently(call: Callable[[], T], network: Network, *, on: type[NumeraiAssetsError] = Unreachable) -> T:
+    """The result of `call`, repeated while it raises `on`, at most `network.attempts` times; for idempotent calls only.
 
-    Waits grow twofold from `base_seconds`, with jitter, up to a minute; a Retry-After of the server is kept.
+    Waits double from `network.retry_seconds`, with jitter, up to a minute; a Retry-After of the server is respected.
     """
     retrying = Retrying(
-        stop=stop_after_attempt(attempts),
-        wait=lambda state: _wait_seconds(state, base_seconds),
+        stop=stop_after_attempt(network.attempts),
+        wait=lambda state: _wait_seconds(state, network.retry_seconds),
         retry=retry_if_exception_type(on),
         reraise=True,
     )
@@ -130,7 +130,7 @@ def persistently(
 
 
 def retry_after_seconds(answer: requests.Response) -> float | None:
-    """The server's Retry-After, where it is a number of seconds."""
+    """The server's Retry-After where it is a number of seconds."""
     stated = answer.headers.get("Retry-After", "")
     return float(stated) if stated.isdecimal() else None
 

@@ -15,6 +15,7 @@ from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import load_settings
 from numerai_assets.store.eras_used import recorded
 from numerai_assets.store.vintage_store import seal
+from numerai_assets_tests.store.vintage_facts import FACTS
 
 METHOD = "benchmark"
 
@@ -26,22 +27,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     made = Workspace(load_settings(home=tmp_path))
     for vintage in (574, 626):
         with made.vintages.writing(METHOD, vintage) as folder:
-            seal(
-                folder,
-                method=METHOD,
-                vintage=vintage,
-                target="target_ender_60",
-                first_fit_era=2,
-                last_fit_era=vintage - 16,
-                fit_eras=140,
-                rows=1,
-                features=1,
-                feature_set="all",
-                cleaning="median",
-                parameters={},
-                seed=0,
-                uses=recorded({"fit": range(vintage - 16, 0, -4), "selection": range(500, vintage - 16)}),
-            )
+            uses = recorded({"fit": range(vintage - 16, 0, -4), "selection": range(500, vintage - 16)})
+            eras = {"first_fit_era": 2, "last_fit_era": vintage - 16, "fit_eras": 140}
+            seal(folder, **FACTS | eras | {"vintage": vintage, "uses": uses})
         for era in (vintage + 1, vintage + 2):
             predict(made, vintage, era)
     return made
@@ -118,7 +106,7 @@ def test_a_vintage_judged_too_near_to_what_it_used_fails_the_run(workspace: Work
     success, verdict, went_on = run(judged_after_vintage(METHOD), workspace)
 
     assert (success, verdict.passed, went_on) == (False, False, False)
-    said = "benchmark vintage 0626: era 0627 judged, after era 0611 used for selection the first allowed is 0628"
+    said = "benchmark vintage 0626: era 0627 predicted, after era 0611 used for selection the first allowed is 0628"
     assert said in (verdict.description or "")
 
 
@@ -128,4 +116,4 @@ def test_a_vintage_that_predicted_out_of_sample_what_was_not_after_it_fails_the_
     success, verdict, _ = run(judged_after_vintage(METHOD), workspace)
 
     assert (success, verdict.passed) == (False, False)
-    assert "era 0574 judged, which is not after the vintage" in (verdict.description or "")
+    assert "era 0574 predicted, which is not after the vintage" in (verdict.description or "")

@@ -21,7 +21,6 @@ sandbox_one = "benchmark"
 n_estimators = 40
 learning_rate = 0.1
 every_eras = 2
-num_threads = 1
 [network]
 attempts = 1
 timeout_seconds = 20.0

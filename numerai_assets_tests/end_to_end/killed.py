@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from numerai_assets.sandbox.tournament.state import State
-from numerai_assets.tournament.submission import Step
+from numerai_assets.tournament.receipt import Step
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 
 SLOT = "sandbox_one"

@@ -24,7 +24,7 @@ from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.sandbox.tournament import state as sandbox_state
 from numerai_assets.sandbox.tournament.state import State
 from numerai_assets.settings import load_settings
-from numerai_assets.tournament.submission import Entry, Receipt
+from numerai_assets.tournament.receipt import Entry, Receipt
 from numerai_assets_tests.end_to_end.conftest import open_rehearsal
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 from numerai_assets_tests.sandbox.serving import served
@@ -62,7 +62,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing_that_was_there(rehearsal: Reh
     message = told.get(timeout=300)
     run.join(60)
     assert "File too large" in message
-    assert "Nothing that was whole is lost" in message
+    assert "Finished files are intact" in message
     assert "\n" not in message
     assert rehearsal.workspace.store.verify() == []
     current, _ = rehearsal.weekly()

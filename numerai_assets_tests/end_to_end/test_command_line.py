@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from numerai_assets.cli.main import main
-from numerai_assets.tournament.release import ReleasedEra, read_eras
+from numerai_assets.tournament.released_eras import ReleasedEra, read_eras
 from numerai_assets_tests.end_to_end.conftest import SETTINGS, free_port
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 
@@ -91,7 +91,7 @@ def test_doctor_says_what_would_happen_and_changes_nothing(
     text = " ".join(result.stdout.split())
     assert result.exit_code == 0, result.stdout
     assert "era 0641 is out" in text
-    assert "the sandbox's own; yours are not sent to it" in text
+    assert "the sandbox's own; your keys are not sent to it" in text
     assert sorted(rehearsal.workspace.folder.rglob("*")) == before
 
 
@@ -139,7 +139,7 @@ def test_report_is_one_self_contained_page(
     page = tmp_path / "report.html"
     assert run("report", "--output", str(page)).exit_code == 0
     text = page.read_text()
-    for title in ("Since last week", "Validation", "Live against validation", "What was submitted, and why", "Drift"):
+    for title in ("Since last week", "Validation", "Live against validation", "Submissions", "Drift"):
         assert title in text
     assert text.count('class="figure"') >= 5
     assert "proven" in text

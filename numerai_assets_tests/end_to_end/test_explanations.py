@@ -64,7 +64,7 @@ def test_a_row_is_explained_at_the_terminal(
 
     assert shown.exit_code == 0, shown.output
     assert f"vintage {era_label(vintage)}" in shown.output
-    assert f"is predicted at {prediction[panel.ids[5]]:.3f}" in shown.output
+    assert f"in era {key}: {prediction[panel.ids[5]]:.3f}" in shown.output
     assert "SHAP" in shown.output and "LIME" in shown.output
     assert sum(name in shown.output for name in panel.feature_names) >= 15
 

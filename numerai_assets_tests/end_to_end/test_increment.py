@@ -98,7 +98,7 @@ def test_the_material_says_what_a_week_cost_and_the_doctor_what_the_next_will(re
     assert "whole_because" not in shown
     (finding,) = [found for found in examine(rehearsal.workspace) if found.subject == "release"]
     assert finding.text.startswith("3 of the 67 eras of validation.parquet of era 0641")
-    assert finding.text.endswith("only the row groups with news are fetched")
+    assert finding.text.endswith("only changed row groups are fetched")
 
 
 def test_an_era_is_backfilled_from_the_store_where_it_is_held_and_from_the_whole_file_where_it_is_not(

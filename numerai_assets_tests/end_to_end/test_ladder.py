@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from numerai_assets.automation.conductor import RunFailed
 from numerai_assets.cli.main import main
 from numerai_assets.eras import live_key
-from numerai_assets.errors import MethodError, TournamentError
+from numerai_assets.errors import MethodError
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel
@@ -28,10 +28,10 @@ from numerai_assets.sandbox.tournament.state import State, Submission
 from numerai_assets.settings import load_settings
 from numerai_assets.store.atomic import sha256_of
 from numerai_assets.tournament import release
-from numerai_assets.tournament.client import Round, Tournament
+from numerai_assets.tournament.client import Round, Tournament, refusal
 from numerai_assets.tournament.download import Fetched
+from numerai_assets.tournament.receipt import Receipt, Step
 from numerai_assets.tournament.release import FEATURES, LIVE, TRAIN, VALIDATION
-from numerai_assets.tournament.submission import Receipt, Step
 from numerai_assets_tests.end_to_end.rehearsal import Rehearsal, SecondMethod
 
 SLOT, OTHER_SLOT = "sandbox_one", "sandbox_two"
@@ -42,7 +42,7 @@ STALE = "invalid_submission_ids: Not enough stocks submitted. Are you using the 
 def second_method(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second method as its module, its registration and the settings would make it; no slot submits it yet."""
     monkeypatch.setitem(METHODS, "second", f"{SecondMethod.__module__}:{SecondMethod.__name__}")
-    parameters = {"n_estimators": 30, "learning_rate": 0.1, "every_eras": 3, "num_threads": 1, "max_depth": 2}
+    parameters = {"n_estimators": 30, "learning_rate": 0.1, "every_eras": 3, "max_depth": 2}
     monkeypatch.setenv("NUMERAI_METHODS__SECOND__PARAMETERS", json.dumps(parameters))
     monkeypatch.setenv("NUMERAI_METHODS__SECOND__FEATURE_SET", "medium")
 
@@ -174,7 +174,7 @@ def test_a_newest_vintage_that_the_gate_refuses_gives_way_to_an_older_one(
     receipt = receipt_of(rehearsal)
     assert (receipt.step, receipt.rung) == (Step.PROVEN, Rung.OLDER)
     assert receipt.vintage < newest
-    assert "correlation with the vintage before is -" in receipt.refused[0][1]
+    assert "correlation with the vintage before is -" in receipt.refused[0].reason
     assert f"round {receipt.round_number} {SLOT} {Rung.OLDER}" in alerts_of(rehearsal)
 
 
@@ -250,7 +250,7 @@ def test_of_three_methods_the_broken_one_is_stood_in_for_by_the_blend_of_the_oth
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, second_method: None
 ) -> None:
     monkeypatch.setitem(METHODS, "third", METHODS["second"])
-    monkeypatch.setenv("NUMERAI_METHODS__THIRD__PARAMETERS", '{"n_estimators": 20, "num_threads": 1}')
+    monkeypatch.setenv("NUMERAI_METHODS__THIRD__PARAMETERS", '{"n_estimators": 20}')
     monkeypatch.setenv(f"NUMERAI_SLOTS__{OTHER_SLOT.upper()}", "second")
     monkeypatch.setenv("NUMERAI_SLOTS__SANDBOX_THREE", "third")
     three = again(rehearsal)
@@ -324,7 +324,7 @@ def test_a_live_file_whose_ids_the_server_refuses_is_kept_aside_fetched_anew_and
 
     def refusing(self: Tournament, query: str, *arguments: Any, **options: Any) -> dict[str, Any]:
         if "create_submission" in query and refusals:
-            raise TournamentError(f"the tournament refused: {refusals.pop()}")
+            raise refusal(refusals.pop())
         return ask_once(self, query, *arguments, **options)
 
     monkeypatch.setattr(Tournament, "ask_once", refusing)
@@ -365,8 +365,10 @@ def serve_altered(monkeypatch: pytest.MonkeyPatch, alter: Callable[[Path], None]
     """Every file that is fetched from now on comes as `alter` leaves it."""
     fetch = release.fetch
 
-    def fetch_altered(address: Any, destination: Path, *, verify: Any, known: Any, **options: Any) -> Fetched:
-        fetched = fetch(address, destination, verify=lambda path: None, known=None, **options)
+    def fetch_altered(
+        address: Any, destination: Path, network: Any, *, verify: Any, known: Any, **options: Any
+    ) -> Fetched:
+        fetched = fetch(address, destination, network, verify=lambda path: None, known=None, **options)
         assert fetched is not None
         alter(destination)
         verify(destination)
@@ -531,4 +533,4 @@ def test_candidates_come_best_first_and_hold_no_vintage_that_saw_the_round(rehea
     assert vintages == sorted(vintages, reverse=True)
     assert all(vintage < current.era for vintage in vintages)
     assert [candidate.rung for candidate in found] == [Rung.FRESH, Rung.OLDER, Rung.OLDER]
-    assert str(found[0]) == f"fresh vintage (benchmark {vintages[0]:04d})"
+    assert found[0].refused("too flat").label == f"fresh vintage (benchmark {vintages[0]:04d})"

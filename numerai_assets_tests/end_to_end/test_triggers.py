@@ -77,7 +77,7 @@ def test_validation_that_keeps_failing_is_left_to_a_person(rehearsal: Rehearsal)
     request = asked(rehearsal)
     assert isinstance(request, dg.RunRequest)
     fail(rehearsal, request, times=3)
-    assert asked(rehearsal) == "diagnostics failed 3 times in round 326; mend it and run it by hand"
+    assert asked(rehearsal) == "diagnostics failed 3 times in round 326; fix the cause and run it by hand"
 
 
 def test_a_submission_does_not_wait_for_a_fit(rehearsal: Rehearsal) -> None:

@@ -14,17 +14,10 @@ import pytest
 import requests
 
 from numerai_assets.sandbox.server import process
+from numerai_assets_tests.browser import CHROMIUM, CHROMIUM_FLAGS
 from numerai_assets_tests.end_to_end.conftest import SETTINGS, free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-]
 STARTS_WITHIN_SECONDS = 180
 # The daemon looks at its code locations once a minute.
 STARTS_ANEW_WITHIN_SECONDS = 150

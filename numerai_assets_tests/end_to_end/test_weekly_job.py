@@ -18,9 +18,9 @@ from numerai_assets.pipeline.plan import Step
 from numerai_assets.sandbox.tournament.state import State
 from numerai_assets.settings import load_settings
 from numerai_assets.tournament.client import Tournament
+from numerai_assets.tournament.receipt import Entry
+from numerai_assets.tournament.receipt import Step as Stage
 from numerai_assets.tournament.release import VALIDATION
-from numerai_assets.tournament.submission import Entry
-from numerai_assets.tournament.submission import Step as Stage
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
 
 SLOT = "sandbox_one"

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from numerai_assets.evaluation.diagnostics import SCORES, ScoredRows, era_scores, validation_table
-from numerai_assets.evaluation.era_series import max_drawdown, smart_sharpe, sortino
+from numerai_assets.evaluation.era_series import apy, max_drawdown, smart_sharpe, sortino
 from numerai_assets.evaluation.metrics import contribution, corr
 from numerai_assets.evaluation.uncertainty import estimate, standard_error
 
@@ -144,8 +144,9 @@ def test_the_ratio_is_deflated_where_the_trials_were_counted_and_not_otherwise()
     assert "deflated_sharpe" not in plain.columns
     assert (many["deflated_sharpe"] < one["deflated_sharpe"]).all()
     assert many["deflated_sharpe"].between(0, 1).all()
-    assert many.drop(columns=["sortino", "smart_sharpe", "deflated_sharpe"]).equals(plain)
+    assert many.drop(columns=["sortino", "smart_sharpe", "apy", "deflated_sharpe"]).equals(plain)
     for row in many.itertuples():
         values = scores[row.score].dropna().to_numpy()
         assert row.sortino == sortino(values)
+        assert row.apy == apy(values)
         assert row.smart_sharpe == smart_sharpe(values, horizon=20 if row.score.endswith("20") else 60)

@@ -13,7 +13,6 @@ from numerai_assets.evaluation.payout import (
     OF_2026,
     SINCE_1343,
     PayoutRule,
-    crowding_factor,
     rule_of_round,
 )
 from numerai_assets.sandbox.calendar.rounds import round_by_number
@@ -36,7 +35,7 @@ def test_a_round_since_1343_pays_three_corr_and_fifteen_mmc_clipped_at_the_whole
 
 
 def test_a_round_of_2026_pays_with_its_factor_clipped_at_a_twentieth() -> None:
-    rule = rule_of_round(1342).with_factor(crowding_factor(144_000))
+    rule = rule_of_round(1342).with_factor(0.5)
 
     returns = rule.payouts({"v2_corr20": np.array([0.02, 0.1]), "mmc": np.array([0.01, 0.1])})
 
@@ -52,7 +51,7 @@ def test_each_round_has_the_rule_of_its_time(number: int, rule: PayoutRule) -> N
 
 
 def test_rounds_before_any_known_rule_are_refused() -> None:
-    with pytest.raises(ScoringError, match="round 649: no payout rule is known before round 650"):
+    with pytest.raises(ScoringError, match="round 649: no payout rule is known for rounds before 650"):
         rule_of_round(649)
 
 
@@ -68,6 +67,10 @@ def test_the_configs_that_the_tournament_serves_spell_the_rule_since_1343() -> N
     configs = [score_config_json(score, round_by_number(1)) for score in SCORES]
 
     assert PayoutRule.of_configs(configs) == SINCE_1343
+
+
+def test_a_rule_reads_as_its_formula() -> None:
+    assert str(SINCE_1343) == "3 corr60 + 15 mmc60, clipped at 1"
 
 
 def test_a_factor_that_the_configs_do_not_know_yet_must_be_given_before_anything_is_paid() -> None:
@@ -92,7 +95,7 @@ def test_a_factor_that_the_configs_do_not_know_yet_must_be_given_before_anything
         ([config("mmc", 1.0, payoutFactor=1.5)], "payout factor 1.5, expected 0 to 1"),
         ([config("a", 1.0), config("b", 1.0, clipThreshold=1)], "clipThreshold differs"),
         ([config("a", 1.0), config("b", 1.0, payoutFactor=1)], "payoutFactor differs"),
-        ([config("a", 1.0), config("b", 1.0, payoutFactor=None)], "payoutFactor stands at some"),
+        ([config("a", 1.0), config("b", 1.0, payoutFactor=None)], "payoutFactor is set for some"),
         ([{"displayName": "mmc", "isPayout": True}], "defaultMultiplier of mmc is None"),
     ],
 )
@@ -106,12 +109,6 @@ def test_a_score_that_pays_and_is_absent_is_named() -> None:
         SINCE_1343.payouts({"corr60": np.zeros(2), "mmc": np.zeros(2)})
     with pytest.raises(ScoringError, match="one shape expected"):
         SINCE_1343.payouts({"corr60": np.zeros(2), "mmc60": np.zeros(3)})
-
-
-def test_a_crowding_factor_needs_a_stake() -> None:
-    assert crowding_factor(1.0) == 1.0
-    with pytest.raises(ScoringError, match="expected above 0"):
-        crowding_factor(0.0)
 
 
 @given(values=st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1), factor=st.floats(0, 1))

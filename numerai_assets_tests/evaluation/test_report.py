@@ -1,7 +1,6 @@
 """The page: whole in itself, and everything in it is text, never markup of a name."""
 
 import json
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,17 +9,10 @@ import pytest
 
 from numerai_assets.evaluation import breakdowns, figures
 from numerai_assets.evaluation.report import NOTHING_YET, Section, Shown, html_report
+from numerai_assets_tests.browser import CHROMIUM, CHROMIUM_FLAGS
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
 
 EVIL = '<script>alert("x")</script>'
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 class Tags(HTMLParser):

@@ -13,9 +13,9 @@ from numerai_assets.errors import MethodError
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets_tests.methods.retargeted import TARGET, with_target
 
 MakePanel = Callable[..., EraPanel]
-TARGET = "target_ender_60"
 ERAS = [10, 11, 12, 13]
 
 
@@ -23,11 +23,6 @@ def small(**parameters: object) -> Benchmark:
     """A benchmark of few, quick trees that may use half of the features each."""
     settings = {"n_estimators": 20, "learning_rate": 0.1, "colsample_bytree": 0.5, "max_depth": 3}
     return Benchmark.of_profile("quick", **settings | parameters)
-
-
-def with_target(panel: EraPanel, values: np.ndarray) -> EraPanel:
-    edges = np.cumsum(panel.rows_of_era)[:-1]
-    return replace(panel, targets_of_block={TARGET: tuple(np.split(values.astype(np.float32), edges))})
 
 
 def folder_of(tmp_path: Path, method: Benchmark, name: str) -> Path:
@@ -120,7 +115,6 @@ def test_fitting_over_arrow_equals_fitting_a_float_matrix(make_panel: MakePanel,
         "seed": 7,
         "deterministic": True,
         "force_col_wise": True,
-        "num_threads": 2,
         "verbosity": -1,
     }
     theirs = lgb.train(parameters, lgb.Dataset(matrix, panel.target(TARGET)), num_boost_round=method.n_estimators)
@@ -136,14 +130,6 @@ def test_the_same_seed_writes_the_same_model_and_another_seed_another(make_panel
     models = [(folder_of(tmp_path, m, str(i)) / "model.txt").read_bytes() for i, m in enumerate((first, again, other))]
     assert models[0] == models[1]
     assert models[0] != models[2]
-
-
-def test_the_number_of_threads_does_not_change_the_predictions(make_panel: MakePanel) -> None:
-    panel = make_panel(ERAS, rows=200)
-
-    one, two = (small(num_threads=n).fit(panel, target=TARGET, seed=3).predict(panel) for n in (1, 2))
-
-    np.testing.assert_array_equal(one, two)
 
 
 def test_a_saved_model_predicts_as_before_and_keeps_its_parameters(make_panel: MakePanel, tmp_path: Path) -> None:
@@ -173,15 +159,6 @@ def test_a_loaded_model_refuses_what_the_fitted_one_would(make_panel: MakePanel,
         loaded.predict(make_panel([40], features=7))
 
 
-def test_eras_that_come_later_do_not_change_earlier_predictions(make_panel: MakePanel) -> None:
-    fitted = small().fit(make_panel(ERAS), target=TARGET, seed=0)
-    known = make_panel([40, 41])
-
-    longer = fitted.predict(make_panel([40, 41, 42, 43]))
-
-    np.testing.assert_array_equal(longer[: known.rows], fitted.predict(known))
-
-
 @pytest.mark.parametrize("features", [7, 9])
 def test_other_features_are_refused(make_panel: MakePanel, features: int) -> None:
     fitted = small().fit(make_panel(ERAS), target=TARGET, seed=0)
@@ -196,19 +173,6 @@ def test_the_same_features_in_another_order_are_refused(make_panel: MakePanel) -
 
     with pytest.raises(MethodError, match="in another order"):
         fitted.predict(panel.with_features(panel.feature_names[::-1]))
-
-
-def test_rows_without_a_target_are_not_fitted_on(make_panel: MakePanel) -> None:
-    panel = make_panel([10, 11, 12])
-    values = panel.target(TARGET).copy()
-    values[panel.era == 12] = np.nan
-    panel = with_target(panel, values)
-
-    fitted = small().fit(panel, target=TARGET, seed=0)
-
-    without = small().fit(panel.with_eras([10, 11]), target=TARGET, seed=0)
-    unseen = make_panel([40])
-    np.testing.assert_array_equal(fitted.predict(unseen), without.predict(unseen))
 
 
 def test_what_stands_in_rows_without_a_target_changes_nothing(make_panel: MakePanel) -> None:
@@ -232,32 +196,6 @@ def test_a_panel_without_any_target_is_refused(make_panel: MakePanel) -> None:
 
     with pytest.raises(MethodError, match=f"no row of eras .*10.*11.* has {TARGET}"):
         small().fit(with_target(panel, np.full(panel.rows, np.nan)), target=TARGET, seed=0)
-
-
-def test_fitting_changes_neither_the_panel_nor_the_parameters(make_panel: MakePanel) -> None:
-    panel = make_panel(ERAS)
-    blocks, target = [block.copy() for block in panel.blocks], panel.target(TARGET).copy()
-    method = small()
-    before = method.get_params()
-
-    assert method.fit(panel, target=TARGET, seed=0) is method
-
-    assert method.get_params() == before
-    np.testing.assert_array_equal(panel.target(TARGET), target)
-    for block, kept in zip(panel.blocks, blocks, strict=True):
-        np.testing.assert_array_equal(block, kept)
-
-
-def test_explanation_names_the_planted_feature_first(make_panel: MakePanel) -> None:
-    panel = make_panel(ERAS, rows=100)
-
-    table = small().fit(panel, target=TARGET, seed=0).explain(panel)
-
-    assert table["feature"][0] == "feature_0"
-    assert sorted(table["feature"]) == sorted(panel.feature_names)
-    assert table["gain"].is_monotonic_decreasing
-    assert table["gain"].sum() == pytest.approx(1)
-    assert table["splits"].sum() > 0
 
 
 def test_it_tells_how_far_it_is(make_panel: MakePanel) -> None:

@@ -23,7 +23,7 @@ ALL_METHODS = (Benchmark, ExternalBoosting)
 
 
 def fitted(method: type[Benchmark] | type[ExternalBoosting], panel: EraPanel, trees: int = 30) -> Method:
-    few = method.of_profile("quick", n_estimators=trees, learning_rate=0.1, colsample_bytree=0.5, num_threads=1)
+    few = method.of_profile("quick", n_estimators=trees, learning_rate=0.1, colsample_bytree=0.5)
     return few.fit(panel, target=TARGET, seed=0)
 
 
@@ -114,7 +114,7 @@ def test_parts_rise_with_the_level_of_the_planted_feature(make_panel: MakePanel)
 def test_parts_of_an_ensemble_go_where_its_members_go(
     make_panel: MakePanel, kind: type[MixerBoosting] | type[MomentumEnsemble]
 ) -> None:
-    few = {"n_estimators": 20, "colsample_bytree": 0.5, "num_threads": 1}
+    few = {"n_estimators": 20, "colsample_bytree": 0.5}
     more = (
         {"boosters": ["gbdt", "xgboost"], "phases": 2, "extra_targets": []}
         if kind is MixerBoosting

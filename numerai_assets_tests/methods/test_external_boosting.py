@@ -1,9 +1,7 @@
 """XGBoost from disk: the same trees as from memory, eras as they come, nothing left behind."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,24 +13,15 @@ from numerai_assets.methods.boosted_trees import xgboost_parameters
 from numerai_assets.methods.contract import rank_within_eras
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.store.cache import ContentCache
+from numerai_assets_tests.trees.gapped import TARGET, with_gaps
 
 MakePanel = Callable[..., EraPanel]
-TARGET = "target_ender_60"
 ERAS = [10, 11, 12, 13]
 
 
 def small(**parameters: object) -> ExternalBoosting:
-    settings = {"n_estimators": 15, "learning_rate": 0.1, "colsample_bytree": 0.5, "max_depth": 3, "num_threads": 1}
+    settings = {"n_estimators": 15, "learning_rate": 0.1, "colsample_bytree": 0.5, "max_depth": 3}
     return ExternalBoosting.of_profile("quick", **settings | {"min_data_in_leaf": 5} | parameters)
-
-
-def with_gaps(panel: EraPanel, share: float) -> EraPanel:
-    """The panel, a share of its features' cells without a value and of its rows without a target."""
-    rng = np.random.default_rng(9)
-    blocks = tuple(np.where(rng.random(b.shape) < share, -1, b).astype(np.int8) for b in panel.blocks)
-    targets = tuple(np.where(rng.random(len(t)) < share, np.nan, t) for t in panel.targets_of_block[TARGET])
-    return replace(panel, blocks=blocks, targets_of_block={TARGET: tuple(t.astype(np.float32) for t in targets)})
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2])
@@ -81,23 +70,6 @@ def test_a_saved_model_predicts_as_before_and_no_file_is_a_pickle(make_panel: Ma
         loaded.predict(panel.with_features(panel.feature_names[::-1]))
 
 
-def test_what_it_writes_while_it_fits_lies_beside_the_cache_and_is_gone_after(
-    make_panel: MakePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    panel = replace(make_panel(ERAS), cache=ContentCache(tmp_path / "cache", 0))
-    seen: list[str] = []
-    train = xgb.train
-
-    def looking(*arguments: object, **named: object) -> object:
-        seen.extend(path.name for path in (tmp_path / "cache").glob(".xgboost.*/*"))
-        return train(*arguments, **named)
-
-    monkeypatch.setattr(xgb, "train", looking)
-    small().fit(panel, target=TARGET, seed=0)
-
-    assert seen and not list((tmp_path / "cache").iterdir())
-
-
 def test_a_target_that_no_row_has_is_refused_with_the_eras(make_panel: MakePanel) -> None:
     with pytest.raises(MethodError, match=r"external_boosting: no row of eras \(10,\)..\(13,\) has target_ender_60"):
         small().fit(with_gaps(make_panel(ERAS), 1.0), target=TARGET, seed=0)
@@ -109,37 +81,3 @@ def test_it_tells_how_far_it_is(make_panel: MakePanel) -> None:
 
     assert told[:4] == [("reading 1 of the eras", era, 4) for era in range(1, 5)]
     assert told[-15:] == [("trees", tree, 15) for tree in range(1, 16)]
-
-
-def test_a_disk_without_room_for_the_bins_is_told_of_before_the_fit(
-    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    panel = make_panel(ERAS, rows=80)
-    cells = panel.rows * len(panel.feature_names)
-    free = SimpleNamespace(free=2 * cells)
-    monkeypatch.setattr("shutil.disk_usage", lambda place: free)
-
-    with pytest.raises(MethodError, match=r"take 0\.0 GB of disk until they are fitted on, .* make room"):
-        small().fit(panel, target=TARGET, seed=0)
-
-    free.free = 3 * cells
-    small().fit(panel, target=TARGET, seed=0)
-
-
-def test_the_file_of_bins_is_as_large_as_was_thought(
-    make_panel: MakePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    panel = replace(make_panel(ERAS, rows=1000, features=200), cache=ContentCache(tmp_path, 0))
-    sizes = []
-    train = xgb.train
-    monkeypatch.setattr(
-        "xgboost.train",
-        lambda *given, **named: (
-            sizes.append(sum(file.stat().st_size for file in tmp_path.rglob("*"))) or train(*given, **named)
-        ),
-    )
-
-    small(n_estimators=1).fit(panel, target=TARGET, seed=0)
-
-    cells = panel.rows * len(panel.feature_names)
-    assert sizes[0] == pytest.approx(2.18 * cells, rel=0.05)

@@ -13,7 +13,7 @@ from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.contract import Method
 from numerai_assets.methods.registry import METHODS, method_class
-from numerai_assets.panel.panel import EraPanel, History, reads_of
+from numerai_assets.panel.panel import EraPanel, History
 
 TARGET, OTHER = "target_ender_60", "target_ender_20"
 VINTAGE, ERAS, ROWS, FEATURES = 40, 60, 60, 8
@@ -27,7 +27,6 @@ SMALL: dict[str, Any] = {
     "max_depth": 3,
     "colsample_bytree": 0.5,
     "every_eras": 1,
-    "num_threads": 1,
 }
 PARAMETERS: dict[str, dict[str, Any]] = {
     "mixer_boosting": {
@@ -68,7 +67,7 @@ class World:
         """What `method` is fitted on at the vintage, as the store hands it over."""
         panel = self._panel(range(1, Wall(VINTAGE, horizon_of(TARGET)).last_fit_era + 1), self.known)
         kept = {TARGET: panel.targets_of_block[TARGET]}
-        for name in getattr(method, "auxiliary_targets", ()):
+        for name in method.auxiliary_targets:
             wall = Wall(VINTAGE, horizon_of(name))
             kept[name] = tuple(
                 values if era <= wall.last_fit_era else without_any(era, values)
@@ -81,7 +80,7 @@ class World:
         return self._with_history(self._panel(eras, self.unknown), method)
 
     def _with_history(self, panel: EraPanel, method: Method) -> EraPanel:
-        reads = reads_of(method)
+        reads = method.reads
 
         def history(era: int) -> History:
             def earlier(past: int) -> EraPanel:

@@ -193,8 +193,8 @@ def test_an_address_that_is_mistyped_is_named_by_its_place_not_by_its_token(
     with caplog.at_level("INFO"):
         alerts.alert("a", "first", NOW)
 
-    assert f"address 2 of {URLS_VARIABLE} is none that Apprise knows" in caplog.text
-    assert f"address 3 of {URLS_VARIABLE} is none that Apprise knows" in caplog.text
+    assert f"address 2 of {URLS_VARIABLE}: Apprise does not know this kind of address" in caplog.text
+    assert f"address 3 of {URLS_VARIABLE}: Apprise does not know this kind of address" in caplog.text
     assert TOKEN not in caplog.text
 
 

@@ -1,9 +1,7 @@
 """Feature blocks over an era store: computed once, made anew when what they follow from changes, the same live."""
 
-import importlib
 import json
 import shutil
-import sys
 from dataclasses import field
 from pathlib import Path
 from typing import ClassVar
@@ -18,10 +16,10 @@ from pydantic.dataclasses import dataclass
 from numerai_assets.assets.blocks import block_assets
 from numerai_assets.eras import era_label, live_key, resolved_through
 from numerai_assets.errors import FeatureError, WallError
-from numerai_assets.features.contract import Columns, FeatureSets, History
-from numerai_assets.features.registry import BLOCKS, FITTED_BLOCKS
+from numerai_assets.features.contract import Columns, FeatureSets, History, Kind
+from numerai_assets.features.registry import BLOCKS, Entry
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.pipeline.block_columns import BlockWriter, blocks_with, with_blocks
+from numerai_assets.pipeline.spec import block_spec_of
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Settings
 
@@ -104,12 +102,7 @@ class Wrong:
 @pytest.fixture(autouse=True)
 def blocks_of_these_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for block in (Exposure, Payoff, Wrong):
-        monkeypatch.setitem(BLOCKS, block.name, f"{__name__}:{block.__name__}")
-    for name in ("look_alikes", "trajectory_changes"):
-        importlib.import_module(BLOCKS[name].partition(":")[0])
-    importlib.import_module(FITTED_BLOCKS["trajectory_mixer"].partition(":")[0])
-    # Under pytest's importlib mode this module cannot be imported by its name.
-    monkeypatch.setattr("importlib.import_module", sys.modules.__getitem__)
+        monkeypatch.setitem(BLOCKS, block.name, Entry(Kind.PER_ERA, f"{__name__}:{block.__name__}"))
 
 
 def settings(home: Path, **blocks: dict[str, object]) -> Settings:
@@ -157,12 +150,12 @@ def with_settings(workspace: Workspace, **blocks: dict[str, object]) -> Workspac
 
 
 def test_a_block_is_computed_with_those_it_needs_and_only_once(workspace: Workspace) -> None:
-    record = BlockWriter(workspace).ensure("payoff", "0012")
+    record = workspace.block_columns().ensure("payoff", "0012")
 
     assert workspace.engineered.keys("exposure") == ["0012"]
     path = workspace.folder / "engineered" / "payoff" / "records" / "0012.json"
     written = path.stat().st_mtime_ns
-    assert BlockWriter(workspace).ensure("payoff", "0012") == record
+    assert workspace.block_columns().ensure("payoff", "0012") == record
     assert path.stat().st_mtime_ns == written
 
 
@@ -171,7 +164,7 @@ def test_other_parameters_make_a_block_and_what_needs_it_anew(workspace: Workspa
 
     changed = with_settings(workspace, exposure={"factor": 2.0}, payoff={})
 
-    assert not BlockWriter(changed).is_current("payoff", "0012")
+    assert not changed.block_columns().is_current("payoff", "0012")
     np.testing.assert_allclose(_columns(changed, "payoff", "0012"), 2 * before, rtol=2e-3)
 
 
@@ -186,7 +179,7 @@ def test_a_round_that_is_ahead_of_the_release_looks_at_what_had_resolved_in_it(w
     write_era(workspace, live_key(77), 16, seed=16)
     late = workspace.store.panel([live_key(77)])
 
-    history = BlockWriter(workspace).history(Payoff(), late.eras[0], lambda _: np.empty((0, 0), np.float16))
+    history = workspace.block_columns().history(Payoff(), late.eras[0], lambda _: np.empty((0, 0), np.float16))
 
     assert history.resolved_through(TARGET) == 10
     assert history.has_resolved(10, TARGET)
@@ -196,18 +189,18 @@ def test_a_round_that_is_ahead_of_the_release_looks_at_what_had_resolved_in_it(w
 
 def test_live_rows_that_are_fetched_anew_are_computed_anew(workspace: Workspace) -> None:
     write_era(workspace, live_key(77), 15, seed=15)
-    BlockWriter(workspace).ensure("exposure", live_key(77))
+    workspace.block_columns().ensure("exposure", live_key(77))
 
     write_era(workspace, live_key(77), 15, seed=99)
 
-    assert not BlockWriter(workspace).is_current("exposure", live_key(77))
+    assert not workspace.block_columns().is_current("exposure", live_key(77))
 
 
 def test_a_block_that_asks_for_a_target_that_had_not_resolved_is_refused(workspace: Workspace) -> None:
     changed = with_settings(workspace, exposure={}, payoff={"asks_for_the_unresolved": True})
 
     with pytest.raises(WallError, match="target_ender_20 of era 0008 was not known at era 0012"):
-        BlockWriter(changed).ensure("payoff", "0012")
+        changed.block_columns().ensure("payoff", "0012")
 
 
 def test_later_eras_change_nothing_before_them(workspace: Workspace, tmp_path: Path) -> None:
@@ -226,9 +219,9 @@ def test_an_era_with_nothing_to_look_back_on_has_no_values(workspace: Workspace)
 
 def test_methods_are_given_the_columns_as_levels_beside_the_features(workspace: Workspace) -> None:
     keys = ["0011", "0012"]
-    asked = blocks_with(workspace, ["payoff", "exposure"])
+    asked = {name: workspace.specs.block(name) for name in ["payoff", "exposure"]}
 
-    panel = with_blocks(workspace, workspace.store.panel(keys), keys, asked, {})
+    panel = workspace.block_columns().with_blocks(workspace.store.panel(keys), keys, asked, {})
 
     assert panel.feature_names == (*FEATURES, "payoff.paid", "exposure.mean")
     assert set(np.unique(panel.features)) <= {0, 1, 2, 3, 4}
@@ -238,23 +231,30 @@ def test_methods_are_given_the_columns_as_levels_beside_the_features(workspace: 
 def test_what_a_vintage_was_fitted_with_is_computed_whatever_the_settings_ask_for_now(
     workspace: Workspace, now: dict[str, dict[str, object]]
 ) -> None:
-    asked, keys = blocks_with(workspace, ["payoff"]), ["0012"]
-    before = with_blocks(workspace, workspace.store.panel(keys), keys, asked, {})
+    asked, keys = {name: workspace.specs.block(name) for name in ["payoff"]}, ["0012"]
+    before = workspace.block_columns().with_blocks(workspace.store.panel(keys), keys, asked, {})
 
     changed = with_settings(workspace, **now)
-    after = with_blocks(changed, changed.store.panel(keys), keys, json.loads(json.dumps(asked)), {})
+    stored = {name: block_spec_of(json.loads(json.dumps(spec.as_json()))) for name, spec in asked.items()}
+    after = changed.block_columns().with_blocks(
+        changed.store.panel(keys),
+        keys,
+        stored,
+        {},
+    )
 
     assert after.feature_names == before.feature_names
     np.testing.assert_array_equal(after.features, before.features)
 
 
 def test_a_formula_that_is_another_one_since_is_refused(workspace: Workspace) -> None:
-    asked = blocks_with(workspace, ["payoff"])
-    asked["payoff"]["needs"]["exposure"]["version"] = 0
+    stored = workspace.specs.block("payoff").as_json()
+    stored["needs"]["exposure"]["version"] = 0
+    asked = {"payoff": block_spec_of(stored)}
     changed = with_settings(workspace)
 
     with pytest.raises(FeatureError, match="exposure: its columns were made by version 0, this is 1"):
-        with_blocks(changed, changed.store.panel(["0012"]), ["0012"], asked, {})
+        changed.block_columns().with_blocks(changed.store.panel(["0012"]), ["0012"], asked, {})
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_what_a_block_may_not_give_is_refused_with_its_name_and_era(
     changed = with_settings(workspace, wrong={"gives": gives})
 
     with pytest.raises(FeatureError, match=f"wrong, era 0012: {message}"):
-        BlockWriter(changed).ensure("wrong", "0012")
+        changed.block_columns().ensure("wrong", "0012")
     assert changed.engineered.keys("wrong") == []
 
 
@@ -334,5 +334,5 @@ def test_assets_of_eras_and_rounds_are_made_for_blocks_that_are_on(tmp_path: Pat
 
 
 def _columns(workspace: Workspace, block: str, key: str) -> np.ndarray:
-    BlockWriter(workspace).ensure(block, key)
+    workspace.block_columns().ensure(block, key)
     return np.array(workspace.engineered.columns(block, key))

@@ -38,7 +38,7 @@ def blended(workspace: Workspace, vintage: int, era: int) -> pd.Series:
 
 
 def test_eras_that_all_predicted_are_blended_under_the_newest_of_their_vintages(workspace: Workspace) -> None:
-    assert write_equal_blend(workspace, METHODS) == [12, 13, 14]
+    assert write_equal_blend(workspace.predictions, METHODS) == [12, 13, 14]
 
     assert {v: workspace.predictions.eras(EQUAL_BLEND, v) for v in workspace.predictions.vintages(EQUAL_BLEND)} == {
         10: [12],
@@ -50,16 +50,16 @@ def test_eras_that_all_predicted_are_blended_under_the_newest_of_their_vintages(
 
 
 def test_a_blend_that_is_there_is_left_and_one_that_is_no_longer_true_is_made_anew(workspace: Workspace) -> None:
-    write_equal_blend(workspace, METHODS)
+    write_equal_blend(workspace.predictions, METHODS)
     place = workspace.predictions.folder / EQUAL_BLEND
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*.parquet")}
 
-    write_equal_blend(workspace, METHODS)
+    write_equal_blend(workspace.predictions, METHODS)
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*.parquet")} == before
 
     workspace.predictions.forget("first", 12)
     write(workspace, "second", 10, 12, {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4})
-    write_equal_blend(workspace, METHODS)
+    write_equal_blend(workspace.predictions, METHODS)
 
     assert workspace.predictions.vintages(EQUAL_BLEND) == [10]
     assert blended(workspace, 10, 12).rank().tolist() == [1, 2, 3, 4]

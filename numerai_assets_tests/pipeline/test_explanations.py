@@ -25,7 +25,7 @@ from numerai_assets.pipeline.explanations import (
 from numerai_assets.pipeline.predictions import predict_era, vintage_panel
 from numerai_assets.pipeline.report import what_matters
 from numerai_assets.pipeline.row_explanation import explain_row, places_among
-from numerai_assets.pipeline.vintages import load_vintage, made_with
+from numerai_assets.pipeline.vintages import load_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import Explanations, MethodSettings, Settings
 from numerai_assets.store.atomic import write_json
@@ -33,7 +33,7 @@ from numerai_assets.store.vintage_store import seal
 
 METHOD = "benchmark"
 PAGE = Path(__file__).parents[2] / "docs" / "explanations.md"
-PARAMETERS = {"n_estimators": 60, "learning_rate": 0.1, "max_depth": 4, "colsample_bytree": 0.5, "num_threads": 1}
+PARAMETERS = {"n_estimators": 60, "learning_rate": 0.1, "max_depth": 4, "colsample_bytree": 0.5}
 ERAS = range(900, 926)
 RESOLVED = 920
 FEATURES, PLANTED, ROWS = 40, 4, 200
@@ -44,7 +44,7 @@ PLANTED_NAMES = set(NAMES[10 : 10 + PLANTED])
 class Opaque:
     """The benchmark as a method that can predict and no more."""
 
-    name = METHOD
+    name, reads = METHOD, Reads()
 
     def __init__(self, inner: Method) -> None:
         self.feature_names_, self.predict, self.explain = inner.feature_names_, inner.predict, inner.explain
@@ -106,7 +106,7 @@ def fit(workspace: Workspace, vintage: int, judged: range, seed: int = 0) -> Non
             fit_eras=len(panel.eras),
             rows=panel.rows,
             features=FEATURES,
-            **made_with(workspace, METHOD),
+            **workspace.specs.method(METHOD).as_json(),
         )
     for era in judged:
         predict_era(workspace, METHOD, vintage, estimator, era_label(era))
@@ -216,7 +216,7 @@ def test_the_report_says_what_is_from_before_the_last_fit_and_shows_nothing_that
     assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920"
 
     fit(workspace, 920, range(921, 926), seed=1)
-    assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920, from before the last fit"
+    assert what_matters(workspace).shown[0].caption == "Features of benchmark 0920, of an older fit"
 
     workspace.importances_by_era_path(METHOD).unlink()
     assert not what_matters(workspace).shown

@@ -4,22 +4,23 @@ import shutil
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import StoreError, WallError
+from numerai_assets.features.contract import FittedBlock, Kind
+from numerai_assets.features.registry import BLOCKS, Entry
 from numerai_assets.methods.contract import rank_within_eras
+from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel, Reads
-from numerai_assets.pipeline.block_columns import BlockWriter, with_blocks
-from numerai_assets.pipeline.learned_blocks import fit_block
 from numerai_assets.pipeline.predictions import predict_era
-from numerai_assets.pipeline.vintages import fit_vintage, load_vintage
+from numerai_assets.pipeline.spec import VintageSpec
+from numerai_assets.pipeline.vintages import fit_block, fit_vintage, load_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.settings import FeatureBlockSettings, MethodSettings, load_settings
@@ -27,6 +28,7 @@ from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.wall_crossings import crossings
 from numerai_assets.tournament.release import FEATURES
+from numerai_assets_tests.methods.plain_method import PlainMethod
 
 NEWEST, ROWS, VINTAGE = 60, 6, 50
 NAMES = ["feature_a", "feature_b", "feature_c"]
@@ -34,22 +36,17 @@ TARGETS = ("target_ender_60", "target_ender_20")
 LOOK_BACK = 20
 
 
-class Remembering(BaseEstimator):  # type: ignore[misc]
+class Remembering(PlainMethod, FittedBlock):
     """Reads the newest resolved target of the past, as a method and as a block; the fit keeps what it saw."""
 
     name: ClassVar[str] = "remembering"
     version: ClassVar[int] = 1
     horizons: ClassVar[tuple[int, ...]] = (60,)
-    every_eras = 1
     names_ = ("past",)
     feature_names_ = tuple(NAMES)
 
     reads = Reads(look_back=LOOK_BACK, targets=("target_ender_20",), columns=("market_state",))
     auxiliary_targets = ("target_ender_20",)
-
-    @classmethod
-    def of_profile(cls, profile: str, **parameters: Any) -> Self:
-        return cls(**parameters)
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         self.seen_ = {era: newest_known(panel, era) for era in panel.eras if era > LOOK_BACK}
@@ -65,15 +62,8 @@ class Remembering(BaseEstimator):  # type: ignore[misc]
         past = newest_known(panel, era) - 0.5
         return rank_within_eras(panel.features[:, 0] * past + 10 * panel.features[:, -1], panel.rows_of_era)
 
-    def explain(self, panel: EraPanel) -> pd.DataFrame:
-        return pd.DataFrame({"feature": panel.feature_names})
-
-    def save(self, folder: Path) -> None:
-        (folder / "nothing").touch()
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        return cls()
+    def picture(self) -> bytes:
+        return b""
 
 
 def newest_known(panel: EraPanel, era: int) -> float:
@@ -96,12 +86,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workspace(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Remembering)
-    for place in ("learned_blocks", "block_columns"):
-        monkeypatch.setattr(
-            f"numerai_assets.pipeline.{place}.create_fitted_block", lambda name, parameters: Remembering()
-        )
-    monkeypatch.setattr("numerai_assets.pipeline.block_columns.fitted_block_class", lambda name: Remembering)
+    monkeypatch.setitem(METHODS, "remembering", f"{__name__}:Remembering")
+    monkeypatch.setitem(BLOCKS, "remembering", Entry(Kind.LEARNED, f"{__name__}:Remembering"))
     made = workspace_at(tmp_path)
     shutil.copytree(stored, made.store.folder)
     made.release.folder.mkdir(parents=True)
@@ -159,7 +145,7 @@ def test_more_than_was_said_to_be_read_is_refused(workspace: Workspace) -> None:
         WallError, match=r"target_ender_20 of era 0026 was not known at era 0030: resolved through 0025"
     ):
         history.target(26, "target_ender_20")
-    with pytest.raises(WallError, match="does not say that it reads it"):
+    with pytest.raises(WallError, match="does not declare this target"):
         history.target(10, "target_ender_60")
     with pytest.raises(WallError, match="may look back to eras 10 to 29, not to 9"):
         history.panel(9)
@@ -169,7 +155,7 @@ def test_more_than_was_said_to_be_read_is_refused(workspace: Workspace) -> None:
 
 def test_an_earlier_era_carries_no_target_that_had_not_resolved(workspace: Workspace) -> None:
     reads = Reads(look_back=LOOK_BACK, targets=TARGETS)
-    history = BlockWriter(workspace).history(reads, 30, lambda name: np.empty((0, 0), np.int8))
+    history = workspace.block_columns().history(reads, 30, lambda name: np.empty((0, 0), np.int8))
 
     assert {era: set(history.panel(era).targets_of_block) for era in (17, 18, 25, 26)} == {
         17: set(TARGETS),
@@ -180,7 +166,7 @@ def test_an_earlier_era_carries_no_target_that_had_not_resolved(workspace: Works
 
 
 def test_a_round_ahead_of_a_late_release_looks_back_to_what_there_is(workspace: Workspace) -> None:
-    live = BlockWriter(workspace).history(Reads(look_back=4), NEWEST + 3, lambda name: np.empty((0, 0), np.int8))
+    live = workspace.block_columns().history(Reads(look_back=4), NEWEST + 3, lambda name: np.empty((0, 0), np.int8))
 
     assert [era for era in range(NEWEST - 3, NEWEST + 4) if live.holds(era)] == [NEWEST - 1, NEWEST]
     assert live.panel(NEWEST).eras == (NEWEST,)
@@ -191,19 +177,19 @@ def test_a_round_ahead_of_a_late_release_looks_back_to_what_there_is(workspace: 
 
 def test_columns_of_a_round_ahead_of_a_late_release_are_made_anew_when_it_comes(workspace: Workspace) -> None:
     write_eras(workspace.store, range(NEWEST + 2, NEWEST + 3), key="X@7")
-    BlockWriter(workspace).ensure("market_state", "X@7")
-    assert BlockWriter(workspace).is_current("market_state", "X@7")
+    workspace.block_columns().ensure("market_state", "X@7")
+    assert workspace.block_columns().is_current("market_state", "X@7")
 
     write_eras(workspace.store, range(NEWEST + 1, NEWEST + 3))
 
-    assert not BlockWriter(workspace).is_current("market_state", "X@7")
-    BlockWriter(workspace).ensure("market_state", "X@7")
-    assert BlockWriter(workspace).is_current("market_state", "X@7")
+    assert not workspace.block_columns().is_current("market_state", "X@7")
+    workspace.block_columns().ensure("market_state", "X@7")
+    assert workspace.block_columns().is_current("market_state", "X@7")
 
 
 def test_eras_looked_back_to_are_closed_with_their_reader(workspace: Workspace) -> None:
-    writer = BlockWriter(workspace)
-    writer.facts("market_state")
+    writer = workspace.block_columns()
+    writer.specs.block("market_state")
     writer.history(Reads(look_back=4), 30, lambda name: np.empty((0, 0), np.int8)).panel(29)
 
     seen = weakref.ref(writer)
@@ -222,9 +208,12 @@ def test_a_vintage_of_before_blocks_read_others_is_still_predicted_with(
             return panel.features[:, :1].T.astype(np.float16)
 
     monkeypatch.setattr("numerai_assets.pipeline.block_columns.fitted_block_class", lambda name: Plain)
-    panel, recorded_then = workspace.store.panel(["0055"]), {"target": TARGETS[0]}
+    panel = workspace.store.panel(["0055"])
+    recorded_then = {"target": TARGETS[0], "feature_set": "all", "cleaning": "median", "parameters": {}, "seed": 0}
 
-    found = with_blocks(workspace, panel, ["0055"], {"remembering": recorded_then}, {"remembering": tmp_path})
+    found = workspace.block_columns().with_blocks(
+        panel, ["0055"], {"remembering": VintageSpec.of(recorded_then)}, {"remembering": tmp_path}
+    )
 
     assert found.feature_names == (*NAMES, "remembering.past")
 

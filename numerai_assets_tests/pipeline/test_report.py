@@ -12,10 +12,12 @@ from numerai_assets.pipeline.equal_blend import EQUAL_BLEND, write_equal_blend
 from numerai_assets.pipeline.explanations import write_explanations
 from numerai_assets.pipeline.report import Judged, inline_plots, write_report
 from numerai_assets.pipeline.sampled_eras import drifted_shares, sampled_eras
+from numerai_assets.pipeline.vintages import training_data
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import MethodSettings, Settings
 from numerai_assets.store.atomic import write_json
-from numerai_assets.tournament.submission import Receipt, Step
+from numerai_assets.store.vintage_store import Refusal
+from numerai_assets.tournament.receipt import Receipt, RejectedCandidate, Step
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
 
 ERAS = range(900, 912)
@@ -25,11 +27,13 @@ SECTIONS = (
     "Since last week",
     "Validation",
     "Regimes",
-    "Methods beside each other",
+    "Methods compared",
     "Exposures",
-    "What matters",
+    "Stability",
+    "Feature importance",
     "Live against validation",
-    "What was submitted, and why",
+    "Payouts",
+    "Submissions",
     "Drift",
 )
 
@@ -106,6 +110,12 @@ def write_live_scores(workspace: Workspace) -> None:
         }
     )
     live.to_parquet(workspace.scores_path)
+    paying = {"isPayout": True, "clipThreshold": 1, "payoutFactor": 0.5}
+    configs = [
+        paying | {"displayName": name, "defaultMultiplier": multiplier}
+        for name, multiplier in (("corr60", 3), ("mmc60", 15))
+    ]
+    write_json(workspace.scores_path.with_suffix(".json"), {"round": 1301, "score_configs": {"1300": configs}})
 
 
 def test_an_empty_workspace_has_a_page_that_says_of_each_section_what_it_waits_for(tmp_path: Path) -> None:
@@ -120,7 +130,7 @@ def test_an_empty_workspace_has_a_page_that_says_of_each_section_what_it_waits_f
 
 def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path: Path) -> None:
     write_round(workspace, 1300, None)
-    refused = (("fresh vintage (benchmark 0900)", "correlation with the benchmark is -0.5"),)
+    refused = (RejectedCandidate("fresh vintage", (("benchmark", 900),), "correlation with the benchmark is -0.5"),)
     receipt = Receipt(
         1300, "one", 1, "benchmark", 892, "older vintage", refused, Step.PROVEN, ROWS, "f" * 64, (("built", "now"),)
     )
@@ -131,6 +141,12 @@ def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path:
     )
     by_era = pd.concat([found.assign(era=era) for era in (900, 908)], ignore_index=True)
     write_explanations(workspace, "benchmark", by_era)
+    scores = pd.read_parquet(workspace.diagnostics_path("benchmark"))
+    exposed = scores.assign(largest_exposure=0.4, mean_exposure=0.1)
+    exposed.to_parquet(workspace.diagnostics_path("benchmark"))
+    churned = {"0892 and 0900": {"churn": 0.1234, "churn_of_ends": 0.3}}
+    write_json(workspace.diagnostics_path("benchmark").with_suffix(".churn.json"), churned)
+    write_json(workspace.folder / "searches" / "benchmark-corr-0.seeds.json", {"search": "benchmark-corr", "seeds": 7})
 
     write_report(workspace, tmp_path / "report.html")
 
@@ -140,7 +156,11 @@ def test_what_the_workspace_holds_is_on_the_page(workspace: Workspace, tmp_path:
     assert "0.0456" in text
     assert "12 scored eras from 0900 to 0911" in text
     assert "Features of benchmark 0892" in text
-    assert text.count('class="figure"') == 2 + 3 + 2 + 2 + 1 + 1
+    assert all(found in text for found in ("0892 and 0900", "0.1234", "benchmark-corr"))
+    assert "probability of a true mean above 0" in text
+    # 3 x 0.0123 + 15 x 0.0456, by the configs of the round: half of it.
+    assert "0.3605" in text
+    assert text.count('<div class="figure"') == 2 + 3 + 3 + 2 + 1 + 1 + 1
 
 
 def test_sampled_eras_show_how_methods_and_features_go_together(workspace: Workspace) -> None:
@@ -182,7 +202,7 @@ def test_the_figures_of_the_page_are_pictures_too(workspace: Workspace) -> None:
 
 
 def test_the_equal_blend_stands_beside_its_methods(workspace: Workspace, tmp_path: Path) -> None:
-    write_equal_blend(workspace, ["benchmark", "second"])
+    write_equal_blend(workspace.predictions, ["benchmark", "second"])
     synthetic_scores(30, seed=7).to_parquet(workspace.diagnostics_path(EQUAL_BLEND))
 
     judged = Judged.of(workspace)
@@ -190,3 +210,20 @@ def test_the_equal_blend_stands_beside_its_methods(workspace: Workspace, tmp_pat
     assert list(judged.scores) == ["benchmark", "second", EQUAL_BLEND]
     assert judged.sampled is not None
     assert list(judged.sampled.correlations) == ["benchmark", "second", EQUAL_BLEND]
+
+
+def test_vintages_that_cannot_be_fitted_and_the_profile_smoke_are_on_the_page(tmp_path: Path) -> None:
+    methods = {"benchmark": MethodSettings(profile="smoke")}
+    workspace = Workspace(Settings(home=tmp_path, slots={"one": "benchmark"}, methods=methods))
+    spec = workspace.specs.method("benchmark")
+    workspace.vintages.refuse(
+        Refusal("benchmark", 574, "0 <training> eras", spec.digest, training_data(workspace.store, 574))
+    )
+
+    write_report(workspace, tmp_path / "report.html")
+
+    page = (tmp_path / "report.html").read_text()
+    assert "Vintages that cannot be fitted" in page
+    assert "0574" in page
+    assert "0 &lt;training&gt; eras" in page
+    assert "Profile smoke proves that everything is connected, nothing else: benchmark" in page

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from numerai_assets.eras import era_label
@@ -18,9 +17,10 @@ from numerai_assets.settings import MethodSettings, load_settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.wall_crossings import crossings
 from numerai_assets.tournament.release import FEATURES
+from numerai_assets_tests.store.stored_eras import write_era
 
 TARGET, NAMES, ROWS = "target_ender_20", ["feature_a", "feature_b", "feature_c"], 40
-PARAMETERS = {"n_estimators": 12, "colsample_bytree": 1.0, "phases": 2, "extend_share": 0.25, "num_threads": 1}
+PARAMETERS = {"n_estimators": 12, "colsample_bytree": 1.0, "phases": 2, "extend_share": 0.25}
 # One of history, eight eras apart, and the one of the live grid after it.
 VINTAGE, NEXT = 36, 40
 RETRAIN = {"first_vintage": 28, "every_eras": 4, "history_every_eras": 8}
@@ -46,15 +46,7 @@ def make_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWorks
         rng = np.random.default_rng(era)
         features = rng.integers(0, 5, (ROWS, len(NAMES)), dtype=np.int8)
         target = np.clip(features[:, 0] + rng.integers(-1, 2, ROWS), 0, 4).astype(np.float32) / 4
-        made.store.write_era(
-            era_label(era),
-            era=era,
-            ids=[f"n{era:04d}{row:011x}" for row in range(ROWS)],
-            features=features,
-            feature_names=NAMES,
-            targets=pd.DataFrame({TARGET: target}),
-            targets_as_of=1000,
-        )
+        write_era(made.store, era, features, NAMES, {TARGET: target})
         made.store.clean_as_released(era_label(era), strategy="median")
     made.release.folder.mkdir(parents=True)
     write_json(made.release.path(FEATURES), {"feature_sets": {"all": NAMES}, "targets": [TARGET]})
@@ -101,9 +93,7 @@ def test_vintages_of_history_begin_anew_whatever_is_held(make_workspace: MakeWor
 def test_what_to_go_on_from_is_asked_for_where_it_is_not_held_or_was_made_otherwise(
     make_workspace: MakeWorkspace,
 ) -> None:
-    lacking = (
-        r"mixer_boosting: vintage 0036, which is to be gone on from, is not held as the settings ask for it; fit it"
-    )
+    lacking = "mixer_boosting: base vintage 0036 is missing or was trained with other settings; run `numerai backfill"
     with pytest.raises(MethodError, match=lacking):
         fit(make_workspace(), NEXT)
     fit(make_workspace(learning_rate=0.5), VINTAGE)
@@ -127,10 +117,12 @@ def test_a_damaged_one_is_set_aside_and_fitted_before_what_goes_on_from_it(make_
 
 
 def test_a_method_that_cannot_go_on_says_so(make_workspace: MakeWorkspace) -> None:
-    with pytest.raises(MethodError, match=r"benchmark: cannot go on from an earlier vintage; set .*rolled = false"):
+    with pytest.raises(
+        MethodError, match=r"benchmark: cannot warm-start from an earlier vintage; set .*rolled = false"
+    ):
         fit(make_workspace("benchmark"), NEXT, "benchmark")
 
 
 def test_vintages_do_not_roll_on_a_cluster(make_workspace: MakeWorkspace) -> None:
-    with pytest.raises(MethodError, match=r"grown on this machine, not on dask://127.0.0.1:1; set .*rolled = false"):
+    with pytest.raises(MethodError, match=r"a warm start runs on this machine, not on dask:.*rolled = false"):
         fit(make_workspace(compute="dask://127.0.0.1:1"), NEXT)

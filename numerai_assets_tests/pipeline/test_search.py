@@ -1,8 +1,9 @@
-"""`numerai search` over a workspace: it sees what no vintage is judged on, and prints what can be pasted."""
+"""`numerai search` over a workspace: it uses eras that no vintage is validated on, and prints settings to paste."""
 
+import json
 import tomllib
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,14 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from numerai_assets.cli.main import main
+from numerai_assets.cli.search import METRICS, SPLITS
 from numerai_assets.eras import era_label, purge
 from numerai_assets.errors import MethodError
+from numerai_assets.evaluation.splits import Splits
+from numerai_assets.methods.registry import METHODS
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.pipeline.search import search_method, search_panel
+from numerai_assets.pipeline.study import Metric
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.settings import MethodSettings, Settings, load_settings
@@ -22,6 +27,7 @@ from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import FEATURES, META_MODEL
 from numerai_assets_tests.methods.dial import Dial
+from numerai_assets_tests.methods.plain_method import PlainMethod
 
 TARGET, SHORTER = "target_ender_60", "target_ender_20"
 NAMES = ["feature_a", "feature_b"]
@@ -64,8 +70,7 @@ def workspace(stored: EraStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A workspace over that store in which the dial is the method; the meta model is held from era 40 on."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "numerai.toml").write_text(SETTINGS)
-    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Dial)
-    monkeypatch.setattr("numerai_assets.pipeline.search.method_class", lambda name: Dial)
+    monkeypatch.setitem(METHODS, "dial", "numerai_assets_tests.methods.dial:Dial")
     made = Workspace(load_settings())
     made.release.folder.mkdir(parents=True)
     made.store.folder.symlink_to(stored.folder)
@@ -101,8 +106,7 @@ def test_folds_are_purged_for_the_longest_target_that_is_fitted(
             self.seen.append((self.last_, panel.eras[0]))
             return super().predict(panel)
 
-    for place in ("methods.registry", "pipeline.search"):
-        monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
+    monkeypatch.setattr("numerai_assets_tests.methods.dial.Dial", Watched)
     settings = {"dial": MethodSettings(target=SHORTER)}
     shorter = Workspace(workspace.settings.model_copy(update={"methods": settings}))
 
@@ -117,8 +121,8 @@ def test_the_command_prints_a_table_to_paste_and_goes_on_where_it_was(workspace:
     second = CliRunner().invoke(main, ["search", "dial", "--trials", "4", "--folds", "2"])
 
     assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
-    assert "2 trials complete, 0 ended early, 0 failed" in first.output
-    assert "4 trials complete, 0 ended early, 0 failed" in second.output
+    assert "2 trials complete, 0 pruned, 0 failed" in first.output
+    assert "4 trials complete, 0 pruned, 0 failed" in second.output
     table = tomllib.loads(second.output[second.output.index("[methods.dial.parameters]") :])
     Settings(methods={"dial": table["methods"]["dial"]})
     (page,) = (workspace.folder / "searches").glob("dial-corr-*.html")
@@ -134,7 +138,7 @@ def test_an_interruption_is_told_with_what_to_do(workspace: Workspace, monkeypat
     done = CliRunner().invoke(main, ["search", "dial", "--trials", "2"])
 
     assert done.exit_code == 130
-    assert "interrupted; the same command goes on with the trials that had ended" in done.output
+    assert "interrupted; the same command continues with the trials that had ended" in done.output
 
 
 def test_other_settings_are_another_study(workspace: Workspace) -> None:
@@ -145,11 +149,52 @@ def test_other_settings_are_another_study(workspace: Workspace) -> None:
     assert len(list((workspace.folder / "searches").glob("*.db"))) == 3
 
 
+@pytest.mark.parametrize(("splits", "folds"), [("forward", 3), ("rolling", 3), ("k-fold", 3), ("combinatorial", 5)])
+def test_every_kind_of_splits_has_a_study_of_its_own(workspace: Workspace, splits: str, folds: int) -> None:
+    options = ["--trials", "1", "--folds", str(folds), "--splits", splits]
+    done = CliRunner().invoke(main, ["search", "dial", *options])
+
+    assert done.exit_code == 0, done.output
+    (study,) = (workspace.folder / "searches").glob("*.db")
+    assert study.name.startswith("dial-corr-" if splits == "forward" else f"dial-corr-{splits}-")
+
+
+def test_the_default_study_is_that_of_forward_chaining(workspace: Workspace) -> None:
+    first = search_method(workspace, "dial", trials=1)
+    again = search_method(workspace, "dial", trials=1, splits="forward")
+
+    assert first == again
+
+
+def test_splits_without_enough_eras_are_reported(workspace: Workspace) -> None:
+    done = CliRunner().invoke(main, ["search", "dial", "--splits", "official"])
+
+    assert done.exit_code == 1
+    assert "no fold has training eras before its validation eras" in done.output
+
+
+def test_the_command_offers_every_splitter() -> None:
+    assert get_args(Splits) == SPLITS
+    assert get_args(Metric) == METRICS
+
+
+def test_the_best_hyperparameters_are_trained_with_more_seeds(workspace: Workspace) -> None:
+    done = CliRunner().invoke(main, ["search", "dial", "--trials", "2", "--folds", "2", "--seeds", "3"])
+
+    assert done.exit_code == 0, done.output
+    assert "3 seeds: mean " in done.output
+    (path,) = (workspace.folder / "searches").glob("dial-corr-*.seeds.json")
+    stored = json.loads(path.read_text())
+    # The dial is fitted without any randomness.
+    assert (stored["search"], stored["seeds"]) == ("dial-corr", 3)
+    assert stored["seed_error"] == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("metric", ["mmc", "payout-sharpe"])
 def test_a_meta_model_that_is_not_held_where_it_is_wanted_is_told(workspace: Workspace, metric: str) -> None:
     done = CliRunner().invoke(main, ["search", "dial", "--trials", "1", "--metric", metric])
     assert done.exit_code == 1
-    assert "of which the meta model is not held" in done.output
+    assert "the meta model covers none of the validation eras" in done.output
 
     workspace.release.path(META_MODEL).unlink()
     done = CliRunner().invoke(main, ["search", "dial", "--trials", "1", "--metric", metric])
@@ -158,7 +203,8 @@ def test_a_meta_model_that_is_not_held_where_it_is_wanted_is_told(workspace: Wor
 
 
 def test_a_method_that_declares_no_space_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numerai_assets.pipeline.search.method_class", lambda name: object)
+    monkeypatch.setitem(METHODS, "dial", "numerai_assets_tests.methods.plain_method:PlainMethod")
+    monkeypatch.setattr(PlainMethod, "name", "dial", raising=False)
 
     with pytest.raises(MethodError, match=r"dial: declares no search_space\(trial\)"):
         search_method(workspace, "dial", trials=1)
@@ -193,8 +239,7 @@ def test_a_learned_block_is_fitted_for_each_fold_on_what_lies_before_all_that_it
             self.seen.append((self.last_, panel.eras[0]))
             return super().predict(panel)
 
-    for place in ("methods.registry", "pipeline.search"):
-        monkeypatch.setattr(f"numerai_assets.{place}.method_class", lambda name: Watched)
+    monkeypatch.setattr("numerai_assets_tests.methods.dial.Dial", Watched)
     mixed = with_mixing(workspace, tmp_path)
 
     search_method(mixed, "dial", trials=2, folds=2)
@@ -220,6 +265,13 @@ def test_a_learned_block_that_is_held_is_not_fitted_for_another_search(
     monkeypatch.setattr("numerai_assets.pipeline.search.fit_block", refused)
 
     assert search_method(mixed, "dial", trials=2, folds=2).found.complete == first.found.complete + 1
+
+
+def test_a_learned_block_is_not_fitted_on_eras_that_it_is_validated_on(workspace: Workspace, tmp_path: Path) -> None:
+    mixed = with_mixing(workspace, tmp_path)
+
+    with pytest.raises(MethodError, match=r"mixing is learned from all eras before a vintage, .*--splits forward"):
+        search_method(mixed, "dial", trials=1, folds=2, splits="k-fold")
 
 
 def test_a_learned_block_that_a_fold_has_too_few_eras_for_is_named_with_the_eras(

@@ -20,7 +20,19 @@ from numerai_assets.evaluation.payout import SINCE_1343
 from numerai_assets.evaluation.score_summary import deflated_sharpe_of
 from numerai_assets.methods.registry import METHODS, method_class
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.pipeline.study import Found, Metric, Objective, covered_folds, kept_study, search, study_page
+from numerai_assets.pipeline.study import (
+    Found,
+    Metric,
+    Objective,
+    covered_folds,
+    kept_study,
+    mean_scores,
+    paths_of,
+    search,
+    spread_of_seeds,
+    study_page,
+)
+from numerai_assets.progress import Progress, silent
 from numerai_assets_tests.methods.dial import Dial
 
 MakePanel = Callable[..., EraPanel]
@@ -142,7 +154,7 @@ def test_a_search_without_a_complete_trial_says_so(panel: EraPanel, tmp_path: Pa
 
 
 def test_two_searches_do_not_share_a_study(panel: EraPanel, tmp_path: Path) -> None:
-    with kept_study(tmp_path / "a.db"), pytest.raises(MethodError, match="another search goes on in this study"):
+    with kept_study(tmp_path / "a.db"), pytest.raises(MethodError, match="another search uses this study"):
         searched(tmp_path / "a.db", objective_on(panel))
 
 
@@ -185,7 +197,7 @@ def test_folds_that_the_meta_model_does_not_cover_are_refused(panel: EraPanel) -
     meta_model = np.where(panel.era > 60, 0.5, np.nan)
 
     with pytest.raises(
-        MethodError, match=r"a fold judges eras 0026-0050, of which the meta model is not held \(of 40 eras"
+        MethodError, match=r"the meta model covers none of the validation eras 0026-0050 of a fold \(40 eras"
     ):
         covered_folds(panel, horizon=20, count=3, meta_model=meta_model)
 
@@ -197,7 +209,8 @@ def test_worth_is_the_declared_metric_of_the_judged_eras(make_panel: MakePanel, 
     objective = objective_on(panel, metric=metric)
     assert objective.meta_model is not None
 
-    scores = {era: score for of_fold in objective.scores({"angle": 0.4}) for era, score in of_fold.items()}
+    folds = list(objective.scores({"angle": 0.4}))
+    scores = mean_scores(folds)
 
     prediction, by_era = Dial(angle=0.4).predict(panel)[:, None], []
     for era in scores:
@@ -209,7 +222,37 @@ def test_worth_is_the_declared_metric_of_the_judged_eras(make_panel: MakePanel, 
         by_era.append({"corr": corr60, "mmc": mmc60, "payout-sharpe": paid}[metric])
     np.testing.assert_allclose(list(scores.values()), by_era, atol=1e-12)
     expected = np.mean(by_era) / (np.std(by_era) if metric == "payout-sharpe" else 1)
-    assert objective.worth(scores) == pytest.approx(expected)
+    assert objective.worth(folds) == pytest.approx(expected)
+
+
+def test_folds_that_share_eras_are_worth_the_mean_over_their_paths(panel: EraPanel) -> None:
+    folds = [{1: 0.1, 2: 0.3}, {1: 0.2, 3: 0.5}, {2: 0.4, 3: 0.1}]
+
+    assert paths_of(folds) == [{1: 0.1, 2: 0.3, 3: 0.5}, {1: 0.2, 2: 0.4, 3: 0.1}]
+    assert mean_scores(folds) == pytest.approx({1: 0.15, 2: 0.35, 3: 0.3})
+    first, second = np.array([0.1, 0.3, 0.5]), np.array([0.2, 0.4, 0.1])
+    assert objective_on(panel).worth(folds) == pytest.approx((first.mean() + second.mean()) / 2)
+    expected = (first.mean() / first.std() + second.mean() / second.std()) / 2
+    assert objective_on(panel, metric="payout-sharpe").worth(folds) == pytest.approx(expected)
+
+
+def test_other_seeds_are_fitted_with_the_same_hyperparameters(panel: EraPanel) -> None:
+    class Seeded(Dial):
+        def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> "Seeded":
+            self.angle += 0.1 * seed
+            super().fit(panel, target=target, seed=seed)
+            return self
+
+    objective = objective_on(panel, Seeded)
+
+    found = spread_of_seeds(objective, {"angle": 0.4}, 3, horizon=60)
+
+    means = [
+        np.mean(list(mean_scores(list(objective_on(panel, Dial).scores({"angle": 0.4 + 0.1 * seed}))).values()))
+        for seed in range(3)
+    ]
+    assert found.mean == pytest.approx(np.mean(means))
+    assert found.between_seeds == pytest.approx(np.std(means, ddof=1))
 
 
 def test_a_constant_prediction_is_worth_nothing_and_does_not_stop_the_search(panel: EraPanel, tmp_path: Path) -> None:
@@ -228,5 +271,5 @@ def test_the_page_asks_for_nothing(panel: EraPanel, tmp_path: Path) -> None:
         page = study_page(study, "dial, corr")
 
     assert "<title>dial, corr</title>" in page
-    assert page.count("plotly-graph-div") >= 3
+    assert page.count('<div class="figure"') >= 3
     assert 'src="http' not in page

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from numerai_assets.automation.jobs import run_of
-from numerai_assets.pipeline.block_columns import fitted_with
-from numerai_assets.pipeline.plan import Step, vintage_steps
-from numerai_assets.pipeline.vintages import made_with
+from numerai_assets.pipeline.plan import Lacking, Step, vintage_steps
+from numerai_assets.pipeline.vintages import refused_vintages, training_data
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import load_settings
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.store.vintage_store import VintageStore, seal
+from numerai_assets.store.vintage_store import Refusal, VintageStore, seal
 
 # History at 30, 38 and 46, the newest of the live grid at 50.
 RETRAIN = {"first_vintage": 30, "every_eras": 4, "history_every_eras": 8}
@@ -53,15 +52,16 @@ def hold(store: VintageStore, name: str, vintage: int, asked: dict[str, Any]) ->
 
 
 def hold_method(workspace: Workspace, method: str, vintage: int) -> None:
-    hold(workspace.vintages, method, vintage, made_with(workspace, method))
+    hold(workspace.vintages, method, vintage, workspace.specs.method(method).as_json())
 
 
 def hold_block(workspace: Workspace, name: str, vintage: int) -> None:
-    hold(workspace.fitted_blocks, name, vintage, fitted_with(workspace, name))
+    hold(workspace.fitted_blocks, name, vintage, workspace.specs.block(name).as_json())
 
 
 def lacking(workspace: Workspace) -> dict[int, tuple[str, ...]]:
-    return {int(step.partitions[0]): step.lacking for step in vintage_steps(workspace)}
+    steps = {int(step.partitions[0]): step.lacking for step in vintage_steps(workspace)}
+    return {vintage: (*found.blocks, *found.methods) for vintage, found in steps.items() if found is not None}
 
 
 def test_the_newest_comes_first_and_a_block_only_where_a_method_is_given_it(make_workspace: MakeWorkspace) -> None:
@@ -103,13 +103,40 @@ def test_what_the_newest_goes_on_from_comes_before_it_and_brings_its_blocks(make
 
 
 def test_a_run_is_of_what_is_lacking_and_of_all_where_nothing_is_said() -> None:
-    def keys(*of_step: str) -> list[str] | None:
-        assets = run_of(Step("vintage", ("0030",), "test", of_step)).assets
+    def keys(lacking: Lacking | None) -> list[str] | None:
+        assets = run_of(Step("vintage", ("0030",), "test", lacking)).assets
         return None if assets is None else [key.to_user_string() for key in assets]
 
-    assert keys("embeddings", "benchmark") == [
+    assert keys(Lacking(("embeddings",), ("benchmark",))) == [
         "features/embeddings",
         "models/benchmark_model",
         "predictions/benchmark_out_of_sample",
     ]
-    assert keys() is None
+    assert keys(None) is None
+
+
+def refuse(workspace: Workspace, store: VintageStore, name: str, vintage: int, spec: Any) -> None:
+    store.refuse(Refusal(name, vintage, "too few eras", spec.digest, training_data(workspace.store, vintage)))
+
+
+def test_a_method_that_cannot_be_fitted_is_not_tried_again_until_its_settings_change(
+    make_workspace: MakeWorkspace,
+) -> None:
+    workspace = make_workspace("mixer_boosting")
+    refuse(workspace, workspace.vintages, "mixer_boosting", 30, workspace.specs.method("mixer_boosting"))
+
+    assert 30 not in lacking(workspace)
+    assert 38 in lacking(workspace)
+    assert 30 in lacking(make_workspace("mixer_boosting", seed=1))
+    assert [refusal.vintage for refusal in refused_vintages(workspace)] == [30]
+    assert refused_vintages(make_workspace("mixer_boosting", seed=1)) == []
+
+
+def test_a_method_does_not_wait_for_a_block_that_cannot_be_fitted_and_holds_up_no_other(
+    make_workspace: MakeWorkspace,
+) -> None:
+    workspace = make_workspace()
+    refuse(workspace, workspace.fitted_blocks, "embeddings", 30, workspace.specs.block("embeddings"))
+
+    assert lacking(workspace)[30] == ("benchmark",)
+    assert [refusal.method for refusal in refused_vintages(workspace)] == ["embeddings"]

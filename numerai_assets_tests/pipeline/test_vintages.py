@@ -1,26 +1,22 @@
 """A fit records what it used, and one that used what lies behind its wall is not kept."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, era_label
-from numerai_assets.errors import FeatureError, StoreError, WallError
+from numerai_assets.errors import FeatureError, MethodError, StoreError, WallError
 from numerai_assets.evaluation.splits import ForwardChaining, PurgedKFold
+from numerai_assets.features.contract import Kind
 from numerai_assets.features.learned.selection import FeatureSelection
-from numerai_assets.features.registry import FITTED_BLOCKS
+from numerai_assets.features.registry import BLOCKS, Entry
 from numerai_assets.methods.mixer_boosting.feature_mixing import FeatureMixing
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.pipeline.block_columns import fitted_with
-from numerai_assets.pipeline.learned_blocks import fit_block
-from numerai_assets.pipeline.vintages import fit_vintage
+from numerai_assets.pipeline.vintages import fit_block, fit_vintage, is_refused
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import Progress, silent
 from numerai_assets.settings import FeatureBlockSettings, MethodSettings, load_settings
@@ -28,43 +24,40 @@ from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.store.wall_crossings import crossings
 from numerai_assets.tournament.release import FEATURES
+from numerai_assets_tests.methods.plain_method import PlainMethod
+from numerai_assets_tests.store.stored_eras import write_era
 
 NEWEST, ROWS = 70, 4
 NAMES = ["feature_a", "feature_b"]
 TARGET = "target_ender_20"
 
 
-class Selecting(BaseEstimator):  # type: ignore[misc]
+class Selecting(PlainMethod):
     """Selects by the folds of a splitter and tells of it; `claimed` is an era it says it stopped early on."""
 
     name: ClassVar[str] = "selecting"
     horizons: ClassVar[tuple[int, ...]] = (20,)
 
-    def __init__(self, *, every_eras: int = 1, claimed: int = 0) -> None:
+    def __init__(self, *, every_eras: int = 1, claimed: int = 0, least: int = 1) -> None:
         self.every_eras = every_eras
         self.claimed = claimed
+        self.least = least
 
-    @classmethod
-    def of_profile(cls, profile: str, **parameters: Any) -> Self:
-        return cls(**parameters)
+    @property
+    def least_eras(self) -> int:
+        return self.least
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         folds = ForwardChaining(n_splits=2, horizon=20).era_folds(panel.eras)
         self.means_ = [panel.with_eras(fold.judged).target(target).mean() for fold in folds]
-        self.eras_used_: dict[str, Sequence[int]] = {"selection": [era for fold in folds for era in fold.judged]}
+        self.eras_used_ = {"selection": [era for fold in folds for era in fold.judged]}
         if self.claimed:
-            self.eras_used_["early_stopping"] = np.asarray([self.claimed])
+            self.eras_used_ |= {"early_stopping": np.asarray([self.claimed])}
         self.feature_names_ = panel.feature_names
         return self
 
-    def predict(self, panel: EraPanel) -> NDArray[np.float32]:
-        return np.full(panel.rows, 0.5, np.float32)
-
     def save(self, folder: Path) -> None:
         (folder / "means.txt").write_text(str(self.means_))
-
-    def explain(self, panel: EraPanel) -> pd.DataFrame:
-        return pd.DataFrame({"feature": panel.feature_names})
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +67,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = EraStore(folder)
     for era in range(1, NEWEST + 1):
         features = rng.integers(0, 5, (ROWS, len(NAMES)), dtype=np.int8)
-        store.write_era(
-            era_label(era),
-            era=era,
-            ids=[f"n{era:04d}{row:011x}" for row in range(ROWS)],
-            features=features,
-            feature_names=NAMES,
-            targets=pd.DataFrame({TARGET: rng.integers(0, 5, ROWS).astype(np.float32) / 4}),
-            targets_as_of=1000,
-        )
+        write_era(store, era, features, NAMES, {TARGET: rng.integers(0, 5, ROWS) / 4})
         store.write_cleaned(era_label(era), features, strategy="median")
     return folder
 
@@ -91,7 +76,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace with that store, in which the method above is the only one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Selecting)
     made = with_parameters(tmp_path)
     shutil.copytree(stored, made.store.folder)
     made.release.folder.mkdir(parents=True)
@@ -100,7 +84,7 @@ def workspace(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def with_parameters(home: Path, **parameters: int) -> Workspace:
-    method = MethodSettings(target=TARGET, parameters=parameters)
+    method = MethodSettings(source=f"{__name__}:Selecting", target=TARGET, parameters=parameters)
     return Workspace(load_settings(home=home, methods={"selecting": method}))
 
 
@@ -159,8 +143,8 @@ def test_a_method_is_given_the_features_that_a_selection_of_its_vintage_left(
             self._choose()
             return self
 
-    monkeypatch.setattr("numerai_assets.pipeline.learned_blocks.create_fitted_block", lambda name, parameters: Chosen())
-    settings = MethodSettings(target=TARGET, blocks=("selection",))
+    monkeypatch.setattr("numerai_assets.pipeline.vintages.create_fitted_block", lambda *asked: Chosen())
+    settings = MethodSettings(source=f"{__name__}:Selecting", target=TARGET, blocks=("selection",))
     block = FeatureBlockSettings(on=True, target=TARGET)
     chosen = Workspace(load_settings(home=tmp_path, methods={"selecting": settings}, features={"selection": block}))
     learned, _ = fit_block(chosen, "selection", 68, silent)
@@ -179,20 +163,20 @@ class Telling(FeatureMixing):
     """Says where it is asked to fit."""
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        raise FeatureError(f"asked to fit on {self.device}")
+        raise FeatureError(f"asked to fit on {self.execution.device}")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("mixing", "asked to fit on cuda"),
-        ("selection", r'selection: trains no net; set features.selection.device = "cpu"'),
+        ("selection", r"features.selection.device: selection cannot use it"),
     ],
 )
 def test_the_device_is_told_to_a_block_that_trains_nets_and_is_no_reason_to_fit_it_again(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
-    monkeypatch.setitem(FITTED_BLOCKS, "mixing", f"{__name__}:Telling")
+    monkeypatch.setitem(BLOCKS, "mixing", Entry(Kind.LEARNED, f"{__name__}:Telling"))
     here, there = (
         Workspace(load_settings(home=tmp_path, features={name: {"on": True, "target": TARGET, "device": device}}))
         for device in ("cpu", "cuda")
@@ -201,4 +185,40 @@ def test_the_device_is_told_to_a_block_that_trains_nets_and_is_no_reason_to_fit_
     with pytest.raises(FeatureError, match=message):
         fit_block(there, name, 68, silent)
 
-    assert fitted_with(here, name) == fitted_with(there, name)
+    assert here.specs.block(name) == there.specs.block(name)
+
+
+def test_a_vintage_that_cannot_be_fitted_is_recorded_and_not_tried_until_spec_or_data_change(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    short = with_parameters(tmp_path, least=61)
+    spec = short.specs.method("selecting")
+
+    with pytest.raises(MethodError, match="selecting 0068: 60 training eras, expected at least 61"):
+        fit_vintage(short, "selecting", 68, str, silent)
+
+    (refusal,) = short.vintages.refusals("selecting")
+    assert "expected at least 61" in refusal.reason
+    assert is_refused(short.vintages, short.store, "selecting", 68, spec)
+    assert not is_refused(short.vintages, short.store, "selecting", 64, spec)
+    assert not is_refused(short.vintages, short.store, "selecting", 68, workspace.specs.method("selecting"))
+    short.store.forget("0001")
+    assert not is_refused(short.vintages, short.store, "selecting", 68, spec)
+
+
+def test_a_fit_that_succeeds_after_all_forgets_that_it_could_not_be(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(MethodError):
+        fit_vintage(with_parameters(tmp_path, least=61), "selecting", 68, str, silent)
+
+    fit_vintage(workspace, "selecting", 68, str, silent)
+
+    assert workspace.vintages.refusals("selecting") == []
+
+
+def test_a_damaged_record_of_a_refusal_counts_as_none(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(MethodError):
+        fit_vintage(with_parameters(tmp_path, least=61), "selecting", 68, str, silent)
+    (record,) = (workspace.vintages.folder / "selecting" / "refused").iterdir()
+    record.write_text("{")
+
+    assert workspace.vintages.refusal("selecting", 68) is None

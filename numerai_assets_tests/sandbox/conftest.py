@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from numerai_assets.sandbox.server.app import SERVER_FOLDER
-from numerai_assets.sandbox.tournament.local import Tournament
 from numerai_assets.sandbox.world.history import World
-from numerai_assets_tests.sandbox.serving import Served, free_port, served
+from numerai_assets_tests.sandbox.serving import Served, free_port, served, started
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +15,7 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny World whose sandbox was started once. Read only: take a copy to change it."""
     folder = tmp_path_factory.mktemp("worlds") / "tiny"
     World.create(folder, size="tiny", seed=0)
-    Tournament(World.open(folder), folder / SERVER_FOLDER).start()
+    started(folder)
     return folder
 
 

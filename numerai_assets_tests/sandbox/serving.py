@@ -13,12 +13,43 @@ import numerapi
 import numerapi.base_api
 import numpy as np
 import pandas as pd
+import pytest
 import uvicorn
 
 from numerai_assets.sandbox.server import serve as server
-from numerai_assets.sandbox.server.app import create_app
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.server.app import SERVER_FOLDER, create_app
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import PUBLIC_ID, SECRET_KEY
+from numerai_assets.sandbox.world.history import World
+
+FIRST_ROUND = 326
+"""The round that a fresh tiny sandbox has open: the weekend of era 0640."""
+
+
+def started(world_dir: Path) -> LocalTournament:
+    """The tournament of a World, as a server that starts has it."""
+    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    tournament.start()
+    return tournament
+
+
+def cut_short(tournament: LocalTournament, to: str) -> None:
+    """Begins an advance that is killed before the release of its round is written."""
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(World, "write_release", _die)
+        with pytest.raises(KeyboardInterrupt):
+            tournament.advance(to)
+
+
+def _die(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def valid_predictions(world: World, round_number: int, seed: int = 0) -> pd.DataFrame:
+    """A valid submission to an opened round."""
+    ids = world.live(round_number).index
+    values = (np.random.default_rng(seed).permutation(len(ids)) + 0.5) / len(ids)
+    return pd.DataFrame({"id": ids, "prediction": values})
 
 
 @dataclass(frozen=True)
@@ -26,11 +57,20 @@ class Served:
     """A sandbox that answers at `url`, and its inside."""
 
     url: str
-    tournament: Tournament
+    tournament: LocalTournament
 
     def client(self, public_id: str = PUBLIC_ID, secret_key: str = SECRET_KEY) -> Any:
         """The unmodified numerapi."""
         return numerapi.NumerAPI(public_id, secret_key, verbosity="CRITICAL", show_progress_bars=False)
+
+    def slot(self, name: str = "sandbox_one") -> str:
+        """The id of a model slot."""
+        identity: str = self.client().get_models()[name]
+        return identity
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The data that GraphQL answers."""
+        return self.client().raw_query(query, variables, authorization=True)["data"]
 
     def advance(self, to: str) -> None:
         self.tournament.advance(to)
@@ -39,9 +79,7 @@ class Served:
         """A valid submission to the open round."""
         open_round = self.tournament.view.open_round
         assert open_round is not None
-        ids = self.tournament.world.live(open_round.number).index
-        values = (np.random.default_rng(seed).permutation(len(ids)) + 0.5) / len(ids)
-        return pd.DataFrame({"id": ids, "prediction": values})
+        return valid_predictions(self.tournament.world, open_round.number, seed)
 
 
 @contextlib.contextmanager

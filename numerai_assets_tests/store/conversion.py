@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from numerai_assets.store.era_store import EraStore
-from numerai_assets.tournament.release import read_eras
+from numerai_assets.tournament.released_eras import read_eras
 
 FEATURES = tuple(f"feature_{i:02d}" for i in range(30))
 TARGETS = ("target_ender_20", "target_ender_60")
@@ -39,16 +39,7 @@ def convert(release: Path, folder: Path, as_of: int) -> None:
     records = store.records()
     done = {key for key, record in records.items() if record.read_from == release.name}
     for era in read_eras(release, features=FEATURES, targets=TARGETS, wanted=lambda label: label not in done):
-        store.write_era(
-            era.label,
-            era=int(era.label),
-            ids=era.ids,
-            features=era.features,
-            feature_names=FEATURES,
-            targets=era.targets,
-            targets_as_of=as_of,
-            read_from=release.name,
-        )
+        era.store_in(store, FEATURES, as_of=as_of, read_from=release.name)
     for key, record in store.records().items():
         if record.cleaned_by is None and record.missing_cells == 0:
             store.clean_as_released(key, strategy="median")

@@ -69,7 +69,7 @@ def test_an_index_of_rows_is_no_feature(store: EngineeredStore) -> None:
     index = np.array([[2, 0, 1]], np.int16)
     store.write("look_alikes", "0005", era=5, names=("row",), columns=index, levels=None, made_with={})
 
-    with pytest.raises(StoreError, match="columns of int16 are no features"):
+    with pytest.raises(StoreError, match="columns of int16 are not features"):
         store.with_blocks(panel_of_three_rows(), ["0005"], ["look_alikes"])
 
 

@@ -42,6 +42,18 @@ def ids_of(era: int, rows: int = ROWS) -> list[str]:
     return [f"n{era:04d}{row:011x}" for row in range(rows)]
 
 
+def content_of(era: int) -> dict[str, Any]:
+    """An era of the fixtures above, as it is written."""
+    return {
+        "era": era,
+        "ids": ids_of(era),
+        "features": block_of(era),
+        "feature_names": FEATURES,
+        "targets": targets_of(era),
+        "targets_as_of": 1000,
+    }
+
+
 def write(
     store: EraStore,
     era: int,
@@ -55,15 +67,8 @@ def write(
     """Stores an era of the fixtures above and its cleaned features, equal to the released ones."""
     key = key or era_label(era)
     features = block_of(era) if features is None else features
-    record = store.write_era(
-        key,
-        era=era,
-        ids=ids_of(era),
-        features=features,
-        feature_names=FEATURES,
-        targets=targets_of(era, resolved=resolved),
-        targets_as_of=as_of,
-    )
+    content = {"features": features, "targets": targets_of(era, resolved=resolved), "targets_as_of": as_of}
+    record = store.write_era(key, **content_of(era) | content)
     return store.write_cleaned(key, features, strategy="median") if cleaned else record
 
 
@@ -153,15 +158,7 @@ def test_other_ids_of_a_held_era_are_refused_and_nothing_is_touched(store: EraSt
     before = state(store.folder)
 
     with pytest.raises(StoreError, match="era 0007"):
-        store.write_era(
-            "0007",
-            era=7,
-            ids=ids_of(8),
-            features=block_of(7),
-            feature_names=FEATURES,
-            targets=targets_of(7),
-            targets_as_of=1001,
-        )
+        store.write_era("0007", **content_of(7) | {"ids": ids_of(8), "targets_as_of": 1001})
 
     assert state(store.folder) == before
 
@@ -182,15 +179,7 @@ def test_a_change_of_the_schema_is_refused_naming_what_was_lost_and_what_is_new(
     frame = targets_of(8).set_axis(list(targets), axis=1)
 
     with pytest.raises(StoreError, match=message):
-        store.write_era(
-            "0008",
-            era=8,
-            ids=ids_of(8),
-            features=block_of(8),
-            feature_names=features,
-            targets=frame,
-            targets_as_of=1000,
-        )
+        store.write_era("0008", **content_of(8) | {"feature_names": features, "targets": frame})
 
     assert state(store.folder) == before
     assert not store.holds("0008")

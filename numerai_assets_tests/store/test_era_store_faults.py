@@ -171,7 +171,7 @@ def test_a_file_that_may_not_grow_is_told_and_leaves_the_store_as_it_was(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(StoreError, match=r"era 0025: cannot be written .*All other eras are as they were"):
+        with pytest.raises(StoreError, match=r"era 0025: cannot be written .*All other eras are unchanged"):
             convert(releases[1], store.folder, 20)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

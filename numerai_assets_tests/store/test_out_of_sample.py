@@ -29,6 +29,7 @@ class Desk:
         self.predictions = PredictionStore(folder / "predictions")
         self.benchmarks = [folder / "train_benchmarks.parquet", folder / "validation_benchmarks.parquet"]
         self.meta_model = folder / "meta.parquet"
+        self.version = "v53"
         self.references([], [])
 
     def era(self, era: int, *, key: str | None = None, t20: float = 0.25, t60: float = 0.75) -> None:
@@ -53,12 +54,21 @@ class Desk:
         """References of the given eras; the benchmarks' first era lies in the train file."""
         for path, eras in zip(self.benchmarks, (benchmarks[:1], benchmarks[1:]), strict=True):
             rows = [(i, 0.6, 0.7) for era in eras for i in ids_of(era)]
-            write(path, rows, ["id", "v53_lgbm_ender20", "v53_lgbm_ender60"])
+            write(path, rows, ["id", *self.columns.values()])
         write(self.meta_model, [(i, 0.8) for era in meta for i in ids_of(era)], ["id", "numerai_meta_model"])
+
+    @property
+    def columns(self) -> dict[int, str]:
+        return {horizon: f"{self.version}_lgbm_ender{horizon}" for horizon in (20, 60)}
 
     def table(self) -> dict[int, tuple[int, pd.DataFrame]]:
         rows = out_of_sample(
-            self.predictions, "benchmark", self.store, benchmarks=self.benchmarks, meta_model=self.meta_model
+            self.predictions,
+            "benchmark",
+            self.store,
+            benchmarks=self.benchmarks,
+            benchmark_columns=self.columns,
+            meta_model=self.meta_model,
         )
         return {era: (vintage, frame) for era, vintage, frame in rows}
 
@@ -73,7 +83,9 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-def test_rows_stand_in_the_order_of_their_ids_with_targets_and_references(desk: Desk) -> None:
+@pytest.mark.parametrize("version", ["v53", "v54"])
+def test_rows_stand_in_the_order_of_their_ids_with_targets_and_references(desk: Desk, version: str) -> None:
+    desk.version = version
     desk.era(41)
     desk.predict(40, 41)
     desk.references([41], [41])

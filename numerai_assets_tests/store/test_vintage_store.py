@@ -132,4 +132,4 @@ def test_a_vintage_from_before_uses_were_recorded_is_read_as_the_fit_it_was(
 
     assert facts.uses == {"fit": (run,)}
     assert len(eras_of(facts.uses["fit"])) == eras
-    assert store.holds("benchmark", 40, target=facts.target, seed=facts.seed)
+    assert store.holds("benchmark", 40)

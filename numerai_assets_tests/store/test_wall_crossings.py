@@ -12,6 +12,7 @@ from numerai_assets.errors import CalendarError, StoreError
 from numerai_assets.store.eras_used import USES, recorded
 from numerai_assets.store.vintage_store import Vintage
 from numerai_assets.store.wall_crossings import crossings
+from numerai_assets_tests.store.vintage_facts import FACTS
 
 LAWFUL = settings(deadline=None, max_examples=100)
 VINTAGES = st.integers(30, 1500)
@@ -22,22 +23,8 @@ def vintage_of(vintage: int = 100, target: str = "target_ender_60", **uses: Any)
     """Facts of a vintage fitted on eras 1 to its wall, unless `uses` say otherwise."""
     eras = Wall(vintage, 60 if target.endswith("60") else 20).fit_eras(range(1, vintage))
     seen = {name.replace("_of_", ":"): used for name, used in uses.items()}
-    return Vintage(
-        method="benchmark",
-        vintage=vintage,
-        target=target,
-        first_fit_era=1,
-        last_fit_era=eras[-1],
-        fit_eras=len(eras),
-        rows=9,
-        features=1,
-        feature_set="all",
-        cleaning="median",
-        parameters={},
-        seed=0,
-        files={},
-        uses=recorded({"fit": eras} | seen),
-    )
+    of_fit = {"target": target, "first_fit_era": 1, "last_fit_era": eras[-1], "fit_eras": len(eras)}
+    return Vintage(**FACTS | of_fit | {"vintage": vintage, "files": {}, "uses": recorded({"fit": eras} | seen)})
 
 
 @given(vintage=VINTAGES, target=TARGETS, every=st.integers(1, 9), use=st.sampled_from(USES), more=st.integers(1, 200))
@@ -104,11 +91,11 @@ def test_a_judged_era_that_comes_too_early_is_told_with_what_it_follows() -> Non
 
     assert [str(crossing) for crossing in found] == [
         "benchmark vintage 0100: era 0095 used for early_stopping, the last allowed is 0084",
-        "benchmark vintage 0100: era 0105 judged, after era 0095 used for early_stopping the first allowed is 0112",
+        "benchmark vintage 0100: era 0105 predicted, after era 0095 used for early_stopping the first allowed is 0112",
     ]
     assert [str(crossing) for crossing in crossings(vintage_of(100, "target_ender_20", fit=[3]), [100])] == [
-        "benchmark vintage 0100: era 0100 judged, after era 0092 used for fit the first allowed is 0101",
-        "benchmark vintage 0100: era 0100 judged, which is not after the vintage",
+        "benchmark vintage 0100: era 0100 predicted, after era 0092 used for fit the first allowed is 0101",
+        "benchmark vintage 0100: era 0100 predicted, which is not after the vintage",
     ]
 
 

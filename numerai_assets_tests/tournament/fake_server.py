@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import requests
 
-from numerai_assets.errors import RoundClosedError, TournamentError, Unreachable
-from numerai_assets.tournament.client import Round
+from numerai_assets.errors import RoundClosedError, Unreachable
+from numerai_assets.settings import Network
+from numerai_assets.tournament.client import Round, refusal
 from numerai_assets.tournament.transport import persistently
 
 T = TypeVar("T")
@@ -107,9 +108,9 @@ class Server:
             raise RoundClosedError("no round is open: Current round not open for submissions")
         content = self.uploads.get(filename)
         if content is None:
-            raise TournamentError(f"the tournament refused: File not found: {filename}")
+            raise refusal(f"File not found: {filename}")
         if mishap is Mishap.REFUSED:
-            raise TournamentError(f"the tournament refused: {self.refusal}")
+            raise refusal(self.refusal)
         for _ in range(2 if mishap is Mishap.TWICE else 1):
             for other in self.in_effect(current.number):
                 other.selected = False
@@ -144,11 +145,9 @@ class Server:
 class FakeTournament:
     """What SubmissionDesk asks of a Tournament, answered by a Server; `query` is retried like the real one."""
 
-    retry_seconds = 0.0
-
     def __init__(self, server: Server, attempts: int = 2) -> None:
         self.server = server
-        self.attempts = attempts
+        self.network = Network(attempts=attempts, retry_seconds=0.0)
 
     def now(self) -> dt.datetime:
         return self._persistently(lambda: self.server.call("now", lambda _: self.server.clock))
@@ -197,7 +196,7 @@ class FakeTournament:
         return self.server.call("get", give)
 
     def _persistently(self, call: Callable[[], T]) -> T:
-        return persistently(call, attempts=self.attempts, base_seconds=self.retry_seconds)
+        return persistently(call, self.network)
 
 
 def altered(content: bytes) -> bytes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from numerai_assets.settings import Network
+
 
 @dataclass
 class Answer:
@@ -105,12 +107,10 @@ class FileTournament:
     """As much of a Tournament as fetching one file takes."""
 
     data_version = "v5.3"
-    timeout_seconds = 5.0
-    retry_seconds = 0.0
 
     def __init__(self, server: RangeServer, attempts: int = 3) -> None:
         self.server = server
-        self.attempts = attempts
+        self.network = Network(timeout_seconds=5.0, attempts=attempts, retry_seconds=0.0)
 
     def dataset_url(self, name: str) -> str:
         return self.server.address()

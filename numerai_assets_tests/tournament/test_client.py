@@ -109,6 +109,19 @@ def test_a_message_of_the_server_becomes_the_error_it_stands_for(message: str, k
     assert message in str(error)
 
 
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("invalid_submission_ids: Duplicates detected in id for live period.", "invalid_submission_ids"),
+        ("Refused for invalid_submission_ids: duplicates", None),
+        ("Dataset: not found", None),
+        ("", None),
+    ],
+)
+def test_a_code_of_the_server_is_the_word_its_message_begins_with(message: str, code: str | None) -> None:
+    assert refusal(message).code == code
+
+
 def test_a_round_is_read_in_utc_with_the_day_of_its_data() -> None:
     current = parse_round(SATURDAY)
 

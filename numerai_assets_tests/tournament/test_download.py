@@ -14,6 +14,7 @@ import pytest
 import tenacity
 
 from numerai_assets.errors import DownloadError, ReleaseError
+from numerai_assets.settings import Network
 from numerai_assets.tournament.download import Fetched, Interrupted, fetch
 
 MIB = 1 << 20
@@ -131,8 +132,8 @@ def accept(path: Path) -> None:
 
 
 def get(server: Server, destination: Path, *, attempts: int = 3, **options: Any) -> Fetched | None:
-    settings = {"verify": accept, "timeout_seconds": 10.0, "attempts": attempts}
-    return fetch(lambda: server.url, destination, **settings | options)
+    network = Network(timeout_seconds=10.0, attempts=attempts)
+    return fetch(lambda: server.url, destination, network, **{"verify": accept} | options)
 
 
 def assert_whole(destination: Path, body: bytes, fetched: Fetched | None, etag: str | None = '"a"') -> None:
@@ -185,7 +186,7 @@ def test_each_try_asks_for_a_fresh_address(server: Server, destination: Path) ->
         asked.append(server.url)
         return f"{server.url}?signature={len(asked)}"
 
-    fetch(address, destination, verify=accept, timeout_seconds=10.0, attempts=2)
+    fetch(address, destination, Network(timeout_seconds=10.0, attempts=2), verify=accept)
 
     assert len(asked) == 2
 
@@ -499,7 +500,7 @@ def test_a_run_killed_while_bytes_come_is_continued(server: Server, destination:
 def test_a_server_that_is_not_there_is_one_clear_error(destination: Path) -> None:
     # Port 9 of the loopback: nothing listens there.
     with pytest.raises(DownloadError, match=r"file\.parquet: the transfer broke off \(ConnectionError\)") as caught:
-        fetch(lambda: "http://127.0.0.1:9/x", destination, verify=accept, timeout_seconds=5.0, attempts=2)
+        fetch(lambda: "http://127.0.0.1:9/x", destination, Network(timeout_seconds=5.0, attempts=2), verify=accept)
 
     assert "\n" not in str(caught.value)
     assert not destination.exists()

@@ -24,7 +24,8 @@ from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.client import Tournament
 from numerai_assets.tournament.increment import Update, not_on_disk, update
 from numerai_assets.tournament.ranges import TAIL_BYTES
-from numerai_assets.tournament.release import FEATURES, VALIDATION, Release, read_eras
+from numerai_assets.tournament.release import FEATURES, VALIDATION, Manifest, Release
+from numerai_assets.tournament.released_eras import read_eras
 from numerai_assets_tests.tournament.range_server import Answer, FileTournament, Mishap, RangeServer
 
 NAMES = [f"feature_{number}" for number in range(12)]
@@ -99,15 +100,17 @@ class Desk:
         due = {f"{e:04d}" for e in self.store.to_read(map(int, manifest.released_eras), manifest.newest_era)}
         path = self.release.path(VALIDATION)
         for item in read_eras(path, features=NAMES, targets=TARGETS, wanted=due.__contains__):
-            self.store.write_era(
-                item.label,
-                era=int(item.label),
-                ids=item.ids,
-                features=item.features,
-                feature_names=NAMES,
-                targets=item.targets,
-                targets_as_of=manifest.newest_era,
-            )
+            item.store_in(self.store, NAMES, as_of=manifest.newest_era)
+
+    def after_losing(self, key: str) -> Manifest:
+        """The week's news is stored, then the store loses an era; the manifest of what is on disk."""
+        self.server.publish(WEEK_616, '"616"')
+        self.update(2)
+        self.take_in()
+        self.store.forget(key)
+        manifest = self.release.manifest(VALIDATION)
+        assert manifest is not None
+        return manifest
 
     def stored(self) -> dict[str, bytes]:
         """Features and targets of the store, by file."""
@@ -290,13 +293,7 @@ def test_a_file_that_is_not_as_its_manifest_says_is_fetched_whole(desk: Desk) ->
 
 
 def test_an_era_that_the_store_lacks_needs_the_whole_even_of_an_unchanged_file(desk: Desk) -> None:
-    desk.server.publish(WEEK_616, '"616"')
-    desk.update(2)
-    desk.take_in()
-    desk.store.forget("0590")
-    manifest = desk.release.manifest(VALIDATION)
-    assert manifest is not None
-    assert not_on_disk(manifest, desk.store) == [590]
+    assert not_on_disk(desk.after_losing("0590"), desk.store) == [590]
 
     assert_whole(desk, desk.update(2), WEEK_616, "the era store lacks era 0590")
     desk.take_in()
@@ -304,14 +301,7 @@ def test_an_era_that_the_store_lacks_needs_the_whole_even_of_an_unchanged_file(d
 
 
 def test_an_era_on_disk_that_the_store_lost_is_not_fetched_again(desk: Desk) -> None:
-    desk.server.publish(WEEK_616, '"616"')
-    desk.update(2)
-    desk.take_in()
-    desk.store.forget("0616")
-    manifest = desk.release.manifest(VALIDATION)
-    assert manifest is not None
-
-    assert not_on_disk(manifest, desk.store) == []
+    assert not_on_disk(desk.after_losing("0616"), desk.store) == []
     assert not desk.update(2).is_new
 
 

@@ -1,7 +1,7 @@
-"""Release files: what they must hold, and reading them era by era whatever their row groups are."""
+"""Release files: their contract, and their manifests."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from numerai_assets.errors import ReleaseError
@@ -24,31 +23,13 @@ from numerai_assets.tournament.release import (
     Manifest,
     Part,
     Release,
-    ReleasedEra,
     Table,
     alias_of,
+    benchmark_column,
     inspect,
-    read_eras,
 )
-
-NAMES = ("feature_a", "feature_b", "feature_c")
-TARGETS = ("target", "target_ender_20", "target_ender_60")
-
-
-def rows_of(label: str, rows: int = 5, *, data_type: str = "validation", seed: int = 0) -> pd.DataFrame:
-    """Rows of one era as Numerai releases them: id, era, data_type, int8 features, float32 targets."""
-    rng = np.random.default_rng([seed, *label.encode()])
-    frame = pd.DataFrame({"id": [f"n{label}{row}" for row in range(rows)], "era": label, "data_type": data_type})
-    for name in NAMES:
-        frame[name] = rng.integers(0, 5, rows, dtype=np.int8)
-    for name in TARGETS:
-        frame[name] = rng.integers(0, 5, rows).astype(np.float32) / 4
-    frame["target"] = frame["target_ender_60"]
-    return frame
-
-
-def eras_of(labels: Sequence[str], **options: Any) -> pd.DataFrame:
-    return pd.concat([rows_of(label, 4 + i % 3, **options) for i, label in enumerate(labels)], ignore_index=True)
+from numerai_assets.tournament.released_eras import read_eras
+from numerai_assets_tests.tournament.release_rows import NAMES, TARGETS, Save, eras_of, rows_of
 
 
 def live_rows() -> pd.DataFrame:
@@ -57,28 +38,12 @@ def live_rows() -> pd.DataFrame:
     return frame
 
 
-Save = Callable[..., Path]
-
-
 @pytest.fixture
 def features_json(tmp_path: Path) -> Path:
     path = tmp_path / FEATURES
     sets = {"all": list(NAMES), "small": [NAMES[0]], "medium": list(NAMES[:2])}
     path.write_text(json.dumps({"feature_sets": sets, "targets": list(TARGETS)}))
     return path
-
-
-@pytest.fixture
-def save(tmp_path: Path) -> Save:
-    """Writes a frame as Parquet, in row groups of the given size."""
-
-    def write(frame: pd.DataFrame | pa.Table, rows_a_group: int = 1000) -> Path:
-        path = tmp_path / "file.part"
-        table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
-        pq.write_table(table, path, row_group_size=rows_a_group)
-        return path
-
-    return write
 
 
 @pytest.fixture
@@ -91,10 +56,6 @@ def refused(save: Save, features_json: Path) -> Callable[..., str]:
         return str(caught.value)
 
     return message
-
-
-def read(path: Path, wanted: Callable[[str], bool] = lambda label: True) -> list[ReleasedEra]:
-    return list(read_eras(path, features=NAMES, targets=TARGETS, wanted=wanted))
 
 
 # What a file must hold.
@@ -119,7 +80,8 @@ def test_ids_may_be_the_index_of_the_frame(tmp_path: Path, features_json: Path, 
     eras_of(["0575", "0576"]).set_index("id").to_parquet(path, row_group_size=rows_a_group)
 
     assert inspect(path, VALIDATION, features_json=features_json).eras == ("0575", "0576")
-    assert [era.ids for era in read(path)] == [rows_of("0575", 4)["id"].tolist(), rows_of("0576", 5)["id"].tolist()]
+    eras = read_eras(path, features=NAMES, targets=TARGETS, wanted=lambda label: True)
+    assert [era.ids for era in eras] == [rows_of("0575", 4)["id"].tolist(), rows_of("0576", 5)["id"].tolist()]
 
 
 def test_validation_and_test_rows_stand_in_one_file(save: Save, features_json: Path) -> None:
@@ -314,167 +276,17 @@ def test_a_release_tells_its_feature_sets_and_targets(features_json: Path) -> No
     assert release.targets() == list(TARGETS)
 
 
-# Reading era by era.
+# Benchmarks.
 
 
-@pytest.mark.parametrize("rows_a_group", [1, 2, 3, 7, 1000])
-def test_eras_read_back_whatever_the_row_groups_are(save: Save, rows_a_group: int) -> None:
-    labels = ["0575", "0576", "0577", "0578"]
-    frame = eras_of(labels)
+@pytest.mark.parametrize("version", ["v5", "v53", "v54", "v60"])
+def test_a_benchmark_is_found_by_its_target_whatever_the_data_version(version: str) -> None:
+    names = ["id", "era", f"{version}_lgbm_agnes60", f"{version}_lgbm_ender20", f"{version}_lgbm_ender60"]
 
-    eras = read(save(frame, rows_a_group))
-
-    assert [era.label for era in eras] == labels
-    for era in eras:
-        rows = frame[frame["era"] == era.label]
-        assert era.ids == rows["id"].tolist()
-        assert era.features.dtype == np.int8
-        np.testing.assert_array_equal(era.features, rows[list(NAMES)])
-        assert era.targets.columns.tolist() == list(TARGETS)
-        assert set(era.targets.dtypes.astype(str)) == {"float32"}
-        np.testing.assert_array_equal(era.targets, rows[list(TARGETS)])
-
-
-def test_a_row_group_too_large_for_memory_is_gathered_in_a_file(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = eras_of(["0575", "0576", "0577"])
-    monkeypatch.setattr("numerai_assets.tournament.release._GROUP_BYTES_IN_MEMORY", 1)
-    path = save(frame, len(frame) - 1)
-
-    eras = read(path)
-
-    np.testing.assert_array_equal(np.vstack([era.features for era in eras]), frame[list(NAMES)])
-    assert list(path.parent.glob("tmp*")) == []
-
-
-def test_columns_are_decoded_a_few_at_a_time_whatever_their_number(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = eras_of(["0575", "0576"])
-    monkeypatch.setattr("numerai_assets.tournament.release.COLUMNS_AT_A_TIME", 2)
-
-    eras = read(save(frame))
-
-    np.testing.assert_array_equal(np.vstack([era.features for era in eras]), frame[list(NAMES)])
-
-
-def test_a_wrong_value_in_an_era_that_is_not_wanted_hinders_nobody(save: Save) -> None:
-    frame = eras_of(["0575", "0576", "0577"])
-    frame.loc[frame["era"] == "0576", NAMES[0]] = 7
-
-    eras = read(save(frame), lambda label: label != "0576")
-
-    assert [era.label for era in eras] == ["0575", "0577"]
-    with pytest.raises(ReleaseError, match=f"era 0576: {NAMES[0]}: holds 7"):
-        read(save(frame))
-
-
-@pytest.mark.parametrize("rows_a_group", [2, 1000])
-def test_only_the_wanted_eras_are_read(save: Save, rows_a_group: int) -> None:
-    path = save(eras_of(["0575", "0576", "0577", "0578"]), rows_a_group)
-
-    eras = read(path, lambda label: label in ("0576", "0578"))
-
-    assert [era.label for era in eras] == ["0576", "0578"]
-    assert read(path, lambda label: False) == []
-
-
-def test_features_come_in_the_order_asked_for_not_in_that_of_the_file(save: Save) -> None:
-    frame = rows_of("0575")
-    path = save(frame[frame.columns[::-1]])
-
-    (era,) = read_eras(path, features=["feature_c", "feature_a"], targets=["target"], wanted=lambda label: True)
-
-    np.testing.assert_array_equal(era.features, frame[["feature_c", "feature_a"]])
-    assert era.targets.columns.tolist() == ["target"]
-
-
-@pytest.mark.parametrize(
-    ("values", "found"),
-    [
-        (pa.array([0, 1, 2, 5, 4], pa.int8()), "5"),
-        (pa.array([0, 1, 2, -1, 4], pa.int8()), "-1"),
-        (pa.array([0, 1, 2, 300, 4], pa.int64()), "300"),
-        (pa.array([0, 1, None, 7, 4], pa.int8()), "7"),
-        (pa.array([0, 1, 2, 2.5, 4], pa.float32()), "2.5"),
-        (pa.array([0, 1, 2, float("inf"), 4], pa.float64()), "inf"),
-        (pa.array([0, 1, 2, -1.0, 4], pa.float64()), "-1"),
-    ],
-)
-def test_a_value_outside_the_five_levels_is_refused_with_its_place(save: Save, values: pa.Array, found: str) -> None:
-    table = pa.Table.from_pandas(rows_of("0575"), preserve_index=False)
-    table = table.set_column(table.column_names.index("feature_b"), "feature_b", values)
-
-    with pytest.raises(ReleaseError, match="era 0575: feature_b: holds ") as caught:
-        read(save(table))
-
-    assert f"holds {found}" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        pa.array([0, None, 2, None, 4], pa.int8()),
-        pa.array([0, None, 2, None, 4], pa.float32()),
-        pa.array([0, float("nan"), 2, float("nan"), 4], pa.float32()),
-        pa.array([0, None, 2, None, 4], pa.int64()),
-    ],
-)
-def test_a_missing_value_becomes_minus_one(save: Save, values: pa.Array) -> None:
-    table = pa.Table.from_pandas(rows_of("0575"), preserve_index=False)
-    table = table.set_column(table.column_names.index("feature_b"), "feature_b", values)
-
-    (era,) = read(save(table))
-
-    assert era.features[:, 1].tolist() == [0, -1, 2, -1, 4]
-    np.testing.assert_array_equal(era.features[:, 0], rows_of("0575")["feature_a"])
-
-
-@pytest.mark.parametrize("bad", ["n05750", None])
-@pytest.mark.parametrize("rows_a_group", [2, 1000])
-def test_ids_that_are_repeated_or_missing_are_refused_with_their_era(
-    save: Save, bad: str | None, rows_a_group: int
-) -> None:
-    frame = eras_of(["0575", "0576"])
-    frame.loc[3, "id"] = bad
-
-    with pytest.raises(ReleaseError, match="era 0575: ids are missing or repeated"):
-        read(save(frame, rows_a_group))
-
-
-def test_the_same_id_may_come_again_in_another_era(save: Save) -> None:
-    frame = pd.concat([rows_of("0575"), rows_of("0576").assign(id=rows_of("0575")["id"])])
-
-    assert len(read(save(frame))) == 2
-
-
-def test_unresolved_targets_are_nan_whether_null_or_nan_in_the_file(save: Save) -> None:
-    table = pa.Table.from_pandas(rows_of("0575"), preserve_index=False)
-    place = table.column_names.index
-    table = table.set_column(place("target"), "target", pa.nulls(5, pa.float32()))
-    table = table.set_column(place("target_ender_60"), "target_ender_60", pa.array([float("nan")] * 5, pa.float32()))
-
-    (era,) = read(save(table))
-
-    assert era.targets["target"].isna().all()
-    assert era.targets["target_ender_60"].isna().all()
-    np.testing.assert_array_equal(era.targets["target_ender_20"], rows_of("0575")["target_ender_20"])
-
-
-def test_an_auxiliary_target_may_lack_some_rows(save: Save) -> None:
-    frame = rows_of("0575").rename(columns={"target_ender_20": "target_victor_20"})
-    frame.loc[2, "target_victor_20"] = np.nan
-
-    (era,) = read_eras(
-        save(frame), features=NAMES, targets=["target_victor_20", "target_ender_60"], wanted=lambda label: True
-    )
-
-    assert era.targets["target_victor_20"].isna().tolist() == [False, False, True, False, False]
-
-
-def test_a_main_target_that_is_known_in_part_is_refused(save: Save) -> None:
-    frame = rows_of("0575")
-    frame.loc[2, "target_ender_60"] = np.nan
-
-    with pytest.raises(ReleaseError, match=r"0575.*target_ender_60"):
-        read(save(frame))
+    assert benchmark_column(names, "target_ender_60") == f"{version}_lgbm_ender60"
+    assert benchmark_column(names, "target_ender_20") == f"{version}_lgbm_ender20"
+    assert benchmark_column(names, "target_agnes_60") == f"{version}_lgbm_agnes60"
+    assert benchmark_column(names, "target_agnes_20") is None
 
 
 # What the bare alias stands for.

@@ -27,14 +27,8 @@ from numerai_assets.errors import (
     TournamentError,
     Unreachable,
 )
-from numerai_assets.tournament.submission import (
-    PROCESSING_MINUTES,
-    Entry,
-    Receipt,
-    Step,
-    SubmissionDesk,
-    submission_csv,
-)
+from numerai_assets.tournament.receipt import Entry, Receipt, RejectedCandidate, Step
+from numerai_assets.tournament.submission import PROCESSING_MINUTES, SubmissionDesk, submission_csv
 from numerai_assets_tests.tournament.fake_server import (
     NEXT_ROUND,
     ROUND,
@@ -46,6 +40,7 @@ from numerai_assets_tests.tournament.fake_server import (
 )
 
 SLOT = "mine"
+TOO_FLAT = RejectedCandidate("fresh vintage", (("benchmark", 1204),), "too flat")
 IDS = [f"n{row:015x}" for row in range(20)]
 
 
@@ -104,18 +99,18 @@ def renames_counted(server: Server) -> Iterator[None]:
         rename = Path.replace
         patched.setattr(Path, "replace", lambda self, to: server.call("rename", lambda _: rename(self, to)))
         # Nothing is to survive a power cut here.
-        patched.setattr("numerai_assets.store.atomic._flush", lambda path: None)
+        patched.setattr("numerai_assets.store.atomic.flush", lambda path: None)
         yield
 
 
 def test_a_calm_run_is_proven_and_its_receipt_tells_the_steps(desk: SubmissionDesk) -> None:
     server = Server()
 
-    receipt = submit(desk, server, entry(rung="older vintage", refused=(("fresh vintage", "too flat"),)))
+    receipt = submit(desk, server, entry(rung="older vintage", refused=(TOO_FLAT,)))
 
     assert [step for step, _ in receipt.history] == ["built", "validated", "uploaded", "registered", "proven"]
     assert [when for _, when in receipt.history] == sorted(when for _, when in receipt.history)
-    assert (receipt.rung, receipt.refused) == ("older vintage", (("fresh vintage", "too flat"),))
+    assert (receipt.rung, receipt.refused) == ("older vintage", (TOO_FLAT,))
     assert (receipt.status, receipt.is_late, receipt.rows) == ("on-time", False, len(IDS))
     assert desk.receipt(ROUND.number, SLOT) == receipt
     assert desk.predictions(receipt).index.tolist() == IDS
@@ -408,21 +403,14 @@ def test_outside_the_round_nothing_is_sent(desk: SubmissionDesk, now: dt.datetim
     assert server.uploads == {}
 
 
-def test_a_name_for_an_upload_that_the_server_forgot_is_given_up_for_another(desk: SubmissionDesk) -> None:
-    server = Server(of_kind={"create": [Mishap.KILLED_BEFORE]})
+@pytest.mark.parametrize(("before", "forgotten"), [("create", "uploads"), ("get", "registered")])
+def test_an_upload_or_a_submission_that_the_server_forgot_is_made_again(
+    desk: SubmissionDesk, before: str, forgotten: str
+) -> None:
+    server = Server(of_kind={before: [Mishap.KILLED_BEFORE]})
     with pytest.raises(Killed):
         submit(desk, server)
-    server.uploads.clear()
-
-    assert submit(desk, server).attempt == 2
-    assert_one_in_effect(desk.folder, server, entry())
-
-
-def test_a_submission_that_the_server_no_longer_knows_is_made_anew(desk: SubmissionDesk) -> None:
-    server = Server(of_kind={"get": [Mishap.KILLED_BEFORE]})
-    with pytest.raises(Killed):
-        submit(desk, server)
-    server.registered.clear()
+    getattr(server, forgotten).clear()
 
     assert submit(desk, server).attempt == 2
     assert_one_in_effect(desk.folder, server, entry())
@@ -550,7 +538,7 @@ def test_receipts_of_all_rounds_and_slots_are_listed_oldest_round_first(desk: Su
 
 
 def test_a_receipt_reads_back_as_it_was_written(desk: SubmissionDesk) -> None:
-    receipt = submit(desk, Server(), entry(refused=(("fresh vintage (x 0001)", "why"),)))
+    receipt = submit(desk, Server(), entry(refused=(TOO_FLAT,)))
 
     assert desk.attempts(ROUND.number, SLOT) == [receipt]
     (file,) = desk.folder.rglob("receipt.json")

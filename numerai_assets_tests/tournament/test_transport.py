@@ -12,9 +12,10 @@ import requests
 import tenacity
 
 from numerai_assets.errors import NumeraiAssetsError, SubmissionError, TournamentError, Unreachable
+from numerai_assets.settings import Network
 from numerai_assets.tournament import transport
 
-TIMEOUT_SECONDS = 0.3
+NETWORK = Network(timeout_seconds=0.3)
 # How long a stubborn peer goes on: a request that waited for its end would get a good answer, and the test would fail.
 PATIENCE_SECONDS = 20.0
 
@@ -113,7 +114,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def get(url: str, **options: object) -> requests.Response:
-    return transport.request("GET", url, timeout_seconds=TIMEOUT_SECONDS, **options)  # type: ignore[arg-type]
+    return transport.request("GET", url, NETWORK, **options)  # type: ignore[arg-type]
 
 
 STALLS = {
@@ -158,7 +159,7 @@ def test_an_upload_that_nobody_reads_ends_unreachable() -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
         with pytest.raises(Unreachable):
-            transport.request("PUT", url, timeout_seconds=TIMEOUT_SECONDS, data=b"x" * (64 << 20))
+            transport.request("PUT", url, NETWORK, data=b"x" * (64 << 20))
 
 
 def test_a_slow_answer_that_keeps_moving_comes_whole(peer: Peer) -> None:
@@ -233,7 +234,7 @@ def test_a_request_whose_answer_was_lost_is_not_sent_again(peer: Peer) -> None:
     peer.replies = [lambda connection, released: None, answer(b"second")]
 
     with pytest.raises(Unreachable):
-        transport.request("POST", peer.url, timeout_seconds=TIMEOUT_SECONDS, json={"query": "mutation"})
+        transport.request("POST", peer.url, NETWORK, json={"query": "mutation"})
 
     assert len(peer.requests) == 1
 
@@ -249,7 +250,7 @@ def test_a_request_whose_answer_was_lost_is_not_sent_again(peer: Peer) -> None:
 def test_an_answer_that_has_no_body_is_whole_without_one(peer: Peer, method: str, reply: Reply) -> None:
     peer.replies = [reply]
 
-    found = transport.request(method, peer.url, timeout_seconds=TIMEOUT_SECONDS)
+    found = transport.request(method, peer.url, NETWORK)
 
     assert found.content == b""
 
@@ -297,9 +298,7 @@ def test_what_carries_keys_or_a_file_is_never_sent_on(peer: Peer, netrc: None, m
     peer.replies = [answer(b"", status, Location="/elsewhere"), answer(b"{}")]
 
     with pytest.raises(Unreachable, match=f"answered {status}, a redirection that is not followed"):
-        transport.request(
-            method, peer.url, timeout_seconds=TIMEOUT_SECONDS, headers={"Authorization": "Token a$b"}, data=b"x"
-        )
+        transport.request(method, peer.url, NETWORK, headers={"Authorization": "Token a$b"}, data=b"x")
 
     assert len(peer.requests) == 1
 
@@ -346,7 +345,7 @@ class Failing:
 def test_what_passes_is_asked_again_until_it_comes(naps: list[float]) -> None:
     call = Failing(Unreachable("one"), Unreachable("two"))
 
-    assert transport.persistently(call, attempts=3) == "done"
+    assert transport.persistently(call, Network(attempts=3)) == "done"
     assert call.calls == 3
     assert len(naps) == 2
 
@@ -355,7 +354,7 @@ def test_after_the_last_attempt_the_last_error_is_raised(naps: list[float]) -> N
     call = Failing(*(Unreachable(str(number)) for number in range(9)))
 
     with pytest.raises(Unreachable, match=r"^3$"):
-        transport.persistently(call, attempts=4)
+        transport.persistently(call, Network(attempts=4))
 
     assert call.calls == 4
     assert len(naps) == 3
@@ -366,7 +365,7 @@ def test_a_refusal_is_not_asked_twice(naps: list[float], error: Exception) -> No
     call = Failing(error)
 
     with pytest.raises(type(error)):
-        transport.persistently(call, attempts=4)
+        transport.persistently(call, Network(attempts=4))
 
     assert call.calls == 1
     assert naps == []
@@ -374,18 +373,18 @@ def test_a_refusal_is_not_asked_twice(naps: list[float], error: Exception) -> No
 
 def test_another_kind_of_error_may_be_what_is_tried_again(naps: list[float]) -> None:
     call = Failing(SubmissionError("not yet"))
-    assert transport.persistently(call, attempts=2, on=SubmissionError) == "done"
+    assert transport.persistently(call, Network(attempts=2), on=SubmissionError) == "done"
 
     call = Failing(Unreachable("of another kind"))
     with pytest.raises(Unreachable):
-        transport.persistently(call, attempts=2, on=SubmissionError)
+        transport.persistently(call, Network(attempts=2), on=SubmissionError)
     assert call.calls == 1
 
 
 def test_waits_double_with_jitter_and_end_at_a_minute(naps: list[float]) -> None:
     call = Failing(*(Unreachable("no") for _ in range(12)))
 
-    transport.persistently(call, attempts=13, base_seconds=1.0)
+    transport.persistently(call, Network(attempts=13, retry_seconds=1.0))
 
     assert all(0.5 * 2**n <= nap <= min(1.5 * 2**n, 60.0) or nap == 60.0 for n, nap in enumerate(naps))
     assert naps[-3:] == [60.0, 60.0, 60.0]
@@ -393,14 +392,14 @@ def test_waits_double_with_jitter_and_end_at_a_minute(naps: list[float]) -> None
 
 def test_two_clients_do_not_wait_in_step(naps: list[float]) -> None:
     for _ in range(20):
-        transport.persistently(Failing(Unreachable("no")), attempts=2, base_seconds=1.0)
+        transport.persistently(Failing(Unreachable("no")), Network(attempts=2, retry_seconds=1.0))
 
     assert len(set(naps)) > 10
 
 
 @pytest.mark.parametrize(("stated", "taken"), [(0.0, 0.0), (7.0, 7.0), (60.0, 60.0), (86_400.0, 60.0)])
 def test_the_wait_a_server_asks_for_is_kept_up_to_a_minute(naps: list[float], stated: float, taken: float) -> None:
-    transport.persistently(Failing(Unreachable("busy", stated)), attempts=2, base_seconds=1.0)
+    transport.persistently(Failing(Unreachable("busy", stated)), Network(attempts=2, retry_seconds=1.0))
 
     assert naps == [taken]
 
@@ -431,7 +430,7 @@ def test_a_wait_beyond_all_numbers_is_a_minute(peer: Peer, naps: list[float]) ->
     peer.replies = [answer(b"", "429 Too Many Requests", Retry_After="9" * 400)]
     stated = transport.retry_after_seconds(get(peer.url))
 
-    transport.persistently(Failing(Unreachable("busy", stated)), attempts=2)
+    transport.persistently(Failing(Unreachable("busy", stated)), Network(attempts=2))
 
     assert naps == [60.0]
 
@@ -440,6 +439,6 @@ def test_every_error_of_the_transport_is_one_of_this_project(peer: Peer) -> None
     peer.replies = [answer(b"half", Content_Length="8")]
     with (
         pytest.raises(NumeraiAssetsError, match="ProtocolError"),
-        transport.streamed("GET", peer.url, timeout_seconds=TIMEOUT_SECONDS) as found,
+        transport.streamed("GET", peer.url, NETWORK) as found,
     ):
-        list(transport.chunks(found, timeout_seconds=TIMEOUT_SECONDS))
+        list(transport.chunks(found, NETWORK))

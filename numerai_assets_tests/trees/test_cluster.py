@@ -13,31 +13,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from numerai_assets.eras import Wall, era_label
 from numerai_assets.errors import MethodError
+from numerai_assets.execution import LOCAL
 from numerai_assets.methods.benchmark import Benchmark
 from numerai_assets.methods.external_boosting import ExternalBoosting
 from numerai_assets.methods.mixer_boosting.estimator import MixerBoosting
-from numerai_assets.methods.registry import create_method
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.pipeline.vintages import fit_vintage, made_with
+from numerai_assets.pipeline.vintages import fit_vintage
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.progress import silent
 from numerai_assets.settings import MethodSettings, load_settings
 from numerai_assets.store.atomic import write_json
 from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import FEATURES
-from numerai_assets.trees.cluster import LOCAL, Patience, on_cluster, shares_of, threads_of
+from numerai_assets.trees.cluster import Patience, on_cluster, shares_of, threads_of
+from numerai_assets_tests.store.stored_eras import write_era
 
 TARGET = "target_ender_60"
 NAMES = [f"feature_{i}" for i in range(12)]
 NEWEST, VINTAGE = 46, 46
-SMALL = {"n_estimators": 30, "learning_rate": 0.1, "colsample_bytree": 0.5, "every_eras": 1, "num_threads": 1}
+SMALL = {"n_estimators": 30, "learning_rate": 0.1, "colsample_bytree": 0.5, "every_eras": 1}
 ENDLESS = SMALL | {"n_estimators": 10_000_000}
 
 # In a process of its own, so that it can be killed as a whole.
@@ -98,15 +98,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EraStore:
             target[rng.random(rows) < 0.05] = np.nan
         else:
             target[:] = np.nan if era > NEWEST - 13 else target
-        store.write_era(
-            era_label(era),
-            era=era,
-            ids=[f"n{era:04d}{row:011x}" for row in range(rows)],
-            features=features,
-            feature_names=NAMES,
-            targets=pd.DataFrame({TARGET: target}),
-            targets_as_of=1000,
-        )
+        write_era(store, era, features, NAMES, {TARGET: target})
         store.write_cleaned(era_label(era), features, strategy="keep")
     return store
 
@@ -122,8 +114,7 @@ def test_a_fit_on_two_workers_predicts_as_one_on_this_machine(
 ) -> None:
     told: list[tuple[str, int, int]] = []
     here = method.of_profile("quick", **SMALL).fit(panel, target=TARGET, seed=3).predict(panel)
-    there = method.of_profile("quick", **SMALL)
-    there.compute = cluster.compute
+    there = method.of_profile("quick", **SMALL).run_on(compute=cluster.compute)
 
     there.fit(panel, target=TARGET, seed=3, progress=lambda *step: told.append(step))
 
@@ -134,8 +125,7 @@ def test_a_fit_on_two_workers_predicts_as_one_on_this_machine(
 def test_members_of_an_ensemble_are_grown_by_the_workers_too(cluster: Cluster, panel: EraPanel) -> None:
     ensemble = {**SMALL, "phases": 2, "boosters": ["gbdt", "xgboost"], "extra_targets": []}
     here = MixerBoosting.of_profile("quick", **ensemble).fit(panel, target=TARGET, seed=3).predict(panel)
-    there = MixerBoosting.of_profile("quick", **ensemble)
-    there.compute = cluster.compute
+    there = MixerBoosting.of_profile("quick", **ensemble).run_on(compute=cluster.compute)
 
     assert np.corrcoef(here, there.fit(panel, target=TARGET, seed=3).predict(panel))[0, 1] > 0.999
 
@@ -151,8 +141,7 @@ def test_of_fewer_eras_than_workers_each_has_one(
     cluster: Cluster, panel: EraPanel, method: type[Benchmark] | type[ExternalBoosting]
 ) -> None:
     one = panel.with_eras(panel.eras[:1])
-    here, there = method.of_profile("quick", **SMALL), method.of_profile("quick", **SMALL)
-    there.compute = cluster.compute
+    here, there = (method.of_profile("quick", **SMALL).run_on(compute=where) for where in (LOCAL, cluster.compute))
 
     expected = here.fit(one, target=TARGET, seed=3).predict(panel)
 
@@ -162,8 +151,7 @@ def test_of_fewer_eras_than_workers_each_has_one(
 def test_the_same_cluster_writes_the_same_model_and_not_where_it_was_made(cluster: Cluster, panel: EraPanel) -> None:
     models = []
     for _ in range(2):
-        method = Benchmark.of_profile("quick", **SMALL)
-        method.compute = cluster.compute
+        method = Benchmark.of_profile("quick", **SMALL).run_on(compute=cluster.compute)
         models.append(method.fit(panel, target=TARGET, seed=3).booster_.model_to_string())
 
     assert models[0] == models[1]
@@ -193,36 +181,6 @@ def test_every_era_with_a_target_is_in_one_share(is_known: list[bool], count: in
     assert max((share.rows for share in shares), default=0) - min((share.rows for share in shares), default=0) <= 3
 
 
-def test_where_it_is_trained_is_no_part_of_a_vintage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    local, remote = (
-        Workspace(load_settings(home=tmp_path, methods={"benchmark": MethodSettings(compute=compute)}))
-        for compute in (LOCAL, "dask://127.0.0.1:8786")
-    )
-
-    assert made_with(local, "benchmark") == made_with(remote, "benchmark")
-    method = create_method("benchmark", remote.settings.methods["benchmark"])
-    assert getattr(method, "compute", None) == "dask://127.0.0.1:8786"
-
-
-def test_a_method_that_trains_here_only_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Here:
-        @classmethod
-        def of_profile(cls, profile: str) -> "Here":
-            return cls()
-
-    monkeypatch.setattr("numerai_assets.methods.registry.method_class", lambda name: Here)
-
-    with pytest.raises(MethodError, match=r"here: trains on this machine only; methods\.here\.compute is 'dask://a:1'"):
-        create_method("here", MethodSettings(compute="dask://a:1"))
-
-
-@pytest.mark.parametrize("compute", ["dask", "dask://host", "tcp://host:1", "dask://host:1/", ""])
-def test_an_address_that_is_none_is_refused(compute: str) -> None:
-    with pytest.raises(ValueError, match="compute"):
-        MethodSettings(compute=compute)
-
-
 def test_without_dask_it_tells_what_to_install(panel: EraPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
 
@@ -236,7 +194,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_bounded_time(panel: EraPanel) 
         taken.bind(("127.0.0.1", 0))
         compute = f"dask://127.0.0.1:{taken.getsockname()[1]}"
 
-        with pytest.raises(MethodError, match=f"{compute}: no Dask scheduler answers there"):
+        with pytest.raises(MethodError, match=f"{compute}: no Dask scheduler answers"):
             on_cluster(compute, panel, TARGET, lambda *_: None, patience=Patience(connect=1))
 
 
@@ -253,12 +211,11 @@ def test_a_second_fit_is_told_that_another_has_the_cluster(cluster: Cluster, pan
         return str(told.value)
 
     told: list[str] = []
-    method = Benchmark.of_profile("quick", **SMALL)
-    method.compute = cluster.compute
+    method = Benchmark.of_profile("quick", **SMALL).run_on(compute=cluster.compute)
     method.fit(panel, target=TARGET, seed=0, progress=lambda *_: told.append(second()) if not told else None)
 
     assert told == [
-        f"{cluster.compute}: another fit has had the cluster for 1 s; try again when it is over. Nothing was written"
+        f"{cluster.compute}: another fit has used the cluster for 1 s; try again when it is over. Nothing was written"
     ]
 
 
@@ -273,7 +230,7 @@ def test_what_fails_on_a_worker_is_told_with_the_worker(cluster: Cluster, panel:
 def test_workers_that_tell_of_nothing_are_given_up(cluster: Cluster, panel: EraPanel) -> None:
     before = cluster.workers()
 
-    with pytest.raises(MethodError, match=f"{cluster.compute}: its workers told of no progress for 1 s"):
+    with pytest.raises(MethodError, match=f"{cluster.compute}: its workers reported no progress for 1 s"):
         on_cluster(cluster.compute, panel, TARGET, lambda *_: time.sleep(600), patience=Patience(word=1))
 
     assert not set(cluster.workers().values()) & set(before.values())
@@ -325,7 +282,7 @@ def test_a_worker_that_dies_ends_the_fit_and_the_last_good_vintage_stays(
     told = broken_by(lambda: os.kill(workers[victim], signal.SIGKILL), workspace)
 
     assert told.startswith(f"{cluster.compute}: ")
-    assert told.endswith("went away: " + victim + ". The fit was given up; nothing was written, fit again")
+    assert told.endswith("are gone: " + victim + ". The fit was given up and nothing was written; run it again")
     assert held(workspace) == before
 
 
@@ -337,5 +294,7 @@ def test_a_cluster_that_goes_away_ends_the_fit_and_the_last_good_vintage_stays(
 
     told = broken_by(cluster.process.kill, workspace)
 
-    assert f"{cluster.compute}: the scheduler went away. The fit was given up; nothing was written, fit again" == told
+    assert told == (
+        f"{cluster.compute}: the scheduler went away. The fit was given up and nothing was written; run it again"
+    )
     assert held(workspace) == before

@@ -20,8 +20,8 @@ from sklearn.cluster import KMeans
 
 from numerai_assets.features.fitting.correlations import spread_evenly
 from numerai_assets.features.trajectories.component_space import ComponentSpace
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
-from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 

@@ -16,19 +16,18 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from numerai_assets.errors import FeatureError, MethodError
-from numerai_assets.features.contract import Columns
+from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.plots import empty_axes, png
 from numerai_assets.nn.training import train
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 _VECTORS, _WEIGHTS = "vectors.npy", "weights.npy"
 # Features embedded at once.
@@ -63,7 +62,7 @@ def second_order(summed: Tensor, squares: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Embeddings(BaseEstimator):  # type: ignore[misc]
+class Embeddings(FittedBlock):
     """Columns s of `rank` embeddings, float16. A missing level adds nothing.
 
     epochs: passes over the rows. batch_rows: rows of a step, of one era. learning_rate: the most that a step of AdamW can
@@ -160,7 +159,7 @@ class Embeddings(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = read_about(folder)
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.vectors_ = np.load(folder / _VECTORS, allow_pickle=False)
         block.weights_ = np.load(folder / _WEIGHTS, allow_pickle=False)
         block.losses_ = np.array(about["losses"])

@@ -26,11 +26,10 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 from scipy.stats import norm
 from scipy.stats import t as student
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import first_era_after, horizon_of, purge, spanned_eras
 from numerai_assets.errors import FeatureError
-from numerai_assets.features.contract import Columns
+from numerai_assets.features.contract import Columns, FittedBlock
 from numerai_assets.features.fitting.levels import LEVELS
 from numerai_assets.features.fitting.training_eras import eras_to_fit
 from numerai_assets.features.learned.pair_search import (
@@ -43,10 +42,10 @@ from numerai_assets.features.learned.pair_search import (
 )
 from numerai_assets.features.per_era.aggregates import ranks_within
 from numerai_assets.features.plots import empty_axes, png
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import standardised
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 Reader = Callable[[], EraCells]
@@ -68,7 +67,7 @@ _TABLES = "tables.npy"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Interactions(BaseEstimator):  # type: ignore[misc]
+class Interactions(FittedBlock):
     """Columns of confirmed pairs: rank of the pair's form in the era, mapped to (-1, 1), float16; NaN where one is missing.
 
     pairs: columns at most; fewer, even none, if fewer are confirmed. candidates: pairs that get a table. expected_false:
@@ -137,7 +136,7 @@ class Interactions(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = read_about(folder)
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.tables_ = np.load(folder / _TABLES, allow_pickle=False)
         block.strength_ = np.array(about["strength"])
         block.forms_ = tuple(about["forms"])

@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import horizon_of, look_back_to, resolve_lag, spanned_eras
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations
 from numerai_assets.features.fitting.memo import Kept, digest_of
 from numerai_assets.features.fitting.resolved_targets import MIDDLE, centred_target
@@ -39,9 +39,9 @@ from numerai_assets.features.groups.peers import PeerGroups, group_returns
 from numerai_assets.features.groups.spillover import FEWEST_PAIRS, level_means, strengths
 from numerai_assets.features.plots import COLOURS, empty_axes, png
 from numerai_assets.nn.graph_learning import learn_graph, normalised
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 Array = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ _KEPT: Kept[Array] = Kept(8192)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
+class NetworkMomentum(FittedBlock):
     """Own and network momentum of the peer groups of each row.
 
     groups: number of peer groups; fewer in small markets. nearest: groups that a row belongs to. found_on: number of features
@@ -127,7 +127,7 @@ class NetworkMomentum(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = read_about(folder)
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.names_, block.theta_ = tuple(about["names"]), np.array(about["theta"])
         block.groups_ = PeerGroups.load(folder)
         block.digest_ = block.groups_.digest

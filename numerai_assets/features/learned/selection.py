@@ -25,16 +25,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import FeatureError
 from numerai_assets.evaluation.permutation_importance import corr_lost
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import leaders, mean_correlations, spread_evenly
 from numerai_assets.features.learned_plots import selection_picture
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 from numerai_assets.trees.permuted_trees import permuted_predictions, trees_of
 
@@ -47,7 +47,7 @@ _EXPLAINED = 500
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class FeatureSelection(BaseEstimator):  # type: ignore[misc]
+class FeatureSelection(FittedBlock):
     """Ranks the features of a panel by their importance in validation eras, which it keeps apart.
 
     keep: the most features selected. correlated: |correlation| from which features form a cluster. judged_share: share of
@@ -55,7 +55,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
     spaced. shap_rows: rows of these explained. pairs: of complementary half samples. stable: share from which a feature
     counts as stable (> 0.5). false_expected: features expected in that share of the half samples by chance. every_eras:
     fit on every n-th era, counted back. n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree,
-    min_data_in_leaf, num_threads: LightGBM's own.
+    min_data_in_leaf: LightGBM's own.
     """
 
     name: ClassVar[str] = "selection"
@@ -76,7 +76,6 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
     num_leaves: int = 31
     colsample_bytree: float = 0.1
     min_data_in_leaf: int = 200
-    num_threads: int = 2
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Sets `table_`, `selected_` (also `names_`), `stable_`, and, of eras, `fitted_eras_` and `judged_eras_`.
@@ -151,7 +150,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The selection that `save` wrote."""
         about = read_about(folder)
-        selection = cls(**about["parameters"])
+        selection = cls.of_stored(about["parameters"])
         selection.table_ = pd.read_parquet(folder / _TABLE)
         selection.fitted_eras_, selection.judged_eras_ = tuple(about["fitted_eras"]), tuple(about["judged_eras"])
         selection._choose()
@@ -169,9 +168,9 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
         self.stable_ = tuple(apart.loc[apart["stability"] >= self.stable, "feature"])
 
     def _train(self, panel: EraPanel, target: str, seed: int, trees: int) -> lgb.Booster:
-        data = binned(panel, panel.target(target), num_threads=self.num_threads)
+        data = binned(panel, panel.target(target), num_threads=self.execution.cores)
         parameters: dict[str, Any] = BIN_PARAMETERS | {
-            "num_threads": self.num_threads,
+            "num_threads": self.execution.cores,
             "objective": "regression",
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,
@@ -212,7 +211,7 @@ class FeatureSelection(BaseEstimator):  # type: ignore[misc]
             some = rng.permutation(block.shape[1])[:each]
             for start in range(0, len(some), _EXPLAINED):
                 cells = block[:, some[start : start + _EXPLAINED]].T
-                found = booster.predict(cells, pred_contrib=True, num_threads=self.num_threads)
+                found = booster.predict(cells, pred_contrib=True, num_threads=self.execution.cores)
                 total += np.abs(np.asarray(found)[:, :-1]).sum(axis=0)
             rows += len(some)
         return total / rows

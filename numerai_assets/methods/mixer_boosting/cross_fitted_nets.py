@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from numerai_assets.eras import horizon_of
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import spread_evenly
 from numerai_assets.features.fitting.cross_fitting import (
     Run,
@@ -34,9 +34,9 @@ from numerai_assets.features.fitting.training_eras import only_era
 from numerai_assets.features.learned_plots import mixing_picture
 from numerai_assets.nn.losses import era_correlations
 from numerai_assets.nn.training import Draws, device_of, train
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress
-from numerai_assets.store.about import read_about, write_about
 
 ROWS_AT_ONCE = 2048
 """Rows whose activations are in memory at once in `transform`."""
@@ -54,15 +54,14 @@ Batch = tuple[Any, Tensor]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CrossFittedNets(BaseEstimator, Generic[Inputs, Era, Bank]):  # type: ignore[misc]
+class CrossFittedNets(FittedBlock, Generic[Inputs, Era, Bank]):
     """mixers: nets of a bank, and so columns. folds: runs of eras to cross-fit. epochs: passes over the eras. rows: sampled
     of an era in each pass. learning_rate, weight_decay: AdamW's; the rate falls to 0 along a cosine."""
 
     name: ClassVar[str]
     stage: ClassVar[str]
     """Name of the training in reports of progress."""
-    device = "cpu"
-    """Where the nets are trained: "cpu" or "cuda". No hyperparameter: results differ by rounding only."""
+    honours = frozenset({"threads", "device"})
 
     mixers: int
     folds: int = 2
@@ -181,7 +180,7 @@ class CrossFittedNets(BaseEstimator, Generic[Inputs, Era, Bank]):  # type: ignor
 
     @property
     def _device(self) -> torch.device:
-        return device_of(self.device, used_by=self.name, error=FeatureError)
+        return device_of(self.execution.device, used_by=self.name, error=FeatureError)
 
     def _save_about(self, folder: Path) -> None:
         about = {
@@ -197,7 +196,7 @@ class CrossFittedNets(BaseEstimator, Generic[Inputs, Era, Bank]):  # type: ignor
     def _of_about(cls, folder: Path) -> Self:
         """The block with all that `_save_about` wrote, and untrained banks."""
         about = read_about(folder)
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), tuple(about["names"])
         block.target_ = about["target"]
         block.runs_ = [Run(first, last) for first, last in about["runs"]]

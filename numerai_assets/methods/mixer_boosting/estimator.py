@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,14 +30,14 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import fewest_eras, horizon_of, last_era_before, purge
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.boosted_trees import DEEP, BoostedTrees, importance_table
+from numerai_assets.execution import LOCAL
+from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
 from numerai_assets.methods.contract import Suggests, check_features, rank_within_eras
 from numerai_assets.methods.mixer_boosting.grown_trees import GrownTrees, Growth, LightgbmTrees, XgboostTrees
 from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
-from numerai_assets.trees.cluster import LOCAL
 from numerai_assets.trees.era_objectives import OBJECTIVES, EraObjective, EraTargets, Objective
 
 BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {
@@ -61,6 +62,7 @@ class Member:
 Ensemble = dict[Member, GrownTrees]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MixerBoosting(BoostedTrees):
     """LightGBM and XGBoost on several targets, seeds and phases of eras.
 
@@ -75,67 +77,42 @@ class MixerBoosting(BoostedTrees):
     """
 
     name: ClassVar[str] = "mixer_boosting"
-    horizons: ClassVar[tuple[int, ...]] = (20, 60)
-    profiles: ClassVar[dict[str, dict[str, Any]]] = {
-        # About four times the benchmark's fit: each row is in as many trees, but no era is left out. What pays over 60 days
-        # pays over 20, and three times as many of these do not overlap.
-        "quick": {"boosters": ["gbdt"], "extra_targets": ["target_ender_20"]},
-        "full": DEEP
-        | {
-            # A phase has a quarter of the rows.
-            "min_data_in_leaf": 2_500,
-            # XGBoost does not gain from few features a tree: about seven times LightGBM's time.
-            "boosters": ["gbdt", "xgboost"],
-            "extra_targets": ["target_ender_20"],
-        },
-    }
+    profiles = MappingProxyType(
+        {
+            "smoke": SHALLOW | {"phases": 1, "extra_targets": ["target_ender_20"]},
+            # About four times the benchmark's fit: each row is in as many trees, but no era is left out. What pays over 60 days
+            # pays over 20, and three times as many of these do not overlap.
+            "quick": {"boosters": ["gbdt"], "extra_targets": ["target_ender_20"]},
+            "full": DEEP
+            | {
+                # A phase has a quarter of the rows.
+                "min_data_in_leaf": 2_500,
+                # XGBoost does not gain from few features a tree: about seven times LightGBM's time.
+                "boosters": ["gbdt", "xgboost"],
+                "extra_targets": ["target_ender_20"],
+            },
+        }
+    )
 
-    def __init__(
-        self,
-        *,
-        extra_targets: Sequence[str] = (),
-        seeds: int = 1,
-        phases: int = 4,
-        boosters: Sequence[str] = ("gbdt",),
-        objective: Objective = "mse",
-        boosting_rounds: int = 1,
-        boosting_share: float = 0.5,
-        batches: int = 1,
-        passes: int = 8,
-        ranks: Ranks = "gaussian",
-        blending_eras: int = 0,
-        extend_share: float = 0.1,
-        n_estimators: int = 1000,
-        learning_rate: float = 0.02,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 20,
-        every_eras: int = 1,
-        num_threads: int = 2,
-    ) -> None:
-        super().__init__(
-            n_estimators=n_estimators,
-            learning_rate=learning_rate,
-            max_depth=max_depth,
-            num_leaves=num_leaves,
-            colsample_bytree=colsample_bytree,
-            min_data_in_leaf=min_data_in_leaf,
-            every_eras=every_eras,
-            num_threads=num_threads,
-        )
-        self.extra_targets = extra_targets
-        self.seeds = seeds
-        self.phases = phases
-        self.boosters = boosters
-        self.objective = objective
-        self.boosting_rounds = boosting_rounds
-        self.boosting_share = boosting_share
-        self.batches = batches
-        self.passes = passes
-        self.ranks = ranks
-        self.blending_eras = blending_eras
-        self.extend_share = extend_share
+    extra_targets: Sequence[str] = ()
+    seeds: int = 1
+    phases: int = 4
+    boosters: Sequence[str] = ("gbdt",)
+    objective: Objective = "mse"
+    boosting_rounds: int = 1
+    boosting_share: float = 0.5
+    batches: int = 1
+    passes: int = 8
+    ranks: Ranks = "gaussian"
+    blending_eras: int = 0
+    extend_share: float = 0.1
+    n_estimators: int = 1000
+    learning_rate: float = 0.02
+    max_depth: int = 5
+    num_leaves: int = 31
+    colsample_bytree: float = 0.1
+    min_data_in_leaf: int = 20
+    every_eras: int = 1
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:
@@ -149,6 +126,11 @@ class MixerBoosting(BoostedTrees):
     def auxiliary_targets(self) -> tuple[str, ...]:
         """Targets that the panel it is fitted on carries beside the main one."""
         return tuple(self.extra_targets)
+
+    @property
+    def least_eras(self) -> int:
+        """One era, or two where a deviation over eras is wanted, for each batch of each phase."""
+        return self.phases * self.batches * self._least_eras_of_batch
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits each member on the rows of the panel's eras of its phase whose target, the main or an extra one, is known.
@@ -187,7 +169,8 @@ class MixerBoosting(BoostedTrees):
         self.trees_ = self._grown(self.trees_, panel, trees, seed, progress, growths=self.growths_)
         self.growths_ += 1
         seen = self._eras_used(panel, target)
-        self.eras_used_ |= {use: sorted({*self.eras_used_[use], *eras}) for use, eras in seen.items()}
+        grown = {use: sorted({*self.eras_used_[use], *eras}) for use, eras in seen.items()}
+        self.eras_used_ = {**self.eras_used_, **grown}
         return self
 
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
@@ -216,7 +199,7 @@ class MixerBoosting(BoostedTrees):
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
         about = read_about(folder)
-        method = cls(**about["parameters"])
+        method = cls.of_stored(about["parameters"])
         members = [Member(**member) for member in about["members"]]
         method.trees_ = {
             member: BOOSTERS[member.booster][0].load(folder, stem)
@@ -249,9 +232,9 @@ class MixerBoosting(BoostedTrees):
         (block,) = panel.blocks
         found = np.zeros((len(rows), len(self.feature_names_)), np.float32)
         for weight, trees in zip(self.weights_, self.trees_.values(), strict=True):
-            spread = trees.predict(block, self.num_threads).std()
+            spread = trees.predict(block, self.execution.cores).std()
             if weight and spread:
-                found += np.float32(weight / spread) * trees.contributions(block[:, rows], self.num_threads)
+                found += np.float32(weight / spread) * trees.contributions(block[:, rows], self.execution.cores)
         return found
 
     def _members(self, target: str) -> list[Member]:
@@ -294,9 +277,9 @@ class MixerBoosting(BoostedTrees):
 
     def _bins(self, member: Member, panel: EraPanel, progress: Progress) -> AbstractContextManager[Any]:
         """Of all members that share them; a cluster's workers make their own."""
-        if self.compute != LOCAL:
+        if self.execution.compute != LOCAL:
             return nullcontext()
-        return BOOSTERS[member.booster][0].bins(panel, panel.target(member.target), self.num_threads, progress)
+        return BOOSTERS[member.booster][0].bins(panel, panel.target(member.target), self.execution.cores, progress)
 
     def _part(self, panel: EraPanel, phase: int, batch: int) -> EraPanel:
         """One batch of the eras of a phase; each batch is spread over all of them."""
@@ -317,7 +300,7 @@ class MixerBoosting(BoostedTrees):
     def _ranks(self, trees: Ensemble, panel: EraPanel) -> Iterator[NDArray[np.float64]]:
         """(members, n_era) ranks of each era's rows."""
         for block in panel.blocks:
-            raw = np.stack([member.predict(block, self.num_threads) for member in trees.values()])
+            raw = np.stack([member.predict(block, self.execution.cores) for member in trees.values()])
             yield centred_ranks(raw, self.ranks)
 
     def _cut_for_blending(self, panel: EraPanel, target: str) -> tuple[EraPanel, EraPanel]:
@@ -340,8 +323,7 @@ class MixerBoosting(BoostedTrees):
 
     def _check_eras(self, panel: EraPanel, targets: Sequence[str]) -> None:
         """Raises MethodError for a target that some member would find in too few eras."""
-        # One correlation alone has no spread.
-        least = 2 if self.objective == "sharpe" else 1
+        least = self._least_eras_of_batch
         for name, phase, batch in itertools.product(targets, range(self.phases), range(self.batches)):
             if len(self._part(panel, phase, batch).eras_with(name)) < least:
                 raise MethodError(
@@ -349,6 +331,11 @@ class MixerBoosting(BoostedTrees):
                     f"{panel.eras[-1:]}; {self.phases} phases of {self.batches} batches need at least "
                     f"{self.phases * self.batches * least}, one after the other"
                 )
+
+    @property
+    def _least_eras_of_batch(self) -> int:
+        # One correlation alone has no standard deviation.
+        return 2 if self.objective == "sharpe" else 1
 
     def _check_parameters(self, target: str) -> None:
         """Raises MethodError for hyperparameters that do not go together."""

@@ -16,11 +16,11 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from numerai_assets.errors import MethodError
+from numerai_assets.execution import LOCAL
 from numerai_assets.methods.boosted_trees import BoostedTrees, lightgbm_parameters, xgboost_parameters
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress
 from numerai_assets.trees import lightgbm_trees, xgboost_trees
-from numerai_assets.trees.cluster import LOCAL
 from numerai_assets.trees.era_objectives import EraObjective
 from numerai_assets.trees.lightgbm_bins import binned
 from numerai_assets.trees.xgboost_bins import TreesTold, binned_on_disk, contributions, importances, predicted
@@ -48,7 +48,7 @@ class Growth:
         """What the libraries' `train` wants to know beside data and parameters."""
         return {
             "trees": self.trees,
-            "compute": self.settings.compute,
+            "compute": self.settings.execution.compute,
             "progress": lambda stage, done, total: self.told(done) if stage == "trees" else None,
         }
 
@@ -59,7 +59,7 @@ class Growth:
         )
         if what:
             raise MethodError(
-                f'{self.settings.compute}: a member that {what} is grown on one machine; set compute = "local", or '
+                f'{self.settings.execution.compute}: a member that {what} is grown on one machine; set compute = "local", or '
                 'leave objective "mse", boosting_rounds 1 and batches 1, and do not roll'
             )
 
@@ -117,13 +117,13 @@ class LightgbmTrees:
             | {"objective": growth.objective or "regression"}
             | growth.parameters
         )
-        if growth.settings.compute != LOCAL:
+        if growth.settings.execution.compute != LOCAL:
             growth.check_for_cluster(is_begun=bool(self.parts))
             return type(self)((lightgbm_trees.train(panel, growth.target, parameters, **growth.on_cluster),))
         known = ~np.isnan(label)
         data.set_label(label[known])
         # The data may come from another member, with its initial score.
-        data.set_field("init_score", self._raw(panel, growth.settings.num_threads)[known] if self.parts else None)
+        data.set_field("init_score", self._raw(panel, growth.settings.execution.cores)[known] if self.parts else None)
         part = lgb.train(
             parameters,
             data,
@@ -179,7 +179,7 @@ class XgboostTrees:
         # A custom objective begins at 0; XGBoost would begin at the mean of the target.
         begin = {} if growth.objective is None else {"base_score": 0.0}
         parameters = xgboost_parameters(growth.settings, growth.seed) | begin | growth.parameters
-        if growth.settings.compute != LOCAL:
+        if growth.settings.execution.compute != LOCAL:
             growth.check_for_cluster(is_begun=self.booster is not None)
             return type(self)(xgboost_trees.train(panel, growth.target, parameters, **growth.on_cluster))
         data.set_label(label[~np.isnan(label)])

@@ -19,8 +19,8 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.methods.mixer_boosting.tsmixer import TSMixer
 from numerai_assets.methods.mixer_boosting.windows import Training, Windows, fit_windows
 from numerai_assets.nn.weights import load_state, save_state
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 Payoffs = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Recipe:
     """Settings of a forecast and of its training.
 
     length: eras that a forecast is computed from. horizon: eras that it reaches. lag: the era of the horizon, from 1,
-    on which forecasts are validated: the era at hand lies so many eras after the newest resolved one. overlap: eras between
+    on which forecasts are validated: the current era lies so many eras after the newest resolved one. overlap: eras between
     the last training era and the first validation era. judged: share of the windows, the newest, for validation. blocks,
     hidden, dropout: of TSMixer. epochs: at most.
     """

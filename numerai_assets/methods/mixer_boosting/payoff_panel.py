@@ -19,10 +19,10 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import era_label, horizon_of, look_back_to, purge, resolve_lag, resolved_at
 from numerai_assets.errors import FeatureError
+from numerai_assets.features.contract import FittedBlock
 from numerai_assets.features.fitting.correlations import mean_correlations
 from numerai_assets.features.fitting.cross_fitting import Run, cut_into_runs, fitted_eras, speaking_folds
 from numerai_assets.features.fitting.levels import level_counts, looked_up, z_table
@@ -32,9 +32,9 @@ from numerai_assets.features.fitting.training_eras import eras_to_fit, only_era
 from numerai_assets.features.learned_plots import payoffs_picture
 from numerai_assets.methods.mixer_boosting.feature_payoffs import feature_payoffs
 from numerai_assets.methods.mixer_boosting.payoff_forecast import PayoffForecast, Payoffs, Recipe, windows
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 
 SCORES = ("forecast", "decorrelated", "trailing", "static")
 """The columns: by TSMixer's forecasts, by the same decorrelated, by mean payoffs of the window and of the training eras."""
@@ -83,7 +83,7 @@ class Fold:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PayoffPanel(BaseEstimator):  # type: ignore[misc]
+class PayoffPanel(FittedBlock):
     """Scores of rows by forecasts of what their features pay; a missing level counts as the mean of its feature.
 
     length: eras a forecast is made from. channels: at most so many features, those whose mean payoff is largest against
@@ -184,7 +184,7 @@ class PayoffPanel(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The block that `save` wrote."""
         about = read_about(folder)
-        block = cls(**about["parameters"])
+        block = cls.of_stored(about["parameters"])
         block.feature_names_, block.names_ = tuple(about["feature_names"]), SCORES
         block.target_ = about["target"]
         with np.load(folder / _LEARNED, allow_pickle=False) as file:

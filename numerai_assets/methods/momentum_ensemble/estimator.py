@@ -15,42 +15,38 @@ a twelfth of the time.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import MethodError
-from numerai_assets.methods.boosted_trees import DEEP, BoostedTrees, importance_table
+from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
 from numerai_assets.methods.contract import (
-    Profile,
+    Method,
     Suggests,
     check_features,
-    known_parameters,
     rank_within_eras,
 )
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
+from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import normal_scores
 from numerai_assets.progress import Progress, silent
-from numerai_assets.store.about import read_about, write_about
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 
 PARTS = ("random_forest", "extra_trees", "boosting")
 
-_PROFILES: dict[str, dict[str, Any]] = {
-    "quick": {},
-    "full": DEEP | {"forest_trees": 2000, "forest_leaves": 1024},
-}
 
-
-class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
+@dataclass(kw_only=True, eq=False, repr=False)
+class MomentumEnsemble(Method):
     """Random forest, extremely randomised trees and boosting on one target.
 
     n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree: LightGBM's own, of the boosting. forest_trees,
@@ -58,51 +54,32 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
     the columns that a tree of a forest is grown on; colsample_bynode: share of these columns that each of its nodes looks at.
     min_data_in_leaf: LightGBM's own, of all three. blending_eras: newest eras that are kept apart to learn the weights of the
     three; 0 for equal ones. eras_sampled: representative eras to fit on; 0 for all. every_eras: fit on each so many-th era
-    before the wall. num_threads: 0 uses every core.
+    before the wall.
     """
 
     name: ClassVar[str] = "momentum_ensemble"
-    horizons: ClassVar[tuple[int, ...]] = (20, 60)
+    profiles = MappingProxyType(
+        {
+            "smoke": SHALLOW | {"forest_trees": 10, "forest_leaves": 8},
+            "quick": {},
+            "full": DEEP | {"forest_trees": 2000, "forest_leaves": 1024},
+        }
+    )
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 2000,
-        learning_rate: float = 0.01,
-        max_depth: int = 5,
-        num_leaves: int = 31,
-        forest_trees: int = 500,
-        forest_leaves: int = 128,
-        forest_rows: float = 0.5,
-        forest_columns: float = 0.3,
-        colsample_bynode: float = 0.5,
-        colsample_bytree: float = 0.1,
-        min_data_in_leaf: int = 20,
-        blending_eras: int = 0,
-        eras_sampled: int = 0,
-        every_eras: int = 1,
-        num_threads: int = 2,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.num_leaves = num_leaves
-        self.forest_trees = forest_trees
-        self.forest_leaves = forest_leaves
-        self.forest_rows = forest_rows
-        self.forest_columns = forest_columns
-        self.colsample_bynode = colsample_bynode
-        self.colsample_bytree = colsample_bytree
-        self.min_data_in_leaf = min_data_in_leaf
-        self.blending_eras = blending_eras
-        self.eras_sampled = eras_sampled
-        self.every_eras = every_eras
-        self.num_threads = num_threads
-
-    @classmethod
-    def of_profile(cls, profile: Profile, **parameters: Any) -> Self:
-        """The profile's hyperparameters, `parameters` replacing some. Raises MethodError for one that does not exist."""
-        return cls(**known_parameters(cls, _PROFILES[profile] | parameters))
+    n_estimators: int = 2000
+    learning_rate: float = 0.01
+    max_depth: int = 5
+    num_leaves: int = 31
+    forest_trees: int = 500
+    forest_leaves: int = 128
+    forest_rows: float = 0.5
+    forest_columns: float = 0.3
+    colsample_bynode: float = 0.5
+    colsample_bytree: float = 0.1
+    min_data_in_leaf: int = 20
+    blending_eras: int = 0
+    eras_sampled: int = 0
+    every_eras: int = 1
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:
@@ -120,11 +97,11 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         weights, on all. Raises MethodError when there is no era to fit on, or none before those kept apart.
         """
         known = _with_target(panel, target)
-        self.eras_used_: dict[str, Sequence[int]] = {"selection": known.eras} if self.eras_sampled else {}
+        self.eras_used_ = {"selection": known.eras} if self.eras_sampled else {}
         self.weights_ = equal_weights(len(PARTS))
         if self.blending_eras:
             early, late = _apart(known, target, self.blending_eras)
-            self.eras_used_["blending"] = late.eras
+            self.eras_used_ = {**self.eras_used_, "blending": late.eras}
             ranks = self._ranks(self._grown(early, target, seed, progress), late)
             self.weights_ = learned_weights(zip(ranks, late.targets_of_block[target], strict=True))
         self.boosters_ = self._grown(known, target, seed, progress)
@@ -153,7 +130,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
     def load(cls, folder: Path) -> Self:
         """The estimator that `save` wrote."""
         about = read_about(folder)
-        method = cls(**about["parameters"])
+        method = cls.of_stored(about["parameters"])
         method.boosters_ = [lgb.Booster(model_file=str(folder / f"{part}.txt")) for part in PARTS]
         method.feature_names_ = tuple(about["feature_names"])
         method.weights_ = np.asarray(about["weights"])
@@ -176,9 +153,9 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         check_features(self, panel)
         found = np.zeros((len(rows), len(self.feature_names_)), np.float32)
         for weight, booster in zip(self.weights_, self.boosters_, strict=True):
-            spread = np.std(booster.predict(panel.features, num_threads=self.num_threads))
+            spread = np.std(booster.predict(panel.features, num_threads=self.execution.cores))
             if weight and spread:
-                parts = booster.predict(panel.features[rows], pred_contrib=True, num_threads=self.num_threads)
+                parts = booster.predict(panel.features[rows], pred_contrib=True, num_threads=self.execution.cores)
                 found += np.asarray(weight / spread * np.asarray(parts)[:, :-1], np.float32)
         return found
 
@@ -187,7 +164,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
         if 0 < self.eras_sampled < len(panel.eras):
             panel = panel.with_eras(representative_eras(panel, target, self.eras_sampled))
         aim = normal_scores(panel.target(target), panel.rows_of_era)
-        data = binned(panel, aim, num_threads=self.num_threads, progress=progress)
+        data = binned(panel, aim, num_threads=self.execution.cores, progress=progress)
         data.set_weight(_even_weights(aim, panel.rows_of_era))
         return [
             lgb.train(
@@ -202,7 +179,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
     def _ranks(self, boosters: Sequence[lgb.Booster], panel: EraPanel) -> Iterator[NDArray[np.float64]]:
         """(3, n_era) ranks of each era's rows by each of the three."""
         for era in panel.each_era():
-            raw = np.stack([booster.predict(era.features, num_threads=self.num_threads) for booster in boosters])
+            raw = np.stack([booster.predict(era.features, num_threads=self.execution.cores) for booster in boosters])
             yield centred_ranks(raw, "gaussian")
 
     def _training_parameters(self, part: str, seed: int) -> dict[str, Any]:
@@ -212,7 +189,7 @@ class MomentumEnsemble(BaseEstimator):  # type: ignore[misc]
             "extra_trees": part == "extra_trees",
             "objective": "regression",
             "min_data_in_leaf": self.min_data_in_leaf,
-            "num_threads": self.num_threads,
+            "num_threads": self.execution.cores,
             # Of its own, so that the forests do not draw the same rows and columns tree by tree.
             "seed": int(np.random.default_rng([seed, PARTS.index(part)]).integers(2**31)),
             # Same seed, same data, same trees, whatever the number of threads.

@@ -1,1 +1,1 @@
-"""When rounds open and close, and the hours at which data and scores appear."""
+"""Opening and closing of rounds, and the hours at which data and scores appear."""

@@ -1,4 +1,4 @@
-"""When rounds open and close in fact: the calendar's hours, but for those that open late or close early.
+"""Actual opening hours of rounds: those of the calendar, except for rounds that open late or close early.
 
 Source: Numerai docs, "Rounds": times vary, a round is open for an hour at least, none opens before 12:00 UTC or closes
 before 13:00 UTC.
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from numerai_assets.sandbox.calendar import rounds
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 
 LEAST_WINDOW = dt.timedelta(hours=1)
 _EARLIEST_CLOSE = dt.time(13, tzinfo=dt.UTC)
@@ -17,42 +17,42 @@ _EARLIEST_CLOSE = dt.time(13, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class Hours:
-    """late: by how much a round opens after its time; early: by how much one closes before it. By round number."""
+    """late: delay of a round's opening.  early: how much earlier a round closes. Both by round number."""
 
     late: Mapping[int, dt.timedelta] = field(default_factory=dict)
     early: Mapping[int, dt.timedelta] = field(default_factory=dict)
 
-    def actual(self, number: int) -> Round:
-        """The round as it opens and closes in fact."""
+    def actual(self, number: int) -> CalendarRound:
+        """The round with its actual hours."""
         scheduled = rounds.round_by_number(number)
         nothing = dt.timedelta()
         opens = scheduled.opens + self.late.get(number, nothing)
         earliest = max(opens + LEAST_WINDOW, dt.datetime.combine(opens, _EARLIEST_CLOSE))
         return replace(scheduled, opens=opens, closes=max(scheduled.closes - self.early.get(number, nothing), earliest))
 
-    def announced(self, number: int, now: dt.datetime) -> Round:
-        """The round as participants are told: by the calendar, until it turned out otherwise."""
+    def announced(self, number: int, now: dt.datetime) -> CalendarRound:
+        """The round as announced to participants: hours of the calendar until the actual ones are known."""
         scheduled, actual = rounds.round_by_number(number), self.actual(number)
         opens = actual.opens if now >= actual.opens else scheduled.opens
-        is_told = now >= actual.closes or (now >= actual.opens and actual.closes > scheduled.closes)
-        return replace(scheduled, opens=opens, closes=actual.closes if is_told else scheduled.closes)
+        is_known = now >= actual.closes or (now >= actual.opens and actual.closes > scheduled.closes)
+        return replace(scheduled, opens=opens, closes=actual.closes if is_known else scheduled.closes)
 
-    def latest_round(self, now: dt.datetime) -> Round:
-        """The round that opened last in fact, open or not, as announced."""
+    def latest_round(self, now: dt.datetime) -> CalendarRound:
+        """The round that actually opened last, still open or not, as announced."""
         number = rounds.latest_round(now).number
         return self.announced(number if now >= self.actual(number).opens else number - 1, now)
 
-    def round_at(self, now: dt.datetime) -> Round | None:
-        """The round that is open in fact, as announced; None between rounds."""
+    def round_at(self, now: dt.datetime) -> CalendarRound | None:
+        """The round that is actually open, as announced; None between rounds."""
         latest = self.latest_round(now)
         return latest if self.actual(latest.number).is_open(now) else None
 
     def next_opening(self, now: dt.datetime) -> dt.datetime:
-        """When the next round opens in fact, as far as it is known: that of a late one is."""
+        """Actual opening of the next round."""
         return self.actual(self.latest_round(now).number + 1).opens
 
     def destination(self, to: str, now: dt.datetime) -> dt.datetime:
-        """What `rounds.destination` says, but that the next round may be one that is late."""
+        """As `rounds.destination`, except that the next round may be a late one that is still waited for."""
         is_waiting = self.latest_round(now).number < rounds.latest_round(now).number
         return (
             self.next_opening(now) + rounds.LANDING

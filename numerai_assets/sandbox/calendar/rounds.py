@@ -1,4 +1,4 @@
-"""The calendar of rounds: when they open and close, what data they carry, when they are scored and resolve.
+"""The calendar of rounds: opening, closing, data, scoring and resolving.
 
 Rounds are counted from the weekend round of the first validation era. Five rounds an era: one at the weekend and four
 on Tuesday to Friday. Everything here is a pure function of dates; all times are UTC.
@@ -17,8 +17,8 @@ import numpy as np
 
 from numerai_assets.eras import era_on, friday_of
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 
-FIRST_ERA = 575
 ROUNDS_PER_ERA = 5
 LAG_WEEKDAYS = 2
 DATA_DELAY_WEEKDAYS = 2
@@ -29,15 +29,15 @@ _OPENS = dt.time(12, tzinfo=dt.UTC)
 _WEEKEND_CLOSES = dt.time(14, tzinfo=dt.UTC)
 _WEEKDAY_CLOSES = dt.time(13, tzinfo=dt.UTC)
 _TAKES_LATE = dt.timedelta(hours=24)
-# Numerai names no hour. The morning lets a day's scores be there when its round opens.
+# Numerai publishes no hour. In the morning, so that a day's scores are there when its round opens.
 _SCORED = dt.time(10, tzinfo=dt.UTC)
-_SATURDAY, _SUNDAY, _MONDAY = 5, 6, 0
+_MONDAY, _SUNDAY = 0, 6
 _STEP = re.compile(r"^\+(\d{1,4})([hdw])$")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 class RoundStatus(StrEnum):
-    """Where a round stands, in the API's words."""
+    """State of a round, in the API's words."""
 
     UPCOMING = "UPCOMING"
     OPEN = "OPEN"
@@ -46,8 +46,8 @@ class RoundStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class Round:
-    """One round. `data_day` is the market close its live data stands for, `era` the newest era at that close."""
+class CalendarRound:
+    """One round. data_day: the market close of its live data. era: the newest era at that close."""
 
     number: int
     opens: dt.datetime
@@ -56,42 +56,30 @@ class Round:
     era: int
 
     @property
-    def is_weekend(self) -> bool:
-        return self.opens.weekday() == _SATURDAY
-
-    @property
     def datestamp(self) -> int:
         """The data day as the API writes it: YYYYMMDD."""
         return int(self.data_day.strftime("%Y%m%d"))
 
     @property
     def closes_late(self) -> dt.datetime:
-        """When late submissions end too (the API's closeTime): a day after `closes`, or when the next round opens.
+        """End of late submissions (the API's closeTime): a day after `closes`, or when the next round opens.
 
-        Numerai publishes no rule; a day is what its rounds were seen to have between the two times.
+        Numerai publishes no rule; its rounds had a day between the two times.
         """
         return min(self.closes + _TAKES_LATE, round_by_number(self.number + 1).opens)
 
     @property
     def resolves(self) -> dt.datetime:
-        """When the 60-day scores are final: the 64th weekday after the data day, a Monday too."""
+        """Time of the final 60-day scores: the 64th weekday after the data day, also if it is a Monday."""
         return dt.datetime.combine(_weekdays_after(self.data_day, _delay(SCORED_WEEKDAYS)), _SCORED)
 
     def is_open(self, now: dt.datetime) -> bool:
         return self.opens <= now < self.closes
 
     def scored_at(self, day: int) -> dt.datetime:
-        """Time of the score over `day` (1..60) weekdays of returns. What falls due on a Monday is scored on Saturday."""
+        """Time of the score over `day` (1..60) weekdays of returns. A score due on a Monday is given on Saturday."""
         due = _weekdays_after(self.data_day, _delay(day))
         return dt.datetime.combine(due - dt.timedelta(days=2) if due.weekday() == _MONDAY else due, _SCORED)
-
-    def score_day_on(self, date: dt.date) -> int | None:
-        """Weekdays of returns in the score that is given on `date` (inverse of `scored_at`), None when there is none."""
-        if not is_scoring_day(date):
-            return None
-        due = date + dt.timedelta(days=2) if date.weekday() == _SATURDAY else date
-        day = int(np.busday_count(self.data_day, due)) - _delay(0)
-        return day if 1 <= day <= SCORED_WEEKDAYS else None
 
     def status(self, now: dt.datetime) -> RoundStatus:
         if now < self.opens:
@@ -101,44 +89,38 @@ class Round:
         return RoundStatus.RESOLVED if now >= self.resolves else RoundStatus.RESOLVING
 
 
-def round_by_number(number: int) -> Round:
+def round_by_number(number: int) -> CalendarRound:
     """The round of a number >= 1. Raises SandboxError below 1."""
     if number < 1:
-        raise SandboxError(f"round {number}: rounds are numbered from 1 (weekend of era {FIRST_ERA:04d})")
+        raise SandboxError(f"round {number}: rounds are numbered from 1 (weekend of era {FIRST_VALIDATION_ERA:04d})")
     weeks, position = divmod(number - 1, ROUNDS_PER_ERA)
-    era = FIRST_ERA + weeks
+    era = FIRST_VALIDATION_ERA + weeks
     friday = friday_of(era)
     if position == 0:
         saturday = friday + dt.timedelta(days=1)
         closes = dt.datetime.combine(saturday + dt.timedelta(days=1), _WEEKEND_CLOSES)
-        return Round(number, dt.datetime.combine(saturday, _OPENS), closes, friday, era)
+        return CalendarRound(number, dt.datetime.combine(saturday, _OPENS), closes, friday, era)
     day = friday + dt.timedelta(days=3 + position)
     opens, closes = dt.datetime.combine(day, _OPENS), dt.datetime.combine(day, _WEEKDAY_CLOSES)
-    return Round(number, opens, closes, day - dt.timedelta(days=1), era)
+    return CalendarRound(number, opens, closes, day - dt.timedelta(days=1), era)
 
 
-def weekend_round(era: int) -> Round:
+def weekend_round(era: int) -> CalendarRound:
     """The round that opens on the Saturday after the Friday of `era` (>= 575)."""
-    return round_by_number(ROUNDS_PER_ERA * (era - FIRST_ERA) + 1)
+    return round_by_number(ROUNDS_PER_ERA * (era - FIRST_VALIDATION_ERA) + 1)
 
 
-def latest_round(now: dt.datetime) -> Round:
-    """The round that opened last, open or not. Raises SandboxError before the first round."""
-    guess = ROUNDS_PER_ERA * (era_on(now.date()) - FIRST_ERA) + 1
+def latest_round(now: dt.datetime) -> CalendarRound:
+    """The round that opened last, still open or not. Raises SandboxError before the first round."""
+    guess = ROUNDS_PER_ERA * (era_on(now.date()) - FIRST_VALIDATION_ERA) + 1
     opened = [n for n in range(guess + ROUNDS_PER_ERA, guess - ROUNDS_PER_ERA - 1, -1) if n >= 1]
     for number in opened:
         if (found := round_by_number(number)).opens <= now:
             return found
-    raise SandboxError(f"{now:%Y-%m-%d %H:%M}: no round had opened yet; the first did at {round_by_number(1).opens}")
+    raise SandboxError(f"{now:%Y-%m-%d %H:%M}: no round had opened yet; the first opens at {round_by_number(1).opens}")
 
 
-def round_at(now: dt.datetime) -> Round | None:
-    """The round that is open at `now`, None between rounds."""
-    latest = latest_round(now)
-    return latest if latest.is_open(now) else None
-
-
-def next_round(now: dt.datetime) -> Round:
+def next_round(now: dt.datetime) -> CalendarRound:
     """The first round that opens after `now`."""
     return round_by_number(latest_round(now).number + 1)
 
@@ -154,7 +136,7 @@ def scored_on(date: dt.date) -> dt.datetime:
 
 
 def destination(to: str, now: dt.datetime) -> dt.datetime:
-    """The time that `to` means: "next-round" (5 minutes after it opens), "+3d", "+12h", "+2w", an ISO date or datetime.
+    """The time that `to` names: "next-round" (5 minutes after it opens), "+3d", "+12h", "+2w", an ISO date or datetime.
 
     A date is its midnight; a time without a zone is UTC. Raises SandboxError for anything else and for the past.
     """
@@ -171,7 +153,7 @@ def destination(to: str, now: dt.datetime) -> dt.datetime:
     at = at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC)
     if at < now:
         raise SandboxError(
-            f"cannot advance to {at:%Y-%m-%d %H:%M}: it is {now:%Y-%m-%d %H:%M} UTC and time only goes on"
+            f"cannot advance to {at:%Y-%m-%d %H:%M}: it is {now:%Y-%m-%d %H:%M} UTC, and the clock cannot go back"
         )
     return at
 
@@ -180,7 +162,7 @@ def _delay(day: int) -> int:
     return LAG_WEEKDAYS + day + DATA_DELAY_WEEKDAYS
 
 
-# A year's scores ask for the same few thousand days again and again.
+# Scoring a year needs the same few thousand days again and again.
 @functools.lru_cache(1 << 14)
 def _weekdays_after(date: dt.date, count: int) -> dt.date:
     return np.busday_offset(date, count).astype(dt.date)  # type: ignore[no-any-return]

@@ -1,10 +1,10 @@
-"""How much of a world's target could be found at best, so that a method's score can be read as a share of it."""
+"""The best attainable score in a world, as a reference for the scores of methods."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from numerai_assets.eras import HORIZONS, resolve_lag, resolved_through
+from numerai_assets.eras import HORIZONS, resolved_through, spanned_eras
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calibration import measures as m
 from numerai_assets.sandbox.published.prediction_names import EXAMPLE
@@ -23,7 +23,7 @@ class Attainable:
 
 
 def attainable(world: World) -> list[Attainable]:
-    """What there is to find in a world, by component and horizon, over its validation eras; and the example model's.
+    """Attainable scores of a world by component and horizon, over its validation eras, and those of the example model.
 
     Components are those of module `oracle`; "all" is their sum. SandboxError for a world of real prices.
     """
@@ -35,7 +35,7 @@ def attainable(world: World) -> list[Attainable]:
         for era in eras:
             parts = world.oracle_components(era, horizon)
             if parts is None:
-                raise SandboxError(f"{world.directory}: nobody knows what is attainable in a world of real prices")
+                raise SandboxError(f"{world.directory}: the attainable score of a world of real prices is unknown")
             columns = {
                 **parts,
                 "all": np.sum(list(parts.values()), axis=0),
@@ -44,7 +44,7 @@ def attainable(world: World) -> list[Attainable]:
             names = list(columns)
             target = world.target(era, f"target_ender_{horizon}")
             scores.append(m.corr(np.column_stack(list(columns.values())).astype(np.float64), target))
-        overlap = resolve_lag(horizon) - 1
+        overlap = spanned_eras(horizon)
         found += [
             Attainable(name, horizon, float(values.mean()), m.standard_error(values, overlap))
             for name, values in zip(names, np.array(scores).T, strict=True)

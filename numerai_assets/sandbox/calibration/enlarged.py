@@ -1,8 +1,8 @@
-"""An economy looked at with as many stocks as Numerai has: less noise, the same truth.
+"""The economy of a world with as many stocks as Numerai has: the same truth with less noise.
 
-Premia, regimes and factor structure are those of the world, and its fitted models can predict here as well; the stocks
-are others. So what sampling noise hides at the size of the world (1/sqrt(600) = .041 an era) can be compared with figures
-that were measured on Numerai's 5,592 stocks (.0134).
+Premia, regimes and factor structure are those of the world, and its fitted models can predict here too; only the stocks
+differ. Effects that sampling noise hides at the size of the world (1/sqrt(600) = .041 per era) can so be compared with
+figures measured on Numerai's 5,592 stocks (.0134).
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ from numerai_assets.sandbox.world.history import World
 class Enlarged:
     """The synthetic economy of `size`, `seed` and `dials` with `stocks` stocks, from era `begins` on.
 
-    groups: (d,) group of each feature. Features are the characteristics in the market's order, unless it is made `of` a
-    world: then in the world's. Eras are cheapest in ascending order.
+    groups: (d,) group of each feature. Features are the characteristics in the market's order; if made `of` a world, in
+    the world's. Eras are cheapest in ascending order.
     """
 
     def __init__(self, size: Size, seed: int, *, stocks: int, begins: int, dials: Dials | None = None) -> None:
@@ -33,7 +33,7 @@ class Enlarged:
 
     @classmethod
     def of(cls, world: World, *, stocks: int, begins: int) -> "Enlarged":
-        """The economy of a world. SandboxError for a world of real prices, which has the stocks it has."""
+        """The economy of a world. SandboxError for a world of real prices, whose stocks are given."""
         recipe = world.recipe
         if recipe.market != "synthetic":
             raise SandboxError(f"{world.directory}: a world of {recipe.market} cannot be enlarged")
@@ -51,7 +51,7 @@ class Enlarged:
         return encoder.bin_features(self._snapshot(era).characteristics[:, self._columns], np.random.default_rng(era))
 
     def target(self, era: int, name: str) -> NDArray[np.float32]:
-        """(n,) float32 target by its full name; as in a release, only the main one has no NaN."""
+        """(n,) float32 target by its full name; as in a release, only the main target has no NaN."""
         horizon = horizon_of(name)
         short = name.removeprefix("target_").removesuffix(f"_{horizon}")
         snapshot = self._snapshot(era)
@@ -61,7 +61,7 @@ class Enlarged:
         return encoder.encode_target(short, returns, snapshot.exposures, groups, rng, fill=fill)
 
     def oracle(self, era: int, horizon: int) -> dict[str, NDArray[np.float32]]:
-        """By component: (n,) expected specific return. What is learnt of paths and regimes is learnt from `begins` on."""
+        """By component: (n,) expected specific return. Paths and regimes are estimated from `begins` on."""
         return self._market.oracle(friday_of(era), self.stocks(era), horizon)
 
     def _snapshot(self, era: int) -> Snapshot:

@@ -1,8 +1,8 @@
-"""How like Numerai a synthetic world is: each real figure, ours, and how far apart they may be, and why.
+"""Comparison of a synthetic world with Numerai: each real figure, ours, the tolerance and its reason.
 
-Real figures were measured on one exact era of v5.2 (0575, set small, 5,592 rows) and on a panel of US stocks, or stand in
-an independent study of the v5.3 files and in Numerai's own notebooks. What the size of a world hides in sampling noise is
-measured on its economy enlarged to as many stocks as Numerai has.
+Real figures were measured on one exact era of v5.2 (0575, set small, 5,592 rows) and on a panel of US stocks, or come from
+an independent study of the v5.3 files and from Numerai's notebooks. Figures that sampling noise would hide at the size of
+a world are measured on its economy enlarged to as many stocks as Numerai has.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from numerai_assets.eras import resolve_lag, resolved_through
+from numerai_assets.eras import resolve_lag, resolved_through, spanned_eras
 from numerai_assets.sandbox.calibration import measures as m
 from numerai_assets.sandbox.calibration.enlarged import Enlarged
 from numerai_assets.sandbox.published import encoder
@@ -62,9 +62,9 @@ _DRAWS = 20
 
 @dataclass(frozen=True)
 class Figure:
-    """One comparison. ours lies in [low, high] where it is near enough to `real`, for the reason `why`.
+    """One comparison. ours is near enough to `real` if it is in [low, high], for the reason `why`.
 
-    error: standard error of ours, NaN where it is exact or the spread over draws is in `why`.
+    error: standard error of ours, NaN if it is exact or the std over draws is in `why`.
     """
 
     part: str
@@ -207,7 +207,7 @@ def feature_ics(section: Enlarged, eras: Iterable[int]) -> list[Figure]:
         expected.append(attained * m.feature_ic(bins, oracle))
     noise = 1 / math.sqrt(rows)
     true_ic = np.abs(np.mean(expected, axis=0))
-    spread = np.std(ender, axis=0, ddof=1)
+    std = np.std(ender, axis=0, ddof=1)
     stronger = (
         "without sampling noise; ours must be learnt from 30,000 rows at most instead of 2.7 million, so signals are several "
         "times stronger"
@@ -235,7 +235,7 @@ def feature_ics(section: Enlarged, eras: Iterable[int]) -> list[Figure]:
             "single features",
             "spread of IC over eras, ender_20, in units of 1/sqrt(n)",
             ".90",
-            float(np.median(spread) / noise),
+            float(np.median(std) / noise),
             0.75,
             1.1,
             "no linear factor risk left: no more than sampling noise",
@@ -287,10 +287,10 @@ def example_model(world: World, *, stocks: int, first: int = JUDGED_FROM, last: 
 
 
 def model(scores: ModelScores) -> list[Figure]:
-    """CORR of the example model: level, era noise, overlap, and how much of it is linear."""
+    """CORR of the example model: mean, era noise, overlap, and linear share."""
     figures = []
     for horizon, corr in scores.corr.items():
-        error = m.standard_error(corr, resolve_lag(horizon) - 1)
+        error = m.standard_error(corr, spanned_eras(horizon))
         beyond = m.excess_std(corr, scores.rows)
         scaled = corr.mean() / math.sqrt(beyond**2 + 1 / NUMERAI_STOCKS)
         part = f"example model, ender_{horizon}"
@@ -360,8 +360,8 @@ def contributions(world: World) -> list[Figure]:
             found["benchmark"].append(_contribution(benchmark, meta, target))
     series = {name: np.array(values) for name, values in found.items()}
     windows = len(series["benchmark"]) / resolve_lag(60)
-    errors = {name: m.standard_error(series[name], resolve_lag(60) - 1) for name in ("bmc", "mmc")}
-    # Of so few windows no kernel estimate is any good: as many independent ones as fit.
+    errors = {name: m.standard_error(series[name], spanned_eras(60)) for name in ("bmc", "mmc")}
+    # A kernel estimate is useless for so few windows: count as many independent ones as fit.
     errors["benchmark"] = float(series["benchmark"].std() / math.sqrt(windows))
     copy = "what is no copy of it is noise: three standard errors"
     rest = "two and a half standard errors of 3.7 windows beyond the real range"

@@ -3,7 +3,7 @@
 python -m numerai_assets.sandbox.calibration.report WORLD --out docs
 
 measures the synthetic world in folder WORLD (some minutes), writes sandbox_structure.png and sandbox_signal.png into the
-folder given, and puts the tables between the marks of its sandbox.md. It ends with 1 if a figure is out of tolerance.
+given folder, and writes the tables between the marks in its sandbox.md. Exit status 1 if a figure is out of tolerance.
 """
 
 import argparse
@@ -51,14 +51,14 @@ def figures_table(figures: Sequence[c.Figure]) -> str:
     rows = ["| part | figure | real | ours | near enough | why |", "|---|---|---|---|---|---|"]
     for figure in figures:
         ours = _number(figure.ours) + ("" if math.isnan(figure.error) else f" ± {_number(figure.error)}")
-        held = "" if figure.holds else " **out**"
+        mark = "" if figure.holds else " **out**"
         near = f"{_number(figure.low)} to {_number(figure.high)}"
-        rows.append(f"| {figure.part} | {figure.name} | {figure.real} | {ours}{held} | {near} | {figure.why} |")
+        rows.append(f"| {figure.part} | {figure.name} | {figure.real} | {ours}{mark} | {near} | {figure.why} |")
     return "\n".join(rows)
 
 
 def attainable_table(found: Sequence[Attainable]) -> str:
-    """Markdown: what there is to find, and the example model's part of it."""
+    """Markdown: attainable scores, and the example model's share of them."""
     rows = ["| component | CORR, ender_20 | CORR, ender_60 |", "|---|---|---|"]
     by_name: dict[str, dict[int, Attainable]] = {}
     for line in found:
@@ -92,7 +92,7 @@ def plot_structure(figures: Sequence[c.Figure]) -> Canvas:
 
 
 def plot_signal(scores: c.ModelScores, found: Sequence[Attainable]) -> Canvas:
-    """Overlap of the example model's CORR, its path, and what is attainable."""
+    """Overlap of the example model's CORR, its path, and the attainable CORR."""
     canvas = Canvas(figsize=(12, 3.6), layout="constrained")
     overlap, path, parts = canvas.subplots(1, 3)
     real = {0: 1.0, **c.CORR_AUTOCORRELATION}
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("world", type=Path, help="folder of a synthetic world")
-    parser.add_argument("--out", type=Path, required=True, help=f"folder that holds {DOCUMENT}")
+    parser.add_argument("--out", type=Path, required=True, help=f"folder of {DOCUMENT}")
     options = parser.parse_args(arguments)
     world = World.open(options.world)
     document = options.out / DOCUMENT

@@ -1,6 +1,6 @@
-"""How the sandbox misbehaves: what can go wrong, when it does, and how it is carried out.
+"""Faults that the sandbox injects, so that clients can be tested against a misbehaving Numerai.
 
-`catalogue` names the faults, `plan` says when they come, `engine` decides and has its `memory`; `middleware` and
-`connection` spoil the exchange, `alterations` the files. The tournament asks the engine for rounds' hours and for the ids
-it accepts; it knows no fault by name. Administration under /sandbox/ is never struck.
+`catalogue` lists the faults, `plan` describes when they occur, `engine` decides and keeps its `memory`, `alterations`
+changes files. The server applies faults of requests; the tournament takes hours and accepted ids from the engine and
+knows no fault by name. Administration under /sandbox/ never fails.
 """

@@ -1,7 +1,7 @@
-"""Files other than they should be: whole, well-formed copies, with a size and an ETag of their own.
+"""Faulty files: complete, well-formed copies with a size and an ETag of their own.
 
-Every alteration is a pure function of the file and its salt, so that all requests for one file see the same bytes and
-files that belong together (live.parquet and the ids that are accepted) agree without sharing anything.
+Every alteration is a pure function of the file and its salt. So all requests for one file get the same bytes, and files
+that belong together (live.parquet and the accepted ids) agree without shared state.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults import catalogue as faults
 from numerai_assets.sandbox.published.encoder import ALIAS
-from numerai_assets.sandbox.published.files import whole_folder, write_text
+from numerai_assets.sandbox.published.files import sha256_of, whole_folder, write_text
 from numerai_assets.sandbox.published.names import ALL
 from numerai_assets.sandbox.published.release_writer import (
     FEATURES_JSON,
@@ -39,15 +39,15 @@ from numerai_assets.sandbox.published.release_writer import (
 _PARQUET, _CSV, _JSON = ".parquet", ".csv", ".json"
 _LIVE_FILES = (LIVE, LIVE_BENCHMARK, f"{LIVE_EXAMPLE}{_PARQUET}", f"{LIVE_EXAMPLE}{_CSV}")
 _ROWS = (TRAIN, VALIDATION, LIVE)
-# None of them is the release writer's, so that each publication differs from the one before and from the first.
+# None is the release writer's, so that each replacement differs from the last one and from the original.
 _COMPRESSIONS = ("snappy", "gzip", "none")
 
 TableChange = Callable[[pa.Table], pa.Table]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One alteration: by which fault, with what parameters, and what makes its choices its own."""
+class Alteration:
+    """One alteration of a file by a fault. salt: seeds its random choices."""
 
     fault: str
     parameters: faults.Parameters
@@ -63,16 +63,16 @@ class Step:
 
 
 class Altered:
-    """Altered copies under `directory`, one folder a release, each made when first asked for."""
+    """Altered copies under `directory`, one folder per release, each made when first requested."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
 
-    def copy(self, source: Path, datestamp: int, name: str, steps: Sequence[Step]) -> tuple[Path, str]:
-        """The file after all steps and its SHA-256, which a file that they leave alone keeps too.
+    def copy(self, source: Path, datestamp: int, name: str, steps: Sequence[Alteration]) -> tuple[Path, str]:
+        """The file after all steps, and its SHA-256.
 
-        name: below the release folder ("v5.3/live.parquet"). Raises SandboxError when a step cannot be made on the file.
+        name: below the release folder ("v5.3/live.parquet"). Raises SandboxError when a step does not fit the file.
         """
         key = hashlib.sha256("\n".join(step.key for step in steps).encode()).hexdigest()[:16]
         folder = self._directory / str(datestamp) / f"{name.replace('/', '_')}-{key}"
@@ -80,13 +80,12 @@ class Altered:
             if not folder.exists():
                 with whole_folder(folder) as aside:
                     made = _apply(source, aside, Path(name).name, steps)
-                    with made.open("rb") as file:
-                        write_text(aside / "sha256", hashlib.file_digest(file, "sha256").hexdigest())
+                    write_text(aside / "sha256", sha256_of(made))
                     made.replace(aside / source.name)
         return folder / source.name, (folder / "sha256").read_text()
 
     def keep_only(self, datestamps: Iterable[int]) -> None:
-        """Drops the copies of releases that are not on offer any more."""
+        """Removes the copies of releases that are no longer offered."""
         kept = {str(datestamp) for datestamp in datestamps}
         with self._lock:
             for folder in self._directory.iterdir() if self._directory.exists() else ():
@@ -94,7 +93,7 @@ class Altered:
                     shutil.rmtree(folder)
 
 
-def touches(step: Step, name: str) -> bool:
+def touches(step: Alteration, name: str) -> bool:
     """True when the step changes the file of this name."""
     file = Path(name).name
     match step.parameters:
@@ -114,13 +113,13 @@ def touches(step: Step, name: str) -> bool:
 
 
 def is_kept(ids: pd.Index | pd.Series, share: float, salt: str) -> NDArray[np.bool_]:
-    """(n,) True for the rows that stay when about `share` of them go: for each id by itself, the same everywhere."""
+    """(n,) True for the rows that stay when about `share` of them are removed; depends on each id alone."""
     digests = (hashlib.sha256(f"{salt}|{row}".encode()).digest()[:8] for row in ids)
     return np.array([int.from_bytes(digest, "big") / 2**64 >= share for digest in digests], dtype=bool)
 
 
 def changed_upload(content: bytes) -> bytes:
-    """An upload of the same length in which the last digit, of a CSV the last prediction's, is another."""
+    """An upload of the same length whose last digit is changed; in a CSV, that of the last prediction."""
     at = max((content.rfind(b"%d" % digit) for digit in range(10)), default=-1)
     if at >= 0:
         return content[:at] + (b"%d" % ((int(content[at : at + 1]) + 1) % 10)) + content[at + 1 :]
@@ -130,7 +129,7 @@ def changed_upload(content: bytes) -> bytes:
 # -- files -------------------------------------------------------------------------------------------------------
 
 
-def _apply(source: Path, folder: Path, file: str, steps: Sequence[Step]) -> Path:
+def _apply(source: Path, folder: Path, file: str, steps: Sequence[Alteration]) -> Path:
     path = source
     for number, step in enumerate(steps):
         target = folder / f".{number}{Path(file).suffix}"
@@ -141,7 +140,7 @@ def _apply(source: Path, folder: Path, file: str, steps: Sequence[Step]) -> Path
     return path
 
 
-def _apply_one(step: Step, source: Path, target: Path, file: str, release: Path) -> None:
+def _apply_one(step: Alteration, source: Path, target: Path, file: str, release: Path) -> None:
     match step.parameters:
         case faults.Corruption(flipped_bytes=count):
             target.write_bytes(_flipped(source.read_bytes(), count, step.salt))
@@ -152,7 +151,7 @@ def _apply_one(step: Step, source: Path, target: Path, file: str, release: Path)
             drawn = _drawn_changes(_all_features(release), changes, step.salt)
             target.write_text(json.dumps(_changed_features(json.loads(source.read_text()), drawn)))
         case faults.Replacement(times=times):
-            _write_anew(source, target, times)
+            _write_again(source, target, times)
         case _ if source.suffix == _CSV:
             frame = pd.read_csv(source, dtype=str)
             frame[_stays(step, frame["id"])].to_csv(target, index=False, lineterminator="\n")
@@ -167,8 +166,8 @@ def _flipped(content: bytes, count: int, salt: str) -> bytes:
     return bytes(changed)
 
 
-def _write_anew(source: Path, target: Path, times: int) -> None:
-    """The same content in other bytes, as a file that was published once more, for the n-th time."""
+def _write_again(source: Path, target: Path, times: int) -> None:
+    """The same content in other bytes, like a file that was published again, for the n-th time."""
     if source.suffix == _PARQUET:
         _rewrite(source, target, lambda table: table, compression=_COMPRESSIONS[times % len(_COMPRESSIONS)])
     elif source.suffix == _CSV:
@@ -193,7 +192,7 @@ def _rewrite(source: Path, target: Path, change: TableChange, compression: str =
 # -- tables ------------------------------------------------------------------------------------------------------
 
 
-def _table_change(step: Step, source: Path, release: Path) -> TableChange:
+def _table_change(step: Alteration, source: Path, release: Path) -> TableChange:
     match step.parameters:
         case faults.FeatureChanges() as changes:
             return _columns_change(_drawn_changes(_all_features(release), changes, step.salt))
@@ -214,7 +213,7 @@ def _table_change(step: Step, source: Path, release: Path) -> TableChange:
     raise AssertionError(f"{step.fault} does not alter tables")
 
 
-def _stays(step: Step, ids: "pd.Series[Any]") -> NDArray[np.bool_]:
+def _stays(step: Alteration, ids: "pd.Series[Any]") -> NDArray[np.bool_]:
     share = float(getattr(step.parameters, "share", 0.0))
     return is_kept(ids, share, step.salt)
 
@@ -250,7 +249,7 @@ def _with_constants(table: pa.Table, columns: Sequence[str], value: int) -> pa.T
 
 @dataclass(frozen=True)
 class _Changes:
-    """added: new name -> the feature whose place it takes behind; renamed: old name -> new."""
+    """added: new name -> the feature that it follows; renamed: old name -> new name."""
 
     added: dict[str, str]
     removed: frozenset[str]
@@ -258,7 +257,7 @@ class _Changes:
 
 
 def _all_features(release: Path) -> list[str]:
-    """Names before any change: several changes draw from the same, in features.json and in the data alike."""
+    """Names before any change: all changes draw from them, in features.json as in the data files."""
     names: list[str] = json.loads((release / FEATURES_JSON).read_text())["feature_sets"][ALL]
     return names
 
@@ -279,7 +278,7 @@ def _drawn_changes(names: Sequence[str], changes: faults.FeatureChanges, salt: s
 
 
 def _new_name(names: Sequence[str], salt: str) -> str:
-    """A name that is not among `names`, made of their words."""
+    """A new name, made of the words of `names`."""
     rng = random.Random(salt)
     places = list(zip(*(name.removeprefix("feature_").split("_") for name in names), strict=False))
     name = "_".join(["feature", *(rng.choice(words) for words in places)])
@@ -289,7 +288,7 @@ def _new_name(names: Sequence[str], salt: str) -> str:
 
 
 def _changed_features(content: dict[str, Any], drawn: _Changes) -> dict[str, Any]:
-    """features.json with the changes in every set; an added feature is in the sets of the one it stands behind."""
+    """features.json with the changes in every set; an added feature is in the sets of the feature that it follows."""
     behind = {model: new for new, model in drawn.added.items()}
 
     def changed(names: list[str]) -> list[str]:
@@ -303,9 +302,9 @@ def _columns_change(drawn: _Changes) -> TableChange:
     def change(table: pa.Table) -> pa.Table:
         table = table.drop_columns([name for name in table.schema.names if name in drawn.removed])
         table = table.rename_columns([drawn.renamed.get(name, name) for name in table.schema.names])
-        # An earlier change may have taken the model away; features.json then goes without the new one too.
+        # An earlier change may have removed the model; features.json then lacks the new feature too.
         for new, model in ((new, model) for new, model in drawn.added.items() if model in table.schema.names):
-            # Other values than its model's, of the same distribution: 4 - bin.
+            # Values that differ from its model's but have the same distribution: 4 - bin.
             values = pc.cast(pc.subtract(pa.scalar(4, pa.int8()), table[model]), pa.int8())
             table = table.add_column(table.schema.get_field_index(model) + 1, pa.field(new, pa.int8()), values)
         return table

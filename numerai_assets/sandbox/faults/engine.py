@@ -1,8 +1,8 @@
-"""Decides which fault comes when, remembers it across restarts, and writes down each one that was met.
+"""Decides which fault occurs when, remembers it across restarts, and logs each one.
 
-A die is rolled for (seed, fault, sort of request, how many of that sort came before), so a run that asks the same again
-meets the same again, and asking more often for one thing does not shift what befalls another. For a round or release
-it is rolled for (seed, fault, round number).
+A random number is drawn from (seed, fault, sort of request, number of earlier requests of that sort): the same requests
+meet the same faults, and more requests of one sort do not change the faults of another. For a round or release it is
+drawn from (seed, fault, round number).
 """
 
 import datetime as dt
@@ -17,10 +17,10 @@ import pandas as pd
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.hours import Hours
-from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.faults import catalogue
-from numerai_assets.sandbox.faults.alterations import Altered, Step, is_kept, touches
-from numerai_assets.sandbox.faults.catalogue import FAULTS, Fault, Parameters, Request, Scope
+from numerai_assets.sandbox.faults.alterations import Alteration, Altered, is_kept, touches
+from numerai_assets.sandbox.faults.catalogue import FAULTS, Fault, IncomingRequest, Parameters, Scope
 from numerai_assets.sandbox.faults.memory import Burst, Fired, Lasting, Memory, Streak, remembered
 from numerai_assets.sandbox.faults.plan import Plan, die, parameters_of
 from numerai_assets.sandbox.published.files import write_text
@@ -32,7 +32,7 @@ STATE_FILE, LOG_FILE, ALTERED_FOLDER = "faults.json", "faults.jsonl", "altered"
 
 @dataclass(frozen=True)
 class Hit:
-    """A fault that strikes, with its parameters. `number`: how many of its kind struck before."""
+    """An occurrence of a fault, with its parameters. number: earlier occurrences of the same fault."""
 
     fault: Fault
     parameters: Parameters
@@ -40,7 +40,7 @@ class Hit:
 
 
 class Faults:
-    """The faults of one sandbox, remembered in `directory`. Any thread may ask."""
+    """The faults of one sandbox, with their state in `directory`. Safe to use from any thread."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / STATE_FILE
@@ -53,18 +53,18 @@ class Faults:
 
     @property
     def is_quiet(self) -> bool:
-        """True while no plan is in force."""
+        """True while no plan is active."""
         return self._memory.plan is None
 
     def put(self, plan: Plan | None, now: dt.datetime) -> None:
-        """Puts a plan in force in place of the one before, all counts at zero; None for none."""
+        """Replaces the active plan, all counts at zero. None: no faults."""
         with self._lock:
             events = [] if plan is None else [Fired() for _ in plan.events]
             since = None if plan is None else now
             self._keep(Memory(plan=plan, since=since, events=events, universes=self._memory.universes))
 
     def describe(self) -> dict[str, Any]:
-        """The plan in force (or null), since when (the sandbox's time), and how often each fault struck under it."""
+        """The active plan (or null), since when (the sandbox's time), and how often each fault occurred under it."""
         memory = self._memory
         return {
             "plan": None if memory.plan is None else memory.plan.model_dump(mode="json", exclude_defaults=True),
@@ -73,7 +73,7 @@ class Faults:
         }
 
     def log(self) -> list[dict[str, Any]]:
-        """Every fault that was met, oldest first."""
+        """Every fault that occurred, oldest first."""
         if not self._log_path.exists():
             return []
         with self._lock:
@@ -81,12 +81,12 @@ class Faults:
         try:
             return [json.loads(line) for line in lines]
         except ValueError as error:
-            raise SandboxError(f"{self._log_path}: a line is damaged ({error}); mend or remove the file") from None
+            raise SandboxError(f"{self._log_path}: a line is damaged ({error}); repair or remove the file") from None
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    def meet(self, request: Request, now: dt.datetime, round_number: int) -> Hit | None:
-        """The fault that strikes a request, None when none does. One at most; events come before dice."""
+    def meet(self, request: IncomingRequest, now: dt.datetime, round_number: int) -> Hit | None:
+        """The fault of a request, or None. At most one; events take precedence over rates."""
         with self._lock:
             memory = self._memory
             if memory.plan is None:
@@ -107,7 +107,7 @@ class Faults:
             self._keep(memory)
             return hit
 
-    def _burst(self, request: Request) -> "_Struck | None":
+    def _burst(self, request: IncomingRequest) -> "_Struck | None":
         for name, burst in list(self._memory.bursts.items()):
             fault = FAULTS[name]
             if not request.can_meet(fault) or not _is_meant(request, burst.on):
@@ -118,7 +118,7 @@ class Faults:
             return fault, "burst", burst.parameters
         return None
 
-    def _event(self, plan: Plan, request: Request, now: dt.datetime, round_number: int) -> "_Struck | None":
+    def _event(self, plan: Plan, request: IncomingRequest, now: dt.datetime, round_number: int) -> "_Struck | None":
         found: _Struck | None = None
         for number, (event, fired) in enumerate(zip(plan.events, self._memory.events, strict=True), start=1):
             fault, at = FAULTS[event.fault], event.at
@@ -133,7 +133,7 @@ class Faults:
                 found = fault, f"event {number}", event.parameters
         return found
 
-    def _chance(self, plan: Plan, request: Request, chance: int, round_number: int) -> "_Struck | None":
+    def _chance(self, plan: Plan, request: IncomingRequest, chance: int, round_number: int) -> "_Struck | None":
         found: _Struck | None = None
         for name, rate in plan.rates.items():
             fault = FAULTS[name]
@@ -163,15 +163,15 @@ class Faults:
 
     @property
     def hours(self) -> Hours:
-        """When rounds open and close in fact."""
+        """Actual opening hours of rounds."""
         lasting = list(self._memory.lasting)
         return Hours(
             late={item.first_round: _minutes(item) for item in lasting if item.fault == catalogue.LATE_OPENING.name},
             early={item.first_round: _minutes(item) for item in lasting if item.fault == catalogue.EARLY_CLOSE.name},
         )
 
-    def meet_round(self, scheduled: Round, now: dt.datetime) -> None:
-        """Decides, once, what befalls a round whose time has come. One that is open already does not open late."""
+    def meet_round(self, scheduled: CalendarRound, now: dt.datetime) -> None:
+        """Decides, once, the faults of a round that is due. A round that is already open does not open late."""
         with self._lock:
             memory = self._memory
             if memory.plan is None or memory.since is None or scheduled.number in memory.rounds_met:
@@ -182,7 +182,9 @@ class Faults:
                     self._meet_round(memory.plan, memory.since, fault, scheduled, now)
             self._keep(memory)
 
-    def _meet_round(self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: Round, now: dt.datetime) -> None:
+    def _meet_round(
+        self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: CalendarRound, now: dt.datetime
+    ) -> None:
         struck = self._round_event(plan, since, fault, scheduled, now) or self._round_chance(
             plan, since, fault, scheduled
         )
@@ -199,7 +201,7 @@ class Faults:
         self._note(now, fault, str(fault.scope), scheduled.number, why, given)
 
     def _round_event(
-        self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: Round, now: dt.datetime
+        self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: CalendarRound, now: dt.datetime
     ) -> "_Struck | None":
         for number, (event, fired) in enumerate(zip(plan.events, self._memory.events, strict=True), start=1):
             if event.fault != fault.name or fired.struck or event.at.round not in (None, scheduled.number):
@@ -210,7 +212,7 @@ class Faults:
                 return fault, f"event {number}", event.parameters
         return None
 
-    def _round_chance(self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: Round) -> "_Struck | None":
+    def _round_chance(self, plan: Plan, since: dt.datetime, fault: Fault, scheduled: CalendarRound) -> "_Struck | None":
         rate = plan.rates.get(fault.name)
         if rate is None or not _can_befall(parameters_of(fault, rate.parameters), scheduled, since):
             return None
@@ -222,7 +224,7 @@ class Faults:
         return None
 
     def accepted(self, round_number: int, live: _Rows) -> _Rows:
-        """The rows of an opened round that were published and that a submission must have. live: index id."""
+        """The published rows of an opened round, which a submission must have. live: all rows, index id."""
         universe = self._memory.universes.get(round_number)
         if universe is None:
             return live
@@ -242,9 +244,9 @@ class Faults:
         now: dt.datetime,
         hit: Hit | None,
     ) -> tuple[Path, str]:
-        """What is served in place of a release's file: where it lies, and its ETag without quotes.
+        """The path of the file to serve in place of a release's file, and its ETag without quotes.
 
-        Slow where a copy has to be made first. Raises SandboxError when a fault cannot be made of this release.
+        Slow if an altered copy must be made first. Raises SandboxError when the fault does not fit this release.
         """
         steps = self._steps(datestamp, name, round_number, now, hit)
         if not steps:
@@ -256,15 +258,17 @@ class Faults:
         return path, self._altered.copy(source, datestamp, name, lasting)[1] if lasting else sha256
 
     def keep_files(self, datestamps: Iterable[int]) -> None:
-        """Drops altered copies of releases that are not on offer any more."""
+        """Removes altered copies of releases that are no longer offered."""
         self._altered.keep_only(datestamps)
 
-    def _steps(self, datestamp: int, name: str, round_number: int, now: dt.datetime, hit: Hit | None) -> list[Step]:
+    def _steps(
+        self, datestamp: int, name: str, round_number: int, now: dt.datetime, hit: Hit | None
+    ) -> list[Alteration]:
         with self._lock:
             memory, key = self._memory, f"{datestamp}/{name}"
             steps = [] if round_number not in memory.universes else [_universe_step(*memory.universes[round_number])]
             steps += [
-                Step(item.fault, parameters_of(FAULTS[item.fault], item.parameters), _salt(memory.plan, item))
+                Alteration(item.fault, parameters_of(FAULTS[item.fault], item.parameters), _salt(memory.plan, item))
                 for item in memory.lasting
                 if memory.plan is not None and _is_in_force(item, round_number, now)
             ]
@@ -272,10 +276,12 @@ class Faults:
                 memory.replaced[key] = memory.replaced.get(key, 0) + 1
                 self._keep(memory)
             if key in memory.replaced:
-                steps.append(Step(catalogue.REPLACED_FILE.name, catalogue.Replacement(times=memory.replaced[key]), key))
+                steps.append(
+                    Alteration(catalogue.REPLACED_FILE.name, catalogue.Replacement(times=memory.replaced[key]), key)
+                )
             if hit is not None and isinstance(hit.parameters, (catalogue.Corruption, catalogue.Truncation)):
                 seed = memory.plan.seed if memory.plan is not None else 0
-                steps.append(Step(hit.fault.name, hit.parameters, f"{seed}|{key}|{hit.number}"))
+                steps.append(Alteration(hit.fault.name, hit.parameters, f"{seed}|{key}|{hit.number}"))
         return [step for step in steps if touches(step, name)]
 
     # ------------------------------------------------------------------------------------------------------------
@@ -303,7 +309,7 @@ class Faults:
 _Struck = tuple[Fault, str, dict[str, Any]]
 
 
-def _is_meant(request: Request, on: tuple[str, ...] | None) -> bool:
+def _is_meant(request: IncomingRequest, on: tuple[str, ...] | None) -> bool:
     return on is None or any(request.fits(selector) for selector in on)
 
 
@@ -316,8 +322,8 @@ def _minutes(item: Lasting) -> dt.timedelta:
     return dt.timedelta(minutes=parameters.minutes)
 
 
-def _can_befall(parameters: Parameters, scheduled: Round, since: dt.datetime) -> bool:
-    """A plan changes hours that lie ahead of it only; a late round needs one before it."""
+def _can_befall(parameters: Parameters, scheduled: CalendarRound, since: dt.datetime) -> bool:
+    """True if the fault can occur in this round: a plan changes only future hours, and the first round cannot be late."""
     match parameters:
         case catalogue.LateOpening():
             return since < scheduled.opens and scheduled.number > 1
@@ -329,7 +335,7 @@ def _can_befall(parameters: Parameters, scheduled: Round, since: dt.datetime) ->
 
 
 def _is_in_force(item: Lasting, round_number: int, now: dt.datetime) -> bool:
-    """True while a release of this round has the fault; those of hours and universes have no `releases`."""
+    """True while a release of this round has the fault; faults of hours and universes are not of releases."""
     parameters = parameters_of(FAULTS[item.fault], item.parameters)
     if not isinstance(parameters, catalogue.ReleaseFault) or not item.first_round <= round_number <= item.last_round:
         return False
@@ -342,5 +348,5 @@ def _salt(plan: Plan | None, item: Lasting) -> str:
     return f"{plan.seed if plan is not None else 0}|{item.first_round}"
 
 
-def _universe_step(share: float, salt: str) -> Step:
-    return Step(catalogue.UNIVERSE_CUT.name, catalogue.UniverseCut(share=share), salt)
+def _universe_step(share: float, salt: str) -> Alteration:
+    return Alteration(catalogue.UNIVERSE_CUT.name, catalogue.UniverseCut(share=share), salt)

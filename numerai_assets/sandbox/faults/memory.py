@@ -1,4 +1,4 @@
-"""What the faults remember between two requests and across restarts: one JSON file."""
+"""State of the faults between requests and across restarts, in one JSON file."""
 
 import datetime as dt
 from pathlib import Path
@@ -11,7 +11,7 @@ from numerai_assets.sandbox.faults.plan import Plan
 
 
 class Burst(BaseModel):
-    """A fault that goes on for so many more requests."""
+    """A fault that repeats for the next `left` requests."""
 
     left: int
     parameters: dict[str, Any]
@@ -19,7 +19,7 @@ class Burst(BaseModel):
 
 
 class Streak(BaseModel):
-    """How often a fault struck: without a miss, and in the round it struck last."""
+    """How often a fault occurred: in a row, and in its last round."""
 
     in_a_row: int = 0
     round_number: int = 0
@@ -27,14 +27,14 @@ class Streak(BaseModel):
 
 
 class Fired(BaseModel):
-    """An event's count of requests that fitted it, and of those it struck."""
+    """How many requests matched an event, and in how many of them it occurred."""
 
     fitted: int = 0
     struck: int = 0
 
 
 class Lasting(BaseModel):
-    """A fault of a round or release. last_round: the last that has it."""
+    """A fault of a round or of several releases. last_round: the last round that has it."""
 
     fault: str
     first_round: int
@@ -43,7 +43,7 @@ class Lasting(BaseModel):
 
 
 class Memory(BaseModel):
-    """Everything between two requests. `universes` outlives the plan; the rest goes with it."""
+    """The whole state. `universes` outlives the plan; the rest is reset with it."""
 
     plan: Plan | None = None
     since: dt.datetime | None = None
@@ -59,11 +59,11 @@ class Memory(BaseModel):
 
 
 def remembered(path: Path) -> Memory:
-    """What the file at `path` holds, nothing when there is none. Raises SandboxError for a damaged one."""
+    """The state in the file at `path`, empty if there is none. Raises SandboxError for a damaged file."""
     if not path.exists():
         return Memory()
     try:
         return Memory.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError, SandboxError) as error:
         first = str(error).splitlines()[0]
-        raise SandboxError(f"{path}: cannot be read ({first}); remove it to go on without faults") from None
+        raise SandboxError(f"{path}: cannot be read ({first}); remove it to continue without faults") from None

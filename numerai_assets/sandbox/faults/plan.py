@@ -1,4 +1,4 @@
-"""When faults come: at random by rate and seed, or at set moments by a script of events.
+"""Plans of faults: at random by rate and seed, or at set moments by a script of events.
 
     seed = 7
 
@@ -15,7 +15,7 @@
     at = { round = 331, request = "file:v5.3/live.parquet", nth = 2 }
     count = 3
 
-The same as JSON is as good.
+JSON of the same structure is accepted too.
 """
 
 import datetime as dt
@@ -32,7 +32,7 @@ from graphql import build_schema
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.faults.catalogue import Fault, Kind, Parameters, Scope, fault_named
+from numerai_assets.sandbox.faults.catalogue import Fault, Parameters, RequestKind, Scope, fault_named
 
 _SCHEMA_FILE = Path(__file__).parents[1] / "server" / "schema.graphql"
 
@@ -44,8 +44,8 @@ class _Part(BaseModel):
 class Rate(_Part):
     """A fault at random.
 
-    rate: chance per request, round or release. on: only requests that one of these selectors means.
-    at_most_in_a_row, at_most_per_round: what may strike no more often, so that a round is not made impossible.
+    rate: probability per request, round or release. on: only requests that match one of these selectors.
+    at_most_in_a_row, at_most_per_round: limits that keep a round possible.
     """
 
     rate: float = Field(ge=0, le=1)
@@ -56,10 +56,10 @@ class Rate(_Part):
 
 
 class Moment(_Part):
-    """When an event is due: all that is given must hold.
+    """When an event is due; all given conditions must hold.
 
-    time: the sandbox's, from then on. round: while it is the latest. request: a selector. nth: not before the nth
-    request (1 is the first) that the rest fits.
+    time: from this time of the sandbox on. round: while it is the latest. request: a selector. nth: from the nth request
+    on (1 is the first) that meets the other conditions.
     """
 
     time: dt.datetime | None = None
@@ -92,7 +92,7 @@ class Event(_Part):
 
 
 class Plan(_Part):
-    """All that is to go wrong. Events come before dice."""
+    """All faults to inject. Events take precedence over rates."""
 
     seed: int = Field(0, ge=0)
     rates: dict[str, Rate] = {}
@@ -111,18 +111,20 @@ class Plan(_Part):
             fault = fault_named(name)
             _check(fault, f"rates.{name}", rate.on or (), rate.parameters)
             if fault.scope is not Scope.REQUEST and rate.at_most_per_round is not None:
-                raise SandboxError(f"rates.{name}: it strikes a {fault.scope}, once: no at_most_per_round")
+                raise SandboxError(f"rates.{name}: it occurs once per {fault.scope}: remove at_most_per_round")
         for number, event in enumerate(self.events, start=1):
             fault, where = fault_named(event.fault), f"event {number}"
             selectors = () if event.at.request is None else (event.at.request,)
             _check(fault, where, selectors, event.parameters)
             if fault.scope is not Scope.REQUEST and (event.count, event.at.nth) != (1, 1):
-                raise SandboxError(f"{where}: {fault.name} strikes a {fault.scope}, not requests: no count, no nth")
+                raise SandboxError(
+                    f"{where}: {fault.name} occurs in a {fault.scope}, not in requests: remove count and nth"
+                )
         return self
 
 
 def parse(content: Any, source: str) -> Plan:
-    """The plan in decoded JSON or TOML. Raises SandboxError, one line that names `source`, when it is none."""
+    """The plan in decoded JSON or TOML. Raises SandboxError, one line that names `source`, when it is invalid."""
     try:
         return Plan.model_validate(content)
     except SandboxError as error:
@@ -132,24 +134,24 @@ def parse(content: Any, source: str) -> Plan:
 
 
 def load(path: Path) -> Plan:
-    """The plan in a .toml or .json file. Raises SandboxError naming the file and the place when it is none."""
+    """The plan in a .toml or .json file. Raises SandboxError naming the file and the key when it is invalid."""
     try:
         text = path.read_text(encoding="utf-8")
         return parse(tomllib.loads(text) if path.suffix == ".toml" else json.loads(text), str(path))
     except OSError as error:
         raise SandboxError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SandboxError(f"{path}: neither TOML (*.toml) nor JSON: {error}") from None
+        raise SandboxError(f"{path}: not valid TOML (*.toml) or JSON: {error}") from None
 
 
 def parameters_of(fault: Fault, given: dict[str, Any]) -> Parameters:
-    """A fault's parameters, those not given at their defaults."""
+    """A fault's parameters, with defaults for those not given."""
     return fault.parameters.model_validate(given)
 
 
-def die(seed: int, *what: object) -> float:
-    """A number in [0, 1) that depends on nothing but the seed and what it is rolled for."""
-    digest = hashlib.sha256("|".join(map(str, (seed, *what))).encode()).digest()
+def die(seed: int, *key: object) -> float:
+    """A number in [0, 1) that depends only on the seed and on `key`."""
+    digest = hashlib.sha256("|".join(map(str, (seed, *key))).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
@@ -167,9 +169,9 @@ def _check_selector(fault: Fault, where: str, selector: str) -> None:
     kind, _, name = selector.partition(":")
     kinds = {place.partition(":")[0] for place in fault.on}
     if kind not in kinds:
-        expected = ", ".join(sorted(kinds)) if kinds else f"none, it strikes a {fault.scope}"
+        expected = ", ".join(sorted(kinds)) if kinds else f"none, it occurs in a {fault.scope}"
         raise SandboxError(f"{where}: {fault.name} on {selector!r}: expected requests of kind {expected}")
-    if kind == Kind.GRAPHQL and name and not set(name) & set("*?[") and name not in _root_fields():
+    if kind == RequestKind.GRAPHQL and name and not set(name) & set("*?[") and name not in _root_fields():
         near = difflib.get_close_matches(name, _root_fields(), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise SandboxError(f"{where}: {selector!r}: the API has no field {name!r}{hint}")

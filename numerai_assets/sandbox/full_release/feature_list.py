@@ -1,7 +1,7 @@
 """Names and sets of the features of a full release: nineteen sets of exactly the sizes of v5.3.
 
-Its thirteen groups overlap a little: 90 features are in two of them, five in none. A characteristic of the market belongs
-to one group, so here it counts for its first.
+The thirteen groups overlap slightly: 90 features are in two of them, five in none. A characteristic of the market belongs
+to one group: the first of the feature's groups.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from numerai_assets.sandbox.published.names import GROUP_SIZES, FeatureList, ado
 
 ALL_FEATURES = 3555
 
-# (group, other group): features of the first that are in the second, too.
+# (group, other group): number of features of the first that are also in the second.
 _OVERLAPS = {
     ("charisma", "constitution"): 5,
     ("strength", "constitution"): 5,
@@ -19,7 +19,7 @@ _OVERLAPS = {
     ("serenity", "sunshine"): 20,
     ("intelligence", "sunshine"): 5,
 }
-# Features of no group; the v3-equivalent set holds them, so they stand beside constitution.
+# Features of no group. They are in the v3-equivalent set, so they are taken from constitution.
 _UNGROUPED = ("constitution", 5)
 
 FIRST_GROUPS: dict[str, int] = {
@@ -28,11 +28,11 @@ FIRST_GROUPS: dict[str, int] = {
     + (_UNGROUPED[1] if group == _UNGROUPED[0] else 0)
     for group, size in GROUP_SIZES.items()
 }
-"""Features of each group in v5.3 when each counts for the first of its groups; 3,555 in all."""
+"""Features of each group in v5.3, each counted only in its first group; 3,555 in total."""
 
 
 def full_feature_list(groups: Sequence[str], seed: int, features_json: Path | None) -> FeatureList:
-    """All (d,) columns of a market with these groups, named as in `features_json`, or by names of our own.
+    """All (d,) columns of a market with these groups, named as in `features_json`, or by new names.
 
     SandboxError if the file is not a features.json.
     """
@@ -47,6 +47,6 @@ def full_feature_list(groups: Sequence[str], seed: int, features_json: Path | No
         lent[group] = min(begin + round(count * scale), len(made.sets[group]))
         sets[other] += made.sets[group][begin : lent[group]]
     group, count = _UNGROUPED
-    # Its guests stay: they were appended after its own members.
+    # Features of other groups stay: they were appended after its own.
     sets[group] = sets[group][round(count * scale) :]
     return FeatureList(made.names, made.columns, {name: sorted(members) for name, members in sets.items()})

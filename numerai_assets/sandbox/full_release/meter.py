@@ -1,4 +1,4 @@
-"""What the stages of a long job cost: seconds, CPU seconds, rows, bytes, and memory at its highest."""
+"""Cost of the stages of a long job: seconds, CPU seconds, rows, bytes, peak memory."""
 
 import threading
 import time
@@ -12,8 +12,8 @@ _EVERY_SECONDS = 0.02
 
 
 @dataclass
-class Cost:
-    """Of one stage, summed over its calls. anonymous, resident: most bytes that the process held during any of them."""
+class StageCost:
+    """Cost of one stage, summed over its calls. anonymous, resident: peak memory of the process during any of them."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -24,12 +24,12 @@ class Cost:
 
 
 class Meter:
-    """Times stages, which may run in several threads at once, and watches the memory of the process meanwhile."""
+    """Times stages, which may run in several threads at once, and samples the memory of the process."""
 
     def __init__(self) -> None:
-        self.costs: dict[str, Cost] = {}
-        self._whole = Cost()
-        self._under_way: list[Cost] = []
+        self.costs: dict[str, StageCost] = {}
+        self._whole = StageCost()
+        self._under_way: list[StageCost] = []
         self._process = psutil.Process()
         self._over = threading.Event()
 
@@ -48,9 +48,9 @@ class Meter:
             self._whole.cpu_seconds = time.process_time() - cpu_began
 
     @contextmanager
-    def stage(self, name: str, *, rows: int = 0) -> Iterator[Cost]:
-        """Count the block as part of stage `name`; add rows and bytes to what it yields."""
-        cost = self.costs.setdefault(name, Cost())
+    def stage(self, name: str, *, rows: int = 0) -> Iterator[StageCost]:
+        """Count the block as part of stage `name`; rows and bytes can be added to the yielded cost."""
+        cost = self.costs.setdefault(name, StageCost())
         self._under_way.append(cost)
         began, cpu_began = time.perf_counter(), time.thread_time()
         try:
@@ -63,7 +63,7 @@ class Meter:
             self._under_way.remove(cost)
 
     def table(self) -> str:
-        """A line a stage, and one for the whole block watched, whose seconds are fewer where stages overlap."""
+        """One line per stage, and one for the whole watched block, whose seconds are fewer if stages overlap."""
         head = f"{'stage':<14}{'s':>8}{'CPU s':>9}{'rows':>13}{'MB':>9}{'anonymous MB':>14}{'resident MB':>13}"
         return "\n".join([head, *map(_line, [*self.costs, "in all"], [*self.costs.values(), self._whole])])
 
@@ -71,14 +71,14 @@ class Meter:
         while not self._over.wait(_EVERY_SECONDS):
             self._sample([*self._under_way])
 
-    def _sample(self, costs: list[Cost]) -> None:
+    def _sample(self, costs: list[StageCost]) -> None:
         now = self._process.memory_info()
         for cost in (*costs, self._whole):
             cost.anonymous = max(cost.anonymous, now.rss - now.shared)
             cost.resident = max(cost.resident, now.rss)
 
 
-def _line(name: str, cost: Cost) -> str:
+def _line(name: str, cost: StageCost) -> str:
     return (
         f"{name:<14}{cost.seconds:>8.1f}{cost.cpu_seconds:>9.1f}{cost.rows:>13,}{cost.bytes / 1e6:>9.0f}"
         f"{cost.anonymous / 1e6:>14.0f}{cost.resident / 1e6:>13.0f}"

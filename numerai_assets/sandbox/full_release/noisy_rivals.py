@@ -1,9 +1,9 @@
-"""Cheap rivals for a full release: what can be found, blurred as an imperfect model blurs it.
+"""Cheap rivals for a full release: the findable signal with the errors of an imperfect model.
 
-Fitting LightGBM on 2.7 million rows walk-forward takes hours. Here a rival's belief is the oracle's expectation of what
-a fit on the published bins could find (linear, quadratic, interactions), plus an error that is, as a model's is, a
-function of the features: a random combination of them, drawn anew for every 156 eras, partly common to all rivals.
-Nothing of it is fitted, so it holds no luck of the training eras.
+Fitting LightGBM walk-forward on 2.7 million rows takes hours. Here a rival's prediction is the part of the oracle that a
+fit on the published bins can find (linear, quadratic, interactions), plus an error that is a function of the features, as
+a model's error is: a random combination of them, redrawn every 156 eras, partly common to all rivals. Nothing is fitted,
+so nothing is overfitted.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ from numerai_assets.sandbox.published.prediction_names import BENCHMARKS
 from numerai_assets.sandbox.world.rivals import OTHERS, rank
 
 CHUNK = 156
-"""Eras after which a rival's error is drawn anew: the official benchmarks are refitted as often."""
+"""Eras after which a rival's error is redrawn: the official benchmarks are refitted as often."""
 
 SKILL = 0.4
-"""Correlation of a rival's belief with what a fit could find."""
+"""Correlation of a rival's prediction with the findable signal."""
 
 _ERROR_IN_COMMON = 0.5
 _READ = 300
 
 
 class NoisyRivals:
-    """The two benchmarks and the crowd behind the meta model, over d features."""
+    """The two benchmarks and the other participants behind the meta model, over d features."""
 
     def __init__(self, features: int, seed: int) -> None:
         self._features = features
@@ -56,7 +56,7 @@ class NoisyRivals:
         return np.column_stack([rank(meta), *ranks[:2]])
 
     def _draw_errors(self, chunk: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """(r,) columns that errors read, and (4, r) weights: what is common, then each rival's own."""
+        """(r,) columns of the errors, and (4, r) weights: of the common error, then of each rival's own."""
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, 30, chunk]))
         columns = rng.choice(self._features, min(_READ, self._features), replace=False)
         return columns, rng.standard_normal((2 + len(HORIZONS), len(columns)), dtype=np.float32)

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numerai_assets.eras import era_label, resolve_lag
+from numerai_assets.eras import era_label
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.full_release.feature_list import ALL_FEATURES
-from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, TEST_ERAS
 
-TEST_ERAS = resolve_lag(60)
-
-# (era, rows). Ends and turning points are the real ones: 2,314 rows in era 1, 6,009 at most in training, 5,592 in era
-# 575, about 7,300 at the end. The other two make the totals come out: 2.75 M rows of training, 4.13 M of validation.
+# (era, rows). Ends and turning points are real: 2,314 rows in era 1, 6,009 at most in training, 5,592 in era
+# 575, about 7,300 at the end. The other two fit the totals: 2.75 M rows of training, 4.13 M of validation.
 _ROWS = ((1, 2314), (150, 4365), (500, 6009), (575, 5592), (1000, 6311), (1234, 7300))
 _FIRST_WINDOW = 156
 _META_MODEL_ERAS = 101
@@ -20,7 +18,7 @@ _META_MODEL_ERAS = 101
 
 @dataclass(frozen=True)
 class FullShape:
-    """Which eras and features a full release has; less than all of them for a rehearsal.
+    """The eras and features of a full release; fewer for a rehearsal.
 
     rows_share: share of the real rows in every era.
     """
@@ -43,7 +41,7 @@ class FullShape:
             raise SandboxError(f"rows share {self.rows_share}: expected a share above 0, at most 1")
 
     def stocks_in(self, era: int) -> int:
-        """Rows that era `era` should have."""
+        """Number of rows in an era."""
         eras, rows = np.array(_ROWS).T
         return int(self.rows_share * np.interp(era, eras, rows))
 
@@ -62,24 +60,18 @@ class FullShape:
 
     @property
     def rows(self) -> int:
-        """Rows of train and validation, up to the few that leave late."""
+        """Rows of train and validation, except for a few stocks that leave late."""
         return sum(self.stocks_in(era) for era in self.eras)
 
     @property
     def first_benchmark_era(self) -> int:
-        """Era 157, as the official walk-forward; the middle of shorter training."""
+        """Era 157, as in the official walk-forward; the middle of a shorter training part."""
         return self.first_era + min(_FIRST_WINDOW, len(self.training) // 2)
 
     @property
     def meta_model_from(self) -> int:
         """Era 1133 where the newest is 1234."""
         return max(FIRST_VALIDATION_ERA, self.newest_era - _META_MODEL_ERAS)
-
-    def data_type(self, era: int) -> str:
-        """Of the rows of an era, as published when the newest era is."""
-        if era < FIRST_VALIDATION_ERA:
-            return "train"
-        return "test" if era > self.newest_era - TEST_ERAS else "validation"
 
     def __str__(self) -> str:
         eras = f"eras {era_label(self.first_era)}-{era_label(self.newest_era)}"

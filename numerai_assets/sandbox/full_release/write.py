@@ -1,21 +1,20 @@
 """A release of Numerai's true size, written in one pass over a synthetic economy in bounded memory.
 
     <directory>/v5.3/           the twelve files
-    <directory>/oracle/<era>    what nobody is told: stocks, best predictions by component, and all that was published of
-                                the rivals
-    <directory>/release.json    what made it
+    <directory>/oracle/<era>    unpublished data: stocks, best predictions by component, and all predictions of the rivals
+    <directory>/release.json    seed and shape
 
-Two threads share the work. One lives through the weeks: an era is looked at on its Friday, and its targets are known 13
-weeks later. The other encodes: bins as soon as an era is seen, targets and Parquet when its returns are known. So 14 eras
-of bins are held, one row group, and few states of the economy.
+Two threads share the work. One simulates the weeks: an era is observed on its Friday, and its targets are known 13 weeks
+later. The other encodes: bins once an era is observed, targets and Parquet once its returns are known. Memory holds 14
+eras of bins, one row group, and a few states of the economy.
 
-It is no World: it has no era folders and no fitted models, so it can be read and trained on but time does not go on in it.
+It is not a World: without era folders and fitted models it can be read and trained on, but not advanced.
 """
 
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,10 +25,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from numerai_assets.eras import HORIZONS, era_label, friday_of, live_key, resolved_through
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar.rounds import weekend_round
 from numerai_assets.sandbox.full_release.feature_list import FIRST_GROUPS, full_feature_list
 from numerai_assets.sandbox.full_release.meter import Meter
 from numerai_assets.sandbox.full_release.noisy_rivals import NoisyRivals
-from numerai_assets.sandbox.full_release.shape import TEST_ERAS, FullShape
+from numerai_assets.sandbox.full_release.shape import FullShape
 from numerai_assets.sandbox.market.oracle import COMPONENTS
 from numerai_assets.sandbox.market.synthetic import SyntheticMarket
 from numerai_assets.sandbox.published import encoder
@@ -38,20 +38,17 @@ from numerai_assets.sandbox.published.binning import bin_columns
 from numerai_assets.sandbox.published.encoder import ALIAS, ALIAS_OF, MAIN_NAME, TARGET_NAMES, TARGETS
 from numerai_assets.sandbox.published.files import load_arrays, save_arrays, whole_folder, write_text
 from numerai_assets.sandbox.published.names import FeatureList
-from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.published.release_writer import Rows, Scores
-from numerai_assets.sandbox.published.row_groups import ROWS_PER_GROUP, Columns, RowGroups
-from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
-from numerai_assets.sandbox.world.era_files import PREDICTIONS
+from numerai_assets.sandbox.published.row_groups import ROWS_PER_GROUP, RowGroups
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, TEST_ERAS, data_type_of
+from numerai_assets.sandbox.world.history import Progress, say_nothing
 
 ORACLE = "oracle"
 RELEASE_JSON = "release.json"
 
-Progress = Callable[[str, int, int], None]
-
-# Eras that may wait for the encoding thread; each holds its characteristics until then.
+# Eras that may wait for the encoding thread; each keeps its characteristics in memory until then.
 _BACKLOG = 2
-# Of a value in Parquet, and of all else of a row (ids, targets, scores, oracle, CSV), both with a margin.
+# Bytes of a feature value in Parquet, and of the rest of a row (ids, targets, scores, oracle, CSV), with a margin.
 _BYTES_A_VALUE, _BYTES_A_ROW = 0.4, 400
 
 
@@ -64,16 +61,16 @@ def write_full_release(
     rows_per_group: int = ROWS_PER_GROUP,
     progress: Progress | None = None,
 ) -> Meter:
-    """Write a release into `directory`, which must not exist or be empty; whole or not at all. Returns what it cost.
+    """Write a release into `directory`, which must be absent or empty; complete or not at all. Returns its cost.
 
     features_json: a real features.json to take names and sets from.  progress is called with (stage, done, total).
-    SandboxError for a folder that holds something, too small a disk, or a file that is no features.json.
+    SandboxError for a folder that is not empty, too small a disk, or a file that is not a features.json.
     """
     shape, meter = shape or FullShape(), Meter()
     if directory.exists() and any(directory.iterdir()):
-        raise SandboxError(f"{directory}: not empty; choose a new folder, or remove it to write the release anew")
+        raise SandboxError(f"{directory}: not empty; choose a new folder, or remove it to write the release again")
     _check_disk(directory, shape)
-    # One thread of BLAS: more would get in the way of the encoding thread, and sums could differ between machines.
+    # One BLAS thread: more would slow down the encoding thread, and sums could differ between machines.
     with whole_folder(directory) as aside, threadpool_limits(1), meter.watching():
         with meter.stage("economy"):
             market = SyntheticMarket(shape, seed, group_sizes=FIRST_GROUPS)
@@ -82,7 +79,7 @@ def write_full_release(
             (aside / folder).mkdir()
         write_text(aside / writer.VERSION / writer.FEATURES_JSON, features.to_json())
         making = _Making(aside, shape, seed, market, features, meter)
-        making.write_live(*making.write_rows(rows_per_group, progress or _say_nothing))
+        making.write_live(*making.write_rows(rows_per_group, progress or say_nothing))
         making.write_scores()
         write_text(aside / RELEASE_JSON, json.dumps({"seed": seed, **asdict(shape)}))
     return meter
@@ -90,7 +87,7 @@ def write_full_release(
 
 @dataclass(frozen=True)
 class _Era:
-    """What is known of an era on its Friday. Rows go by id, so that their order tells nothing.
+    """Data of an era on its Friday. Rows are sorted by id, so that their order reveals nothing.
 
     stocks, ids (n,); exposures (n, k); oracle: by horizon and component, (n,) best predictions.
     """
@@ -104,14 +101,14 @@ class _Era:
 
 @dataclass(frozen=True)
 class _Published:
-    """What is published of an era at once. bins (d, n) int8; predictions (n, 3) as in PREDICTIONS."""
+    """Published data of an era. bins (d, n) int8; predictions (n, 3) as in PREDICTIONS."""
 
     bins: NDArray[np.int8]
     predictions: NDArray[np.float64]
 
 
 class _Making:
-    """A release in the making, in `folder`."""
+    """A release being written, in `folder`."""
 
     def __init__(
         self, folder: Path, shape: FullShape, seed: int, market: SyntheticMarket, features: FeatureList, meter: Meter
@@ -143,29 +140,23 @@ class _Making:
                         while backlog:
                             backlog.popleft().result()
                     finally:
-                        # The file may be closed only when nobody writes to it any more.
+                        # The file may be closed only after the last write to it.
                         wait(backlog)
                 with self._meter.stage("parquet") as cost:
                     cost.bytes += (self._folder / name).stat().st_size
             return era, published.result()
 
     def write_live(self, era: _Era, published: _Published) -> None:
-        """The live files of the weekend round of the newest era: its stocks, under ids of their own."""
+        """The live files of the weekend round of the newest era: its stocks, under other ids."""
         with self._meter.stage("live", rows=len(era.ids)):
-            # Rounds are numbered as in a World: five a week from the first era of validation.
-            round_number = 5 * (era.era - FIRST_VALIDATION_ERA) + 1
-            ids = encoder.encode_ids(self._seed, live_key(round_number), era.stocks)
+            ids = encoder.encode_ids(self._seed, live_key(weekend_round(era.era).number), era.stocks)
             order = np.argsort(ids)
             bins = published.bins[np.ix_(np.array(self._features.columns), order)].T
-            unresolved = np.full((len(ids), len(TARGETS)), np.nan, dtype=np.float32)
-            rows = Rows(writer.LIVE_ERA, writer.LIVE_TYPE, ids[order], bins, unresolved)
-            writer.write_rows(self._folder / writer.LIVE, [rows], self._features.names)
-            scores = _scores(writer.LIVE_ERA, writer.LIVE_TYPE, ids[order], published.predictions[order])
-            writer.write_benchmarks(self._folder / writer.LIVE_BENCHMARK, [scores])
-            writer.write_example(self._folder, writer.LIVE_EXAMPLE, [_as_example(scores)])
+            names, predictions = self._features.names, published.predictions[order]
+            writer.write_live(self._folder, names, ids[order], bins, predictions)
 
     def write_scores(self) -> None:
-        """Meta model, benchmarks and example predictions, from what was kept beside the oracle."""
+        """Meta model, benchmarks and example predictions, from the files of the oracle."""
         shape, folder = self._shape, self._folder
         with self._meter.stage("scores") as cost:
             first = range(shape.first_benchmark_era, FIRST_VALIDATION_ERA)
@@ -173,7 +164,7 @@ class _Making:
             writer.write_benchmarks(folder / writer.VALIDATION_BENCHMARK, self._kept(shape.validation))
             scored = range(shape.meta_model_from, resolved_through(shape.newest_era, 60) + 1)
             writer.write_meta_model(folder / writer.META, self._kept(scored))
-            example = [_as_example(scores) for scores in self._kept(shape.validation)]
+            example = [scores.example() for scores in self._kept(shape.validation)]
             writer.write_example(folder, writer.VALIDATION_EXAMPLE, example)
             cost.rows += sum(len(scores.ids) for scores in example)
             files = set(folder.iterdir()) - {folder / writer.TRAIN, folder / writer.VALIDATION}
@@ -184,7 +175,7 @@ class _Making:
     def _known(
         self, encoding: ThreadPoolExecutor
     ) -> Iterator[tuple[_Era, "Future[_Published]", dict[int, NDArray[np.float32]]]]:
-        """Every era in order with its returns by horizon, where these are known when the newest era is."""
+        """Every era in order with its returns by horizon, as far as they are known in the newest era."""
         waiting: deque[tuple[_Era, Future[_Published]]] = deque()
         for number in self._shape.eras:
             waiting.append(self._look(number, encoding))
@@ -194,7 +185,7 @@ class _Making:
             yield self._with_returns(*waiting.popleft())
 
     def _look(self, number: int, encoding: ThreadPoolExecutor) -> tuple[_Era, "Future[_Published]"]:
-        """The era on its Friday, and a promise of what is published of it."""
+        """The era on its Friday, and a future of its published data."""
         day = friday_of(number)
         with self._meter.stage("weeks"):
             snapshot = self._market.snapshot(day)
@@ -237,8 +228,8 @@ class _Making:
         with self._meter.stage("targets", rows=len(era.ids)):
             targets = self._targets(era, returns)
         with self._meter.stage("parquet", rows=len(era.ids)):
-            label, kind = era_label(era.era), self._shape.data_type(era.era)
-            file.add(Columns(label, kind, era.ids, published.result().bins, targets))
+            label, kind = era_label(era.era), data_type_of(era.era, self._shape.newest_era)
+            file.add(Rows(label, kind, era.ids, published.result().bins.T, targets.T))
 
     def _targets(self, era: _Era, returns: dict[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """(41, n) in the order of TARGETS."""
@@ -257,19 +248,11 @@ class _Making:
     def _kept(self, eras: range) -> Iterator[Scores]:
         for era in eras:
             arrays = load_arrays(self._oracle / f"{era_label(era)}.npz")
-            yield _scores(era_label(era), self._shape.data_type(era), arrays["ids"], arrays["predictions"])
+            data_type = data_type_of(era, self._shape.newest_era)
+            yield Scores.of(era_label(era), data_type, arrays["ids"], arrays["predictions"])
 
     def _rng(self, *key: str) -> np.random.Generator:
-        words = np.frombuffer("|".join(key).encode(), dtype=np.uint8).tolist()
-        return np.random.default_rng(np.random.SeedSequence([self._seed, 20, *words]))
-
-
-def _scores(era: str, kind: str, ids: NDArray[np.bytes_], predictions: NDArray[np.float64]) -> Scores:
-    return Scores(era, kind, ids, dict(zip(PREDICTIONS, predictions.T, strict=True)))
-
-
-def _as_example(scores: Scores) -> Scores:
-    return Scores(scores.era, scores.data_type, scores.ids, {"prediction": scores.values[EXAMPLE].copy()})
+        return encoder.stream(self._seed, *key)
 
 
 def _check_disk(directory: Path, shape: FullShape) -> None:
@@ -279,9 +262,5 @@ def _check_disk(directory: Path, shape: FullShape) -> None:
     if free < needed:
         raise SandboxError(
             f"{directory}: {free / 1e9:.1f} GB are free, a release of {shape} needs {needed / 1e9:.1f} GB; "
-            "free some, choose another disk, or fewer eras, features or rows"
+            "free some, or choose another disk or fewer eras, features or rows"
         )
-
-
-def _say_nothing(stage: str, done: int, total: int) -> None:
-    """The progress callback of those who do not look."""

@@ -1,1 +1,1 @@
-"""Markets behind a sandbox: the synthetic one, and, in `prices`, one made from a daily price panel."""
+"""Markets of the sandbox: the synthetic one, and, in `prices`, one made from a daily price panel."""

@@ -1,7 +1,7 @@
-"""What somebody who saw every weekly specific return could believe about what is hidden: two exact filters.
+"""Two exact filters of the hidden state, given every weekly specific return.
 
-Both are told stocks' identities, and all other parts of the expected return. So what follows from them bounds from above
-what a participant can attain, who sees neither.
+Both know the stocks' identities and all other components of the expected return. A participant knows neither, so
+predictions from these filters are an upper bound of attainable ones.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ def update_path(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Kalman filter of stocks' own expected returns, one week on: (n,) mean and variance given the week's surprise.
 
-    surprise (n,): specific return of the week's five days less what all but the own path led to expect.  The noise is
-    not Gaussian (Student's t a day), so this is the best linear filter.
+    surprise (n,): specific return of the week's five days less the expectation from all components but the own path.
+    The noise is not Gaussian (daily Student's t), so this is the best linear filter.
     """
     gain = variance / (variance + noise_vol**2 / WEEK)
     updated = mean + gain * (surprise / WEEK - mean)
@@ -38,7 +38,7 @@ def update_regime(
 ) -> NDArray[np.float64]:
     """Hamilton (1989) filter of the regime, one week on: (REGIMES,) chances given the week's surprise.
 
-    surprise (n,): specific return of the week's five days less what all but the regime led to expect.
+    surprise (n,): specific return of the week's five days less the expectation from all components but the regime.
     expected (n, REGIMES): a weekday's return under each regime.
     """
     misfit = ((surprise[:, None] - WEEK * expected) ** 2).sum(axis=0) / (2 * WEEK * noise_vol**2)

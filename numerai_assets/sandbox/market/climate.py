@@ -1,4 +1,4 @@
-"""What the whole market goes through: the wandering of the premia, and the hidden regime. The same however many stocks."""
+"""State of the whole market: the random walk of the premia and the hidden regime. Independent of the number of stocks."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _STREAM = 14
 
 @dataclass(frozen=True)
 class Weather:
-    """A week's climate. tilt (e,): standard normal AR(1) that premia wander with. regime: 0..REGIMES-1."""
+    """A week's climate. tilt (e,): standard normal AR(1) that moves the premia. regime: 0..REGIMES-1."""
 
     tilt: NDArray[np.float64]
     regime: int
@@ -35,7 +35,7 @@ class Climate:
 
     def _step(self, before: Weather, rng: np.random.Generator) -> Weather:
         tilt = TILT_PHI * before.tilt + np.sqrt(1 - TILT_PHI**2) * _shock(len(before.tilt), rng)
-        # Drawn anew, it may come out the same: so the expected premia of a mean of zero over regimes just fade.
+        # A new draw may give the same regime: premia with mean zero over regimes then simply decay in expectation.
         regime = before.regime if rng.random() < REGIME_STAYS else int(rng.integers(REGIMES))
         return Weather(tilt, regime)
 
@@ -44,6 +44,6 @@ class Climate:
 
 
 def _shock(effects: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(effects,) standard normal, with a part that all share."""
+    """(effects,) standard normal, with a common component."""
     own = rng.standard_normal(effects)
     return np.asarray(np.sqrt(TILT_COMMON) * rng.standard_normal() + np.sqrt(1 - TILT_COMMON) * own)

@@ -1,4 +1,4 @@
-"""The fixed parameters of a synthetic economy: who moves with whom, how fast, and what pays."""
+"""The fixed parameters of a synthetic economy: correlations, persistence and premia."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,24 +13,24 @@ from numerai_assets.sandbox.published.names import GROUP_SIZES, GROUPS, shares
 NOISE_VOL = 0.02
 """Specific volatility of one weekday."""
 TILT_PHI = 0.85
-"""Weekly persistence of the premia's wandering: half of it is gone after four eras, as of Numerai's mean feature IC."""
+"""Weekly persistence of the premia's deviations: half is left after four eras, as of Numerai's mean feature IC."""
 TILT_COMMON = 0.5
-"""Share of that wandering's variance which all premia have in common: good and bad months of every model at once."""
+"""Share of these deviations' variance that all premia share: good and bad months of all models together."""
 REGIMES = 3
 REGIME_STAYS = 1 - 1 / 40
-"""Chance that the regime is not drawn anew in a week."""
+"""Weekly probability that the regime is not redrawn."""
 MOMENTUM_PHI = 0.85
-"""Weekly persistence of what followers take over from their leaders."""
+"""Weekly persistence of the leaders' effect on their followers."""
 PATH_PHI = 0.98
 """Weekly persistence of a stock's own expected return."""
 
-# Eras until a premium has halved: models lost two thirds of their score in eight years.
+# Eras until a premium has halved: real models lost two thirds of their score in eight years.
 _HALF_LIFE = (250, 1500)
 _TILT_SIZE = 0.6
 _FACTOR_RHO = 0.985
 _COMMON = np.float32(0.10)
 
-# Style factors cut across groups: every characteristic loads on them a little, some, the slow ones rather, strongly.
+# Style factors cut across groups: every characteristic has a small loading; some, mostly slow ones, a large one.
 _STYLE = "style"
 _STYLE_SHARES = (0.8, 0.1, 0.1)
 _STYLES = len(_STYLE_SHARES)
@@ -38,49 +38,41 @@ _STYLE_LOADING = 0.20
 _STYLED = {"slow": 0.26, "middle": 0.20, "fast": 0.18}
 _STYLED_VARIANCE = (0.60, 0.95)
 _MOST_LOADED = 0.95
-# Variance of an innovation that comes from the group's own factors: mean correlation inside a group follows from it.
-_GROUP_VARIANCE = {
-    "dexterity": (0.35, 0.65),
-    "wisdom": (0.70, 0.95),
-    "agility": (0.40, 0.75),
-    "intelligence": (0.10, 0.45),
-    "constitution": (0.10, 0.60),
-    "midnight": (0.10, 0.70),
-    "serenity": (0.05, 0.40),
-    "strength": (0.10, 0.60),
-    "charisma": (0.05, 0.55),
-    "faith": (0.05, 0.50),
-    "sunshine": (0.0, 0.25),
-    "rain": (0.0, 0.25),
-    "quantum": (0.02, 0.40),
+# By group: range of the share of an innovation's variance that comes from the group's own factors, from which the mean
+# correlation within the group follows; shares of slow, middle and fast characteristics.
+_GROUP_TABLE = {
+    group: tuple(map(float, numbers))
+    for group, *numbers in map(
+        str.split,
+        """
+        intelligence  0.10 0.45  0.80 0.20 0.00
+        charisma      0.05 0.55  0.30 0.40 0.30
+        strength      0.10 0.60  0.55 0.25 0.20
+        dexterity     0.35 0.65  0.00 0.90 0.10
+        constitution  0.10 0.60  0.60 0.30 0.10
+        wisdom        0.70 0.95  0.85 0.15 0.00
+        agility       0.40 0.75  0.00 0.10 0.90
+        serenity      0.05 0.40  0.50 0.30 0.20
+        sunshine      0.00 0.25  0.25 0.35 0.40
+        rain          0.00 0.25  0.15 0.25 0.60
+        midnight      0.10 0.70  0.10 0.25 0.65
+        faith         0.05 0.50  0.25 0.35 0.40
+        quantum       0.02 0.40  0.25 0.30 0.45
+        """.strip().splitlines(),
+    )
 }
 _ONE_FACTOR_UP_TO = 8
-# Variance of a day's factor return, in units of the noise's variance, summed over a group's factors.
+# Variance of a day's factor return, in units of the noise's variance, summed over the factors of a group.
 _FACTOR_VARIANCE = {"constitution": 0.20, "charisma": 0.20, "sunshine": 0.20, "rain": 0.20, _STYLE: 0.32}
 _WEAK_FACTOR = 0.005
 
-# Shares of slow, middle and fast characteristics and their weekly persistence: the mixture whose autocorrelation over
-# 1, 2, 4, 8 and 26 weeks is that of price characteristics (.79 .67 .54 .43 .29).
+# Weekly persistence of slow, middle and fast characteristics: a mixture with the autocorrelation of price characteristics
+# over 1, 2, 4, 8 and 26 weeks (.79 .67 .54 .43 .29).
 _RHO_RANGES = ((0.992, 0.998), (0.88, 0.95), (0.25, 0.87))
-_SPEEDS = {
-    "intelligence": (0.80, 0.20, 0.00),
-    "charisma": (0.30, 0.40, 0.30),
-    "strength": (0.55, 0.25, 0.20),
-    "dexterity": (0.00, 0.90, 0.10),
-    "constitution": (0.60, 0.30, 0.10),
-    "wisdom": (0.85, 0.15, 0.00),
-    "agility": (0.00, 0.10, 0.90),
-    "serenity": (0.50, 0.30, 0.20),
-    "sunshine": (0.25, 0.35, 0.40),
-    "rain": (0.15, 0.25, 0.60),
-    "midnight": (0.10, 0.25, 0.65),
-    "faith": (0.25, 0.35, 0.40),
-    "quantum": (0.25, 0.30, 0.45),
-}
 _KINSHIP = 3
 
-# A thin stock lacks many characteristics at once: a quarter of them every stock has, of the others up to these shares
-# of the stocks lack one.
+# A thin stock lacks many characteristics at once. Every stock has a third of them; of the others, up to this share of the
+# stocks lack one.
 _ALWAYS_COVERED = 0.35
 _LACKING = 0.14
 _LATE_SHARE = 0.06
@@ -89,14 +81,14 @@ _LATE_WITHIN_ERAS = 60
 
 @dataclass(frozen=True)
 class Dials:
-    """How much of each structure there is: standard deviations of a weekday's expected specific return, in units of
-    the noise's (0 switches a structure off).
+    """Size of each structure: standard deviation of a weekday's expected specific return, in units of the noise's.
 
+    0 switches a structure off.
     effects: linear and quadratic effects and interactions, on average over 60 days at the premia of the first era.
     interactions: the interactions' share of that variance.
     regimes: effects that change sign and shape with a hidden market regime, on average over 60 days and regimes.
-    spillover: what followers take over from their leaders' recent returns.
-    drift: a stock's own slowly wandering expected return.
+    spillover: effect of the leaders' recent returns on their followers.
+    drift: a stock's own slowly changing expected return.
     """
 
     effects: float = 0.020
@@ -108,7 +100,7 @@ class Dials:
     def __post_init__(self) -> None:
         for field in fields(self):
             if getattr(self, field.name) < 0:
-                raise SandboxError(f"dial {field.name}: {getattr(self, field.name)}, expected a number not below 0")
+                raise SandboxError(f"dial {field.name}: {getattr(self, field.name)}, expected a number >= 0")
         if self.interactions > 1:
             raise SandboxError(f"dial interactions: {self.interactions} is a share of variance, expected 0..1")
 
@@ -117,14 +109,14 @@ class Dials:
 class Economy:
     """Parameters of d characteristics, k factors and e effects.
 
-    rho (d,), factor_rho (k,): weekly persistence.  loadings (k, d), own (d,): innovations of the characteristics from
-    those of the factors and their own.  factor_own, factor_common: parts of a factor's innovation.
-    stationary (d + k, d + k): Cholesky factor of the covariance in which characteristics and factors come to rest.
-    factor_vol (k,): standard deviation of a weekday's factor return.
-    strength (e,): premium of each effect at the start, in return a weekday.  half_life (e,): eras until it has halved.
-    local, regime_strength (REGIMES, e'): effects whose premia are those of the regime.
-    spillover, path_vol: standard deviation of these two expected returns, in return a weekday.
-    kinship (c,): the characteristics that make stocks alike in the hidden network.
+    rho (d,), factor_rho (k,): weekly persistence.  loadings (k, d), own (d,): weights of the factors' and of own
+    innovations in the characteristics' ones.  factor_own, factor_common: weights in a factor's innovation.
+    stationary (d + k, d + k): Cholesky factor of the stationary covariance of characteristics and factors.
+    factor_vol (k,): std of a weekday's factor return.
+    strength (e,): initial premium of each effect, in return per weekday.  half_life (e,): eras until it has halved.
+    local, regime_strength (REGIMES, e'): effects with premia by regime.
+    spillover, path_vol: std of these two expected returns, in return per weekday.
+    kinship (c,): the characteristics that define similarity in the hidden network.
     starts (d,): first era of a characteristic.  coverage (d,): share of stocks that lack it.
     """
 
@@ -162,7 +154,7 @@ def draw_economy(
 ) -> Economy:
     """The economy of `seed`, with groups in the proportions of `group_sizes`.
 
-    Dials change how much there is of a structure, and nothing else.
+    Dials change the size of a structure and nothing else.
     """
     dials = dials or Dials()
     rng = np.random.default_rng(np.random.SeedSequence([seed, 10]))
@@ -213,7 +205,7 @@ def premia(economy: Economy, era: int, tilt: NDArray[np.float64]) -> NDArray[np.
 def _draw_rho(groups: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     rho = np.empty(len(groups))
     for i, group in enumerate(groups):
-        low, high = _RHO_RANGES[rng.choice(3, p=_SPEEDS[group])]
+        low, high = _RHO_RANGES[rng.choice(3, p=_GROUP_TABLE[group][2:])]
         rho[i] = rng.uniform(low, high)
     return rho.astype(np.float32)
 
@@ -225,7 +217,7 @@ def _draw_loadings(
     own_group = np.array(exposure_groups)[:, None] == np.array(groups)[None, :]
     angle = rng.standard_normal((len(exposure_groups), len(groups))) * own_group
     angle /= np.sqrt((angle**2).sum(axis=0, keepdims=True))
-    low, high = np.array([_GROUP_VARIANCE[group] for group in groups]).T
+    low, high = np.array([_GROUP_TABLE[group][:2] for group in groups]).T
     loadings = angle * np.sqrt(rng.uniform(low, high))
     styles = _STYLE_LOADING * rng.standard_normal((_STYLES, len(groups)))
     chance = np.select([rho > 0.97, rho > 0.87], [_STYLED["slow"], _STYLED["middle"]], _STYLED["fast"])
@@ -233,7 +225,7 @@ def _draw_loadings(
     which = rng.choice(_STYLES, len(styled), p=_STYLE_SHARES)
     strong = np.sqrt(rng.uniform(*_STYLED_VARIANCE, len(styled)))
     styles[which, styled] = rng.choice([-1.0, 1.0], len(styled)) * strong
-    # What the styles take, the group gives up.
+    # The styles' variance is taken from the group's.
     free = np.maximum(_MOST_LOADED - (styles**2).sum(axis=0), 0.0)
     loadings *= np.sqrt(np.minimum(1.0, free / np.maximum((loadings**2).sum(axis=0), 1e-9)))
     loadings[-_STYLES:] = styles
@@ -242,7 +234,7 @@ def _draw_loadings(
 
 
 def _loaded_variance(loadings: NDArray[np.float32], common: np.float32) -> NDArray[np.float64]:
-    """(d,) variance that the factors bring to each characteristic, given what they have in common."""
+    """(d,) variance of each characteristic from the factors, given their common component."""
     covariance = np.full((len(loadings), len(loadings)), float(common) ** 2)
     np.fill_diagonal(covariance, 1.0)
     return np.asarray(np.einsum("kd,kl,ld->d", loadings, covariance, loadings))
@@ -253,8 +245,8 @@ def _stationary(
 ) -> NDArray[np.float32]:
     """(d + k, d + k) lower Cholesky factor of the stationary covariance of characteristics and factors.
 
-    For AR(1)s with innovations of covariance C, entry ij is C_ij sqrt((1 - r_i^2)(1 - r_j^2)) / (1 - r_i r_j): what
-    moves at different speeds comes to correlate less than its innovations do.
+    For AR(1)s with innovations of covariance C, entry ij is C_ij sqrt((1 - r_i^2)(1 - r_j^2)) / (1 - r_i r_j): at
+    different speeds, characteristics correlate less than their innovations.
     """
     k = len(loadings)
     factors = np.full((k, k), float(_COMMON) ** 2)

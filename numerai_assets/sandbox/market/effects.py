@@ -1,4 +1,4 @@
-"""Functions of characteristics that pay: linear, quadratic, and products of two characteristics of one group."""
+"""Effects: functions of characteristics that earn a premium: linear, quadratic, and products within a group."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 KINDS = ("linear", "quadratic", "interactions")
 
-# Numerai's example models keep 60 to 100 % of their score when they are made neutral to the features they use: little of
-# the expected return is linear. Of what is not an interaction, this share of the variance.
+# Linear share of the variance without interactions. Numerai's example models keep 60 to 100 % of their score when they
+# are neutralised to the features that they use, so little of the expected return is linear.
 _LINEAR = 0.20
-# Sizes of premia are log-normal with this spread.
-_SPREAD = 0.25
+# Std of the log of the premia.
+_LOG_STD = 0.25
 # Weeks that a 60-day window touches.
 _WINDOW_WEEKS = 13
 # Effects of each kind as a share of the characteristics, and the least number.
@@ -31,11 +31,11 @@ class Effects:
     rho: NDArray[np.float64]
 
     def kinds(self) -> NDArray[np.intp]:
-        """(e,) place in KINDS of each effect."""
+        """(e,) index in KINDS of each effect."""
         return np.repeat(np.arange(3), [len(self.linear), len(self.square), len(self.pairs)])
 
     def lasting(self) -> NDArray[np.float64]:
-        """(e,) share of each form that is left on average over a 60-day window."""
+        """(e,) mean remaining share of each form over a 60-day window."""
         return np.asarray((self.rho[:, None] ** np.arange(_WINDOW_WEEKS)).mean(axis=1))
 
     def columns(self) -> NDArray[np.intp]:
@@ -43,18 +43,18 @@ class Effects:
         return np.unique(np.concatenate([self.linear, self.square, self.pairs.ravel()]))
 
     def among(self, columns: NDArray[np.intp]) -> "Effects":
-        """The same effects on x[:, columns]; columns (c,) ascending, none missing that an effect reads."""
+        """The same effects on x[:, columns]; columns (c,) ascending, with all that an effect reads."""
         linear, square, pairs = (np.searchsorted(columns, read) for read in (self.linear, self.square, self.pairs))
         return Effects(linear, square, pairs, self.rho)
 
     def forms(self, x: NDArray[np.float32], square: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, e) the forms of (n, d) x, given (x^2 - 1)/sqrt(2), or what is expected of each, as `square`."""
+        """(n, e) the forms of (n, d) x, given square = (x^2 - 1)/sqrt(2); or of the expected values of both."""
         first, second = self.pairs.T
         return np.concatenate([x[:, self.linear], square[:, self.square], x[:, first] * x[:, second]], axis=1)
 
 
 def draw_effects(groups: tuple[str, ...], rho: NDArray[np.float32], rng: np.random.Generator) -> Effects:
-    """Effects on (d,) characteristics. Quick ones pay little over weeks: most effects sit on what persists."""
+    """Effects on (d,) characteristics, most of them on persistent ones: quick ones pay little over weeks."""
     d = len(groups)
     weight = np.where(rho > 0.8, 1.0, 0.1)
     weight /= weight.sum()
@@ -77,13 +77,13 @@ def draw_effects(groups: tuple[str, ...], rho: NDArray[np.float32], rng: np.rand
 def draw_strengths(effects: Effects, interactions: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """(e,) signed premia, log-normal in size; `interactions` is their share of the variance.
 
-    The return to be expected over 60 days has unit variance, per day: so that there is as much to find whether the
-    effects happen to sit on slow characteristics or on quick ones.
+    The expected return over 60 days has unit variance per day: the signal is equally strong whether the effects are on
+    slow or on quick characteristics.
     """
     linear = (1 - interactions) * _LINEAR
     share = np.array([linear, 1 - interactions - linear, interactions])
-    raw = rng.lognormal(0.0, _SPREAD, len(effects.rho)) * rng.choice([-1.0, 1.0], len(effects.rho))
-    # What fades sooner pays more while it lasts; else the few slowest effects would be all there is over 60 days.
+    raw = rng.lognormal(0.0, _LOG_STD, len(effects.rho)) * rng.choice([-1.0, 1.0], len(effects.rho))
+    # Effects that fade sooner pay more while they last; otherwise the slowest few would be the whole signal of 60 days.
     raw /= np.sqrt(effects.lasting())
     kinds = effects.kinds()
     total = np.bincount(kinds, (raw * effects.lasting()) ** 2, minlength=3)
@@ -95,8 +95,8 @@ def draw_regimes(
 ) -> NDArray[np.float64]:
     """(regimes, e) premia of each regime: scaled as `draw_strengths` does, on average, and zero in the mean over regimes.
 
-    A group's effects change their sign together from regime to regime, and one kind of effect leads in each regime: so
-    what is learnt over all regimes is worth nothing in any, and both sign and shape change.
+    The effects of a group change sign together from regime to regime, and one kind of effect dominates in each regime: a
+    model learned over all regimes is worth nothing in any of them, as sign and shape both change.
     """
     size = draw_strengths(effects, 1 / 3, rng)
     kinds = effects.kinds()

@@ -1,11 +1,11 @@
-"""How characteristics and factors move from Friday to Friday, and how they stand between two Fridays."""
+"""Motion of characteristics and factors from Friday to Friday, and their state between two Fridays."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numerai_assets.sandbox.market.economy import Economy
 
-# Rows that go through a week together: temporaries of 1 MB stay in the cache.
+# Rows processed together: temporaries of 1 MB stay in the cache.
 _ROWS_AT_ONCE = 64
 
 
@@ -44,7 +44,7 @@ def live_on(
 
 
 def newcomers(economy: Economy, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Characteristics (n, d) and factors (n, k) as they are in the long run."""
+    """Characteristics (n, d) and factors (n, k) from the stationary distribution."""
     both = rng.standard_normal((n, len(economy.stationary)), dtype=np.float32) @ economy.stationary.T
     return both[:, : len(economy.rho)], both[:, len(economy.rho) :]
 
@@ -70,5 +70,5 @@ def between(
     r = rho.astype(np.float64)
     a = (r**f - r ** (2 - f)) / (1 - r**2)
     b = (r ** (1 - f) - r ** (1 + f)) / (1 - r**2)
-    spread = np.sqrt(np.maximum(1 - a * r**f - b * r ** (1 - f), 0))
-    return np.asarray(a * left + b * right + spread * noise, dtype=np.float32)
+    std = np.sqrt(np.maximum(1 - a * r**f - b * r ** (1 - f), 0))
+    return np.asarray(a * left + b * right + std * noise, dtype=np.float32)

@@ -1,8 +1,8 @@
-"""The hidden network: a follower's expected return holds a share of what its leaders returned lately.
+"""The hidden network: a follower's expected return includes a share of its leaders' recent returns.
 
-A leader is born one and has no leaders itself, so that nothing runs in circles. A follower's leaders are drawn among the
-stocks most like it in a few slow characteristics, and now and then drawn anew: the network belongs to identities, which
-are never published, but it can be found through features that say who resembles whom.
+A stock is either a leader, without leaders of its own, or a follower, so the network has no cycle. A follower's leaders
+are drawn among the stocks nearest to it in a few slow characteristics, and redrawn now and then. The network belongs to
+identities, which are never published, but features that measure similarity reveal it.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 LEADERS = 3
 """Leaders of each follower."""
 REWIRED = 1 / 52
-"""Chance a week that a follower's leaders are drawn anew."""
+"""Weekly probability that a follower's leaders are redrawn."""
 NOBODY = -1
 
 _LEADING_SHARE = 0.25
-# Leaders are drawn among this share of all, the nearest: so the network is as local in a large market as in a small one.
+# Leaders are drawn among this share of all, the nearest: the network is equally local in large and small markets.
 _NEAR_SHARE = 0.06
 
 
@@ -29,7 +29,7 @@ def unit_hash(seed: int, salt: int, stocks: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def leads(seed: int, stocks: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) who is a leader."""
+    """(n,) True for leaders."""
     return unit_hash(seed, 0x2545F4914F6CDD1D, stocks) < _LEADING_SHARE
 
 
@@ -40,9 +40,9 @@ def rewire(
     kinship: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """(n, LEADERS) numbers of the leaders a week on; NOBODY for a leader.
+    """(n, LEADERS) numbers of the leaders one week later; NOBODY for a leader.
 
-    Drawn anew for who has none yet, lost one, or is due.  leaders (n, LEADERS): those of before, NOBODY for a newcomer.
+    Redrawn for followers that have none yet, lost one, or are due.  leaders (n, LEADERS): before, NOBODY for a newcomer.
     stocks (n,) ascending.  leading (n,).  kinship (n, c): the characteristics that make stocks alike.
     """
     due = rng.random(len(stocks)) < REWIRED
@@ -64,7 +64,7 @@ def rewire(
 def mean_of_leaders(
     leaders: NDArray[np.int64], stocks: NDArray[np.int64], values: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(n,) sum over a follower's leaders of their (n,) values, over sqrt(LEADERS): unit variance stays; 0 for leaders."""
+    """(n,) sum over a follower's leaders of their (n,) values, over sqrt(LEADERS), which keeps unit variance; 0 for leaders."""
     at = np.minimum(np.searchsorted(stocks, leaders), len(stocks) - 1)
     found = np.where(stocks[at] == leaders, values[at], 0.0)
     return np.asarray(found.sum(axis=1) / np.sqrt(LEADERS))

@@ -1,4 +1,4 @@
-"""The best predictions there are, by component: expected specific return over a window given what could be known.
+"""The best possible predictions, by component: expected specific return over a window, given the information of the day.
 
 | component | given |
 |---|---|
@@ -7,9 +7,9 @@
 | spillover | the network itself and the leaders' specific returns so far |
 | drift | the stock's identity and its specific returns so far, through a Kalman filter |
 
-The first three take characteristics as independent given their bins: exact up to what neighbouring features tell about
-the place within a bin. The last three know what a participant must infer, and so are upper bounds; of spillover the part
-is left out that leaders are themselves expected to earn, which the other components hold.
+The first three take characteristics as independent given their bins: exact, except for the information of other features
+on the position within a bin. The last three use hidden information that a participant must infer, and so are upper bounds.
+Spillover excludes the expected return of the leaders themselves, which is in the other components.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from numerai_assets.sandbox.market.effects import KINDS
 from numerai_assets.sandbox.market.network import REWIRED
 
 COMPONENTS = (*KINDS, "regimes", "spillover", "drift")
-"""Parts of the expected return, in the order in which they are stored."""
+"""Components of the expected return, in the order in which they are stored."""
 
 _WEEK = 5
 _BINS = 5
@@ -52,8 +52,8 @@ def bins_of(x: NDArray[np.float32], lacking: NDArray[np.float64]) -> NDArray[np.
 def bin_means(lacking: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(d, 5) means of x and of (x^2 - 1)/sqrt(2) within each bin of standard normal characteristics.
 
-    Missing values, a fifth of the rows at most, stand in the middle bin, which the others then share with them; of
-    these nothing is known, so they count as the mean of all.
+    Missing values, at most a fifth of the rows, are in the middle bin together with known ones; nothing is known of them,
+    so they count as the mean of all.
     """
     edge = np.column_stack([np.full(len(lacking), -_FAR), _edges(lacking), np.full(len(lacking), _FAR)])
     density = np.exp(-(edge**2) / 2) / np.sqrt(2 * np.pi)
@@ -66,14 +66,14 @@ def bin_means(lacking: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArra
 
 @dataclass(frozen=True)
 class Known:
-    """What the bins of a day tell. effects (n, e), local (n, e'): expected form of every effect."""
+    """Information in the bins of a day. effects (n, e), local (n, e'): expected form of every effect."""
 
     effects: NDArray[np.float32]
     local: NDArray[np.float32]
 
 
 def known_of(economy: Economy, x: NDArray[np.float32], lacking: NDArray[np.float64]) -> Known:
-    """x (n, d): characteristics as published, NaN where missing; lacking (d,): share missing, 1 where there is none yet."""
+    """x (n, d): characteristics as published, NaN where missing; lacking (d,): share missing, 1 if it does not exist yet."""
     exists = lacking < 1
     bins = bins_of(x, np.where(exists, lacking, 0.0))
     means, squares = bin_means(np.where(exists, lacking, 0.0))
@@ -93,7 +93,7 @@ def expected_returns(
     led: NDArray[np.float64],
     path: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float32]]:
-    """By component: (n,) expected specific return over `window`, which begins after Friday `era`.
+    """By component: (n,) expected specific return over `window`, which starts after Friday `era`.
 
     known: of the day of the bins; elapsed: weeks from that Friday to the day.  tilt (e,), chances (REGIMES,): premia's
     tilt and the regimes' chances on that Friday.  led (n,): a follower's expected return of that week.  path (n,): the
@@ -116,6 +116,6 @@ def expected_returns(
 
 
 def _edges(lacking: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(d, 4) places of the cuts between bins. Of 20 % of all rows, a bin takes more of those that have a value."""
+    """(d, 4) cuts between bins. A bin has 20 % of all rows, and so more than 20 % of the rows with a value."""
     low = ndtri(np.array([0.2, 0.4])[None, :] / (1 - lacking)[:, None])
     return np.column_stack([low, -low[:, ::-1]])

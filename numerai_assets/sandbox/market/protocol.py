@@ -1,4 +1,4 @@
-"""What the sandbox needs to know of a stock market, whatever stands behind it."""
+"""The interface of a stock market to the sandbox."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 class Snapshot:
     """The cross-section at the close of one weekday.
 
-    stocks: (n,) int64, ascending, persistent: the same number is the same stock at every date. Never served.
+    stocks: (n,) int64, ascending, persistent: a number is the same stock at every date. Never published.
     characteristics: (n, d) float32, NaN where a stock has no value; an all-NaN column is a characteristic that does
         not exist yet. Columns as in `Market.characteristics`.
-    exposures: (n, k) float32, finite: risk exposures that targets are neutralised on. Columns as in
+    exposures: (n, k) float32, finite: risk exposures that targets are neutralised to. Columns as in
         `Market.exposure_groups`.
     """
 
@@ -25,7 +25,7 @@ class Snapshot:
 
 
 class Market(Protocol):
-    """A market of persistent stocks that can be looked at on any weekday."""
+    """A market of persistent stocks, observable on any weekday."""
 
     characteristics: tuple[str, ...]
     """(d,) names of the characteristics."""
@@ -42,10 +42,10 @@ class Market(Protocol):
         """Stocks as known at the close of `day`; nothing in it depends on later days."""
 
     def forward_returns(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> NDArray[np.float32]:
-        """(n,) total return of each stock over `weekdays` weekdays that begin after skipping two weekdays after `day`.
+        """(n,) total return of each stock over `weekdays` weekdays, starting two weekdays after `day`.
 
         NaN for a stock without a price. Raises SandboxError past the end of the market.
         """
 
     def oracle(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> dict[str, NDArray[np.float32]] | None:
-        """By component: (n,) expected specific return over the same window given what could be known; None if unknown."""
+        """By component: (n,) expected specific return over the same window given the information on `day`; None if unknown."""

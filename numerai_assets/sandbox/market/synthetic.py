@@ -4,13 +4,13 @@ Every characteristic of a stock is a standard Gaussian AR(1) from Friday to Frid
     x(t+1) = rho x(t) + sqrt(1 - rho^2) e,
 with innovations that share latent factors within a group. Return of a stock on one weekday of the week after Friday t:
     market + sum_k z_k(t) factor_k + mu(t) + noise,
-where z are risk exposures (the accumulated group factors, published to nobody, neutralised away by the main target)
+where z are risk exposures (the accumulated group factors, never published, neutralised away by the main target)
 and the expected specific part is
     mu(t) = sum_e p_e(t) h_e(x(t)) + sum_e r_e(regime(t)) h_e(x(t)) + s * leaders(t) + path(t).
 h are Hermite forms { x_i, (x_i^2 - 1)/sqrt(2), x_i x_j  (i, j of one group) }; premia p decay and wander, premia r
 belong to a hidden Markov regime and are zero on average over regimes; leaders is an exponential mean of the recent
-specific returns of the stock's leaders in a hidden network; path is an AR(1) of the stock's own. `Dials` say how much
-there is of each. Under the AR(1), E[h(x(t+k)) | x(t)] = r^k h(x(t)) up to a constant common to all stocks, with r =
+specific returns of the stock's leaders in a hidden network; path is an AR(1) of the stock itself. `Dials` set the size
+of each. Under the AR(1), E[h(x(t+k)) | x(t)] = r^k h(x(t)) up to a constant common to all stocks, with r =
 rho_i, rho_i^2 and rho_i rho_j: so the conditional expectation over any window is a weighted sum (`oracle`), and targets
 of neighbouring eras overlap because their returns do.
 """
@@ -47,7 +47,7 @@ from numerai_assets.sandbox.published.sizes import Extent
 LAST_ERA = 3000
 SKIPPED_WEEKDAYS = 2
 
-# A stock lives twelve years on average.
+# A stock exists twelve years on average.
 _EXIT_RATE = 1 / (12 * 52)
 _CHECKPOINT_EVERY = 8
 _CHECKPOINTS_KEPT = 6
@@ -64,7 +64,7 @@ class _State:
 
     stocks (n,), x (n, d), z (n, k).  leaders (n, LEADERS): numbers of a follower's leaders.  momentum (n,): exponential
     mean of weekly specific returns, of unit variance.  path (n,): the stock's own expected return a weekday.
-    path_mean, path_variance (n,), chances (REGIMES,): what past returns tell of path and regime.
+    path_mean, path_variance (n,), chances (REGIMES,): estimates of path and regime from past returns.
     next_stock (1,): the next newcomer's number.
     """
 
@@ -90,10 +90,10 @@ class _Week:
 
 
 class SyntheticMarket:
-    """The Market protocol over a seeded economy; `folder` (optional) keeps what later runs continue from.
+    """The Market protocol over a seeded economy. folder: stores checkpoints from which later runs continue.
 
-    Weekly states are made one after the other from per-era seeds, and only the last few are held. So an economy
-    continued later is the same as one run longer at once.
+    Weekly states follow from one another by per-era seeds; only the last few are in memory. An economy continued later is
+    therefore the same as one run longer at once.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class SyntheticMarket:
         begins: int | None = None,
         group_sizes: Mapping[str, int] = GROUP_SIZES,
     ) -> None:
-        """begins: the era the market is looked at from, the economy having run since the size's first one.
+        """begins: first era of the market, if later than the size's; premia have decayed since the size's first era.
 
         group_sizes: the proportions of the groups among the characteristics.
         """
@@ -114,7 +114,7 @@ class SyntheticMarket:
         self._seed = seed
         self._folder = folder
         self._economy: Economy = draw_economy(size.characteristics, size.first_era, seed, dials, group_sizes)
-        # What pays, and an economy of these columns alone: a fifth of all, so that the rest need not be read for it.
+        # The columns that pay, a fifth of all, and the economy restricted to them, so that the rest need not be read.
         self._paying = np.union1d(self._economy.effects.columns(), self._economy.local.columns())
         self._payer = replace(
             self._economy,
@@ -136,7 +136,7 @@ class SyntheticMarket:
         return Snapshot(stocks, self._as_known(stocks, x, self._place(day)[0]), z)
 
     def forward_returns(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> NDArray[np.float32]:
-        """(n,) total return over `weekdays` weekdays after the two skipped ones; NaN for a stock that left meanwhile."""
+        """(n,) total return over `weekdays` weekdays after the two skipped ones; NaN for a stock that left in between."""
         era, weekday = self._place(day)
         total = np.zeros(len(stocks), dtype=np.float64)
         for k, slots in _window(weekday, weekdays):
@@ -149,9 +149,9 @@ class SyntheticMarket:
         return total.astype(np.float32)
 
     def oracle(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> dict[str, NDArray[np.float32]]:
-        """By component: (n,) expected specific return over the same window, as `oracle` defines it.
+        """By component: (n,) expected specific return over the same window, as module `oracle` defines it.
 
-        On a weekday, network, paths and regime are those of the Friday before.
+        On a weekday, network, paths and regime are those of the last Friday.
         """
         return self.oracles(day, stocks, (weekdays,))[weekdays]
 
@@ -163,14 +163,14 @@ class SyntheticMarket:
         economy, columns, state = self._payer, self._paying, self._state(era)
         everyone, x, _ = self._stand(day)
         at = np.searchsorted(everyone, stocks)
-        held = np.searchsorted(state.stocks, stocks)
+        in_state = np.searchsorted(state.stocks, stocks)
         known = known_of(
             economy,
             self._as_known(stocks, x[np.ix_(at, columns)], era, columns),
             np.where(era < economy.starts, 1.0, economy.coverage)[columns],
         )
-        tilt, led = self._climate.at(era).tilt, self._led(state)[held]
-        path = state.path_mean[held]
+        tilt, led = self._climate.at(era).tilt, self._led(state)[in_state]
+        path = state.path_mean[in_state]
         return {
             horizon: expected_returns(
                 economy,
@@ -221,7 +221,7 @@ class SyntheticMarket:
     def _bridge(
         self, before: _State, after: _State, weekday: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Stocks, x and z between two Fridays: an Ornstein-Uhlenbeck bridge with noise of its own for each day."""
+        """Stocks, x and z between two Fridays: an Ornstein-Uhlenbeck bridge with separate noise for each day."""
         economy = self._economy
         rng = self._rng(_BRIDGE, before.era, weekday)
         stocks = before.stocks[np.isin(before.stocks, after.stocks)]
@@ -242,14 +242,14 @@ class SyntheticMarket:
         return self._hold(state)
 
     def _nearest(self, era: int) -> _State:
-        """The newest state at or before `era` that is held, in memory or on disk; else the first one."""
-        held = max((e for e in self._states if e <= era), default=0)
+        """The newest state at or before `era` in memory or on disk; else the first one."""
+        newest = max((e for e in self._states if e <= era), default=0)
         if self._folder is not None:
             stored = [e for e in (int(p.stem.split("_")[1]) for p in self._folder.glob("state_*.npz")) if e <= era]
-            if stored and max(stored) > held:
+            if stored and max(stored) > newest:
                 arrays = load_arrays(self._folder / f"state_{max(stored):04d}.npz")
                 return _State(max(stored), **arrays)
-        return self._states[held] if held else self._first_state()
+        return self._states[newest] if newest else self._first_state()
 
     def _hold(self, state: _State) -> _State:
         self._states[state.era] = state
@@ -277,7 +277,7 @@ class SyntheticMarket:
         return self._hold(state)
 
     def _step(self, state: _State) -> _State:
-        """The next Friday's state; on the way the week's returns are made and kept."""
+        """The next Friday's state; also draws and stores the week's returns."""
         economy, era = self._economy, state.era + 1
         rng = self._rng(_INNOVATIONS, era)
         stays = rng.random(len(state.stocks)) >= _EXIT_RATE
@@ -322,15 +322,15 @@ class SyntheticMarket:
         return network.rewire(leaders, stocks, leading, x[:, self._economy.kinship], rng)
 
     def _led(self, state: _State) -> NDArray[np.float64]:
-        """(n,) what followers take over from their leaders, in return a weekday of the coming week."""
+        """(n,) expected return of followers from their leaders, per weekday of the coming week."""
         return self._economy.spillover * network.mean_of_leaders(state.leaders, state.stocks, state.momentum)
 
     def _live_through_week(
         self, state: _State, stays: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Make and keep the returns of the week after `state`, of those who stay.
+        """Draw and store the returns of the week after `state`, for the stocks that stay.
 
-        Returns their specific returns (n,), and what these tell of regime (REGIMES,) and paths (mean and variance, (n,)).
+        Returns specific returns (n,), and updated estimates of regime (REGIMES,) and paths (mean and variance, (n,)).
         """
         economy, weather = self._payer, self._climate.at(state.era)
         rng = self._rng(_RETURNS, state.era)

@@ -1,1 +1,1 @@
-"""What a release looks like: feature and target names, encoding, bins, file layout, sizes."""
+"""The format of releases: feature and target names, encoding, bins, file layout, sizes."""

@@ -1,8 +1,8 @@
 """The bins of a wide cross-section: those of `encoder.bin_features`, ten times faster.
 
-The encoder ranks every value of a column. Here a column is sorted by value, the four values where a new bin begins are
-read off, and every value is compared with these: both are what vector units do best. Columns where this is not exact
-(ties at a cut, or more missing values than the middle bin holds) go to the encoder.
+The encoder ranks every value of a column. Here a column is sorted, the four values at which a new bin starts are read,
+and every value is compared with them: fast operations on vector units. Columns where this is not exact (ties at a cut, or
+more missing values than fit in the middle bin) go to the encoder.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def bin_columns(
 ) -> NDArray[np.int8]:
     """(d, n) int8 bins 0..4 of the rows `order` (n,) of (n, d) characteristics, five of equal size a column.
 
-    Rows without a value stand in the middle; a column without any value is constant 2. `rng` breaks ties.
+    Rows without a value are ranked in the middle; a column without any value is constant 2. `rng` breaks ties.
     """
     n, d = characteristics.shape
     bins = np.empty((d, n), dtype=np.int8)
@@ -35,13 +35,13 @@ def _bin(values: NDArray[np.float32], rng: np.random.Generator, *, out: NDArray[
     ordered = np.sort(values, axis=1)  # missing values last
     missing = np.isnan(ordered).sum(axis=1)
     half = (n - missing) // 2
-    # The rank at which each bin but the first begins, and its place among the values that are there.
-    begins = -(-np.arange(1, BINS) * n // BINS)
-    places = np.where(begins[None, :] <= half[:, None], begins, begins - missing[:, None])
-    fits = (begins[MISSING_BIN - 1] <= half) & (half + missing <= begins[MISSING_BIN])
-    places[~fits] = 1
-    cuts = np.take_along_axis(ordered, places, axis=1)
-    fits &= (np.take_along_axis(ordered, places - 1, axis=1) < cuts).all(axis=1)
+    # First rank of each bin but the lowest, and its index among the values that are present.
+    starts = -(-np.arange(1, BINS) * n // BINS)
+    indices = np.where(starts[None, :] <= half[:, None], starts, starts - missing[:, None])
+    fits = (starts[MISSING_BIN - 1] <= half) & (half + missing <= starts[MISSING_BIN])
+    indices[~fits] = 1
+    cuts = np.take_along_axis(ordered, indices, axis=1)
+    fits &= (np.take_along_axis(ordered, indices - 1, axis=1) < cuts).all(axis=1)
     out[:] = values >= cuts[:, :1]
     for i in range(1, BINS - 1):
         out += values >= cuts[:, i : i + 1]

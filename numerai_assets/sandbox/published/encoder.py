@@ -1,4 +1,4 @@
-"""From a cross-section to what Numerai publishes: bins, targets, ids. Pure functions over arrays.
+"""Encoding of a cross-section as Numerai publishes it: bins, targets, ids. Pure functions over arrays.
 
 Sources: Numerai docs, "Data" and "Targets"; proportions and naming as measured on the v5.3 files.
 """
@@ -21,9 +21,9 @@ HORIZONS = (20, 60)
 ALIAS = "target"
 ALIAS_OF = "target_ender_60"
 
-# Groups that each target leaves in: ender is neutral to all, agnes to none, the others to all but these. The four
-# groups with the strong factors (constitution, charisma, sunshine, rain) make most of the difference: with two or three
-# of them left in, a target correlates with ender as Numerai's do.
+# Groups to which each target is not neutralised: none for ender, all for agnes. The four groups with the strong factors
+# (constitution, charisma, sunshine, rain) matter most: with two or three of them, a target correlates with ender as
+# Numerai's targets do.
 LEFT_IN: dict[str, tuple[str, ...] | None] = {
     "agnes": None,
     "alpha": ("constitution", "charisma"),
@@ -55,8 +55,8 @@ TARGETS = (*(f"target_{name}_{horizon}" for name in TARGET_NAMES for horizon in 
 def bin_features(characteristics: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int8]:
     """(n, d) int8 bins 0..4 of (n, d) characteristics, five bins a column of equal size (to within one row).
 
-    Rows without a value are ranked into the middle; ties are broken by one permutation drawn from `rng`, so that bins
-    stay equal. A column without any value is constant 2, as Numerai writes a missing feature.
+    Rows without a value are ranked in the middle; ties are broken by one permutation from `rng`, so that bins stay
+    equal. A column without any value is constant 2, as Numerai encodes a missing feature.
     """
     n, d = characteristics.shape
     shuffle = rng.permutation(n)
@@ -64,10 +64,11 @@ def bin_features(characteristics: NDArray[np.float32], rng: np.random.Generator)
     order = np.argsort(by_column, axis=1, kind="stable")
     bins = np.empty((d, n), dtype=np.int8)
     present = n - np.isnan(by_column).sum(axis=1, keepdims=True)
-    place = np.arange(n)[None, :]
-    # argsort leaves missing values last: move them between the lower and the upper half of the others.
+    position = np.arange(n)[None, :]
+    # argsort puts missing values last: move them between the lower and the upper half of the others.
     half = present // 2
-    rank = np.where(place < half, place, np.where(place < present, place + n - present, half + place - present))
+    shifted = np.where(position < present, position + n - present, half + position - present)
+    rank = np.where(position < half, position, shifted)
     np.put_along_axis(bins, order, (rank * BINS // n).astype(np.int8), axis=1)
     bins[present[:, 0] == 0] = MISSING_BIN
     rows = np.empty((n, d), dtype=np.int8)
@@ -95,7 +96,7 @@ def bin_target(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray
 
 
 def kept_exposures(name: str, exposure_groups: Sequence[str]) -> NDArray[np.bool_]:
-    """(k,) which risk exposures target `name` (such as "ender") is neutralised on. SandboxError if there is no such."""
+    """(k,) True for the risk exposures to which target `name` (such as "ender") is neutralised. SandboxError if unknown."""
     if name not in LEFT_IN:
         raise SandboxError(f"target {name!r}: expected one of {', '.join(TARGET_NAMES)}")
     left_in = LEFT_IN[name]
@@ -113,8 +114,8 @@ def encode_target(
 ) -> NDArray[np.float32]:
     """(n,) float32 target `name` (such as "ender") of (n,) returns, NaN for a stock without a price.
 
-    fill: rank stocks without a return in the middle instead of leaving them NaN (Numerai's main target never is).
-    SandboxError when fewer stocks have a return than there are exposures to neutralise on.
+    fill: rank stocks without a return in the middle instead of leaving them NaN (Numerai's main target is never NaN).
+    SandboxError when fewer stocks have a return than there are exposures to neutralise to.
     """
     has_return = np.isfinite(returns)
     kept = kept_exposures(name, exposure_groups)
@@ -133,6 +134,12 @@ def encode_target(
     target = np.full(len(returns), np.nan, dtype=np.float32)
     target[has_return] = bin_target(residual[has_return], rng)
     return target
+
+
+def stream(seed: int, *key: str) -> np.random.Generator:
+    """Random generator for a key, such as ("bins", "0575"), and the seed of a world."""
+    words = np.frombuffer("|".join(key).encode(), dtype=np.uint8).tolist()
+    return np.random.default_rng(np.random.SeedSequence([seed, 20, *words]))
 
 
 def encode_ids(seed: int, key: str, stocks: NDArray[np.int64]) -> NDArray[np.bytes_]:

@@ -1,12 +1,13 @@
-"""Arrays and folders on disk: written aside, then renamed, so that whatever has its final name is whole."""
+"""Files and folders on disk: written aside, then renamed, so that a file under its final name is complete."""
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +17,14 @@ from numerai_assets.errors import SandboxError
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write one array as .npy."""
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("wb") as file:
+    with _aside(path) as file:
         np.save(file, array, allow_pickle=False)
-    aside.replace(path)
 
 
 def save_arrays(path: Path, /, **arrays: NDArray[Any]) -> None:
-    """Write named arrays as one .npz; makes the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("wb") as file:
+    """Write named arrays as one .npz."""
+    with _aside(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-    aside.replace(path)
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -41,7 +37,7 @@ def load_array(path: Path) -> NDArray[Any]:
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read a .npz whole. SandboxError if it is absent or damaged."""
+    """Read all arrays of a .npz. SandboxError if it is absent or damaged."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
@@ -51,22 +47,24 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(text)
-    aside.replace(path)
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file; makes the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_bytes(content)
-    aside.replace(path)
+    """Write a file."""
+    with _aside(path) as file:
+        file.write(content)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file, read in bounded memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill aside, which takes its name at the end and replaces what had it; nothing is left on an error."""
+    """A folder to fill aside; at the end it replaces `folder`. An error leaves nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     shutil.rmtree(aside, ignore_errors=True)
@@ -84,7 +82,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where both lie on one file system, else a copy."""
+    """A hard link if both paths are on one file system, else a copy."""
     try:
         os.link(source, target)
     except OSError as error:
@@ -93,5 +91,15 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+@contextmanager
+def _aside(path: Path) -> Iterator[BinaryIO]:
+    """A file to fill, renamed to `path` at the end; creates the folder if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    with aside.open("wb") as file:
+        yield file
+    aside.replace(path)
+
+
 def _damaged(path: Path, error: Exception) -> SandboxError:
-    return SandboxError(f"{path}: cannot be read ({error}); create the world anew")
+    return SandboxError(f"{path}: cannot be read ({error}); create the world again")

@@ -1,6 +1,6 @@
 """Obfuscated feature names and features.json.
 
-Set sizes follow the v5.3 file: thirteen groups that (nearly) part the features, and six sets that cut across them.
+Set sizes follow the v5.3 file: thirteen groups that (nearly) partition the features, and six sets across groups.
 """
 
 import json
@@ -34,9 +34,9 @@ ALL = "all"
 CROSS_SETS = ("small", "medium", ALL, "v2_equivalent_features", "v3_equivalent_features", "fncv3_features")
 
 _ALL_SIZE = 3555
-# The v3-equivalent features lie in the eight oldest groups; v2 and fncv3 are parts of them.
+# The v3-equivalent features are in the eight oldest groups; v2 and fncv3 are subsets of them.
 _V3_GROUPS = GROUPS[:8]
-# Below these a set would be too small to fit anything on; they bind only where a world is small.
+# Smaller sets would be too small to fit on; these limits matter only in small worlds.
 _LEAST = {"small": 10, "medium": 24, "v2_equivalent_features": 6, "v3_equivalent_features": 12, "fncv3_features": 8}
 _SIZES = {
     "small": 42,
@@ -79,16 +79,16 @@ class FeatureList:
     sets: Mapping[str, Sequence[str]]
 
     def to_json(self) -> str:
-        """features.json: the two top-level keys that it has had since v5.0."""
+        """features.json, with its two top-level keys since v5.0."""
         return json.dumps({"feature_sets": self.sets, "targets": TARGETS})
 
 
 def obfuscated_names(count: int, seed: int) -> list[str]:
-    """`count` different names feature_<adjective>_<adjective>_<noun>, in no order. SandboxError past what words give."""
+    """`count` distinct names feature_<adjective>_<adjective>_<noun>, unordered. SandboxError if the words are too few."""
     adjectives, nouns = _ADJECTIVES.split(), _NOUNS.split()
     a, m = len(adjectives), len(nouns)
     if count > a * (a - 1) * m // 2:
-        raise SandboxError(f"{count} feature names asked for, the word lists give {a * (a - 1) * m // 2}")
+        raise SandboxError(f"{count} feature names requested, the word lists give {a * (a - 1) * m // 2}")
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     names: dict[str, None] = {}
     while len(names) < count:
@@ -118,21 +118,21 @@ def shares(sizes: Mapping[str, int], count: int, *, least: int = 1) -> dict[str,
         split[grow] += 1
         by_remainder.sort(key=lambda name: split[name] - exact[name])
     while sum(split.values()) > count:
-        # Who was lifted to the least stays there as long as anybody else can give.
+        # Take first from those above the minimum.
         givers = [name for name in split if split[name] > least] or list(split)
         split[max(givers, key=lambda name: (split[name] - exact[name], split[name]))] -= 1
     return split
 
 
 def make_feature_list(groups: Sequence[str], columns: Sequence[int], seed: int) -> FeatureList:
-    """Names of our own for these columns of a market; groups: group of every column of the market."""
+    """New names for these columns of a market. groups: group of every column of the market."""
     names = obfuscated_names(len(columns), seed)
     columns_of = dict(zip(names, columns, strict=True))
     ordered = sorted(names)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 2]))
     shuffled = [ordered[i] for i in rng.permutation(len(ordered))]
     group_of = {name: groups[columns_of[name]] for name in ordered}
-    # One walk through all groups in turn, so that each cut below holds something of every group.
+    # All groups in turn, so that each cut below has features of every group.
     medium = _cut(_in_turn(shuffled, group_of), "medium", len(ordered))
     oldest = [name for name in shuffled if group_of[name] in _V3_GROUPS] or shuffled
     v3 = _cut(_in_turn(oldest, group_of), "v3_equivalent_features", len(ordered))
@@ -152,8 +152,8 @@ def make_feature_list(groups: Sequence[str], columns: Sequence[int], seed: int) 
 def adopt_feature_list(path: Path, groups: Sequence[str], count: int) -> FeatureList:
     """The names of a real features.json over a market whose columns have these groups, `count` of them at most.
 
-    Each name of a group stands for a characteristic of the same group. Where fewer are used than the file has, they
-    are taken evenly from its groups and within them from each combination of sets, so that sets keep their share.
+    Each name of a group stands for a characteristic of the same group. If fewer names are used than the file has, they
+    are taken evenly from its groups, and within them from each combination of sets, so that sets keep their share.
     SandboxError if the file is not a features.json.
     """
     sets = _read_sets(path)
@@ -171,7 +171,7 @@ def adopt_feature_list(path: Path, groups: Sequence[str], count: int) -> Feature
         kept = _keep_proportions(in_order[group], sets, quota)
         columns = [of_group[group][i] for i in _evenly(len(of_group[group]), quota)]
         column_of.update(zip(kept, columns, strict=True))
-    # A few real features are in no group: they stand for characteristics that no name was left for.
+    # A few real features are in no group: they stand for characteristics that are left without a name.
     ungrouped = [name for name in sets[ALL] if name not in named]
     free = sorted(set(range(len(groups))) - set(column_of.values()))
     column_of.update(zip(ungrouped, free[: count - len(column_of)], strict=False))
@@ -194,11 +194,11 @@ def _read_sets(path: Path) -> dict[str, list[str]]:
 
 
 def _keep_proportions(names: Sequence[str], sets: Mapping[str, Sequence[str]], quota: int) -> list[str]:
-    """`quota` of `names`, spread evenly over the combinations of cross sets, and one of `small` at least."""
+    """`quota` of `names`, distributed evenly over the combinations of cross sets, at least one of `small`."""
     members = {name: set(sets.get(name, ())) for name in CROSS_SETS if name != ALL}
     signature = {name: tuple(name not in group for group in members.values()) for name in names}
     ordered = sorted(names, key=lambda name: signature[name])
-    # Evenly spaced from the first, which is in `small` where any is.
+    # Evenly spaced from the first, which is in `small` if any name is.
     return [ordered[i * len(ordered) // quota] for i in range(quota)]
 
 
@@ -207,12 +207,12 @@ def _cut(names: Sequence[str], name: str, count: int) -> list[str]:
 
 
 def _in_turn(names: Sequence[str], group_of: Mapping[str, str]) -> list[str]:
-    """Names reordered so that every beginning of the list holds each group in proportion."""
-    place: dict[str, float] = {}
+    """Names reordered so that every prefix of the list has each group in proportion."""
+    position: dict[str, float] = {}
     for group in dict.fromkeys(group_of.values()):
         members = [name for name in names if group_of[name] == group]
-        place.update({name: (i + 0.5) / len(members) for i, name in enumerate(members)})
-    return sorted(names, key=lambda name: place[name])
+        position.update({name: (i + 0.5) / len(members) for i, name in enumerate(members)})
+    return sorted(names, key=lambda name: position[name])
 
 
 def _evenly(length: int, quota: int) -> list[int]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from numerai_assets.sandbox.published.encoder import TARGETS
-from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, META_MODEL
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, EXAMPLE, META_MODEL, PREDICTIONS
 from numerai_assets.sandbox.published.sizes import ROWS_PER_GROUP
 
 VERSION = "v5.3"
@@ -44,24 +44,36 @@ LIVE_ERA, LIVE_TYPE = "X", "live"
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of one era. ids (n,) S16; features (n, d) int8; targets (n, 41) float32 in the order of TARGETS."""
+class _EraBlock:
+    """The rows of one era, by their ids (n,) S16."""
 
     era: str
     data_type: str
     ids: NDArray[np.bytes_]
+
+
+@dataclass(frozen=True)
+class Rows(_EraBlock):
+    """Features (n, d) int8 and targets (n, 41) float32, in the order of TARGETS."""
+
     features: NDArray[np.int8]
     targets: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Predictions of one era. ids (n,) S16; values: (n,) float64 by column."""
+class Scores(_EraBlock):
+    """Predictions by column, (n,) float64 each."""
 
-    era: str
-    data_type: str
-    ids: NDArray[np.bytes_]
     values: dict[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, era: str, data_type: str, ids: NDArray[np.bytes_], predictions: NDArray[np.float64]) -> "Scores":
+        """predictions: (n, 3) as in PREDICTIONS."""
+        return cls(era, data_type, ids, dict(zip(PREDICTIONS, predictions.T, strict=True)))
+
+    def example(self) -> "Scores":
+        """The example model's predictions alone, as column `prediction`."""
+        return Scores(self.era, self.data_type, self.ids, {"prediction": self.values[EXAMPLE].copy()})
 
 
 def write_rows(
@@ -93,6 +105,21 @@ def write_example(folder: Path, stem: str, blocks: Sequence[Scores]) -> None:
         for block in blocks:
             pairs = zip(block.ids.astype(str).tolist(), block.values["prediction"].tolist(), strict=True)
             file.writelines(f"{row},{value!r}\n" for row, value in pairs)
+
+
+def write_live(
+    folder: Path,
+    feature_names: Sequence[str],
+    ids: NDArray[np.bytes_],
+    features: NDArray[np.int8],
+    predictions: NDArray[np.float64],
+) -> None:
+    """The live files of a round: features (n, d) int8, targets all empty, predictions (n, 3) as in PREDICTIONS."""
+    unresolved = np.full((len(ids), len(TARGETS)), np.nan, dtype=np.float32)
+    write_rows(folder / LIVE, [Rows(LIVE_ERA, LIVE_TYPE, ids, features, unresolved)], feature_names)
+    scores = Scores.of(LIVE_ERA, LIVE_TYPE, ids, predictions)
+    write_benchmarks(folder / LIVE_BENCHMARK, [scores])
+    write_example(folder, LIVE_EXAMPLE, [scores.example()])
 
 
 def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table], rows_per_group: int = ROWS_PER_GROUP) -> None:

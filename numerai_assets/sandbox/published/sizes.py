@@ -1,13 +1,16 @@
-"""How big a sandbox world is, and when its rivals are fitted."""
+"""Sizes of sandbox worlds, and the schedule of their rivals' fits."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from numerai_assets.eras import friday_of
+from numerai_assets.eras import friday_of, resolve_lag
 from numerai_assets.errors import SandboxError
 
 FIRST_VALIDATION_ERA = 575
-"""Training ends the era before, whatever the size: as in Numerai's own files."""
+"""Training ends one era before, at every size, as in Numerai's files."""
+
+TEST_ERAS = resolve_lag(60)
+"""The newest eras, whose 60-day target has not resolved, have data type "test"."""
 
 ROWS_PER_GROUP = 20_000
 """Rows of a row group of a release file."""
@@ -16,7 +19,7 @@ _LEAST_TRAINING_ERAS = 60
 
 
 class Extent(Protocol):
-    """What a synthetic market is told of its extent."""
+    """Extent of a synthetic market."""
 
     @property
     def characteristics(self) -> int: ...
@@ -25,20 +28,20 @@ class Extent(Protocol):
     def first_era(self) -> int: ...
 
     def stocks_in(self, era: int) -> int:
-        """Stocks that era `era` should have."""
+        """Number of stocks in an era."""
 
 
 @dataclass(frozen=True)
 class Size:
     """Extent of a world.
 
-    stocks, stocks_per_era: stocks in the first era, and how many more each later era has (synthetic market only).
+    stocks, stocks_per_era: stocks in the first era, and additional ones per later era (synthetic market only).
     newest_era: newest era when the world is created.
-    chunk, first_benchmark_era: rivals are fitted when era `first_benchmark_era + i * chunk` begins, and predict
-        until the next fit; there are no benchmark predictions before.
+    chunk, first_benchmark_era: rivals are fitted at the start of era `first_benchmark_era + i * chunk`, and predict
+        until the next fit; there are no earlier benchmark predictions.
     every: rivals are fitted on every n-th era.
     meta_model_from: first era that has a meta model.
-    rows_per_group: rows of a row group of the files that grow by the week; a few eras, never a whole number of them.
+    rows_per_group: rows per row group of the files that grow weekly; a few eras, never a whole number of them.
     """
 
     name: str
@@ -56,11 +59,11 @@ class Size:
     rows_per_group: int = ROWS_PER_GROUP
 
     def stocks_in(self, era: int) -> int:
-        """Stocks that era `era` should have (synthetic market only)."""
+        """Number of stocks in an era (synthetic market only)."""
         return self.stocks + int(self.stocks_per_era * (era - self.first_era))
 
     def with_stocks(self, stocks: int) -> "Size":
-        """The same with `stocks` stocks in every era."""
+        """The same size with `stocks` stocks in every era."""
         return replace(self, stocks=stocks, stocks_per_era=0.0)
 
 
@@ -97,10 +100,17 @@ SIZES: dict[str, Size] = {
 }
 
 
+def data_type_of(era: int, newest_era: int) -> str:
+    """Data type of the rows of an era in a release whose newest era is `newest_era`."""
+    if era < FIRST_VALIDATION_ERA:
+        return "train"
+    return "test" if era > newest_era - TEST_ERAS else "validation"
+
+
 def fit_to_prices(size: Size, first_era: int, last_era: int) -> Size:
     """The same size over a market of real prices with snapshots in eras [first_era, last_era].
 
-    Tiny takes the last 60 training eras and 56 of validation. Default takes every era there is, and leaves 60 to come.
+    Tiny takes the last 60 training eras and 56 of validation. Default takes every era, less the last 60 to advance to.
     SandboxError when the market has fewer than 60 training eras, or no validation.
     """
     latest_start = FIRST_VALIDATION_ERA - _LEAST_TRAINING_ERAS
@@ -115,7 +125,7 @@ def fit_to_prices(size: Size, first_era: int, last_era: int) -> Size:
         return replace(size, first_era=latest_start, newest_era=newest, first_benchmark_era=latest_start + 44)
     newest = max(min(700, last_era - 60), FIRST_VALIDATION_ERA)
     chunk = 156
-    # A fair number of eras, purge included, before the first fit; and one fit where validation begins.
+    # Enough eras, purge included, before the first fit; and one fit at the start of validation.
     earliest = first_era + min(97, (FIRST_VALIDATION_ERA - first_era) // 2)
     return replace(
         size,

@@ -1,6 +1,6 @@
-"""Daily scores of submissions, computed with numerai-tools as Numerai does, and what they would pay.
+"""Daily scores of submissions, computed with numerai-tools as at Numerai, and their payouts.
 
-Nothing here is ours but the choice of inputs: each score is a function of `numerai_tools.scoring` over the submissions
+This module only chooses the inputs: each score is a function of `numerai_tools.scoring` over the submissions
 of one round, its live frame (meta model and benchmarks) and the target as it stands that day.
 """
 
@@ -16,8 +16,8 @@ from numerai_tools.scoring import (
     tie_kept_rank__gaussianize__pow_1_5,
 )
 
-META_MODEL = "numerai_meta_model"
-BENCHMARKS = ("v53_lgbm_ender20", "v53_lgbm_ender60")
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, META_MODEL
+
 TARGET_OF_DAYS = {20: "target_ender_20", 60: "target_ender_60"}
 PAYOUT_FACTOR = 1.0
 CLIP_THRESHOLD = 1.0
@@ -29,15 +29,15 @@ Scorer = Callable[[pd.DataFrame, pd.DataFrame, pd.Series], pd.Series]
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """One score of a round: `days` weekdays of returns, and the weight it has in the payout (0: informational)."""
+    """One score of a round, over `days` weekdays of returns. multiplier: weight in the payout (0: informational)."""
 
     display_name: str
     name: str
     days: int
     multiplier: float
     scorer: Scorer
-    # Rivals that are the score's own yardstick, so that ranking against them would say nothing.
-    yardsticks: tuple[str, ...] = ()
+    # Rivals that are the score's own reference, so that a rank among them means nothing.
+    references: tuple[str, ...] = ()
     version: str = "1"
 
     @property
@@ -51,7 +51,7 @@ class ScoreConfig:
 
 @dataclass(frozen=True)
 class DayScore:
-    """A submission's score over `day` weekdays. `percentile`: share of the rivals below it, in [0, 1]."""
+    """A submission's score over `day` weekdays. percentile: share of the rivals below it, in [0, 1]."""
 
     submission_id: str
     display_name: str
@@ -72,7 +72,7 @@ def mmc(predictions: pd.DataFrame, live: pd.DataFrame, target: pd.Series) -> pd.
 
 
 def bmc(predictions: pd.DataFrame, live: pd.DataFrame, target: pd.Series) -> pd.Series:
-    """Contribution of each column to the benchmarks, which weigh the same here: Numerai does not publish its weights."""
+    """Contribution of each column to the benchmarks, at equal weights: Numerai does not publish its own."""
     return correlation_contribution(predictions, benchmark_meta_model(live), target)
 
 
@@ -84,41 +84,41 @@ def corr_with_meta_model(predictions: pd.DataFrame, live: pd.DataFrame, target: 
 
 def benchmark_meta_model(live: pd.DataFrame) -> pd.Series:
     """Mean rank of the benchmarks, index id. Whole ranks, so that ties stay ties."""
-    return live[list(BENCHMARKS)].rank().mean(axis=1)
+    return live[list(BENCHMARK_NAMES)].rank().mean(axis=1)
 
 
 SCORES: tuple[ScoreConfig, ...] = (
     ScoreConfig("corr60", "corr60", 60, 3.0, corr),
-    ScoreConfig("mmc60", "mmc60", 60, 15.0, mmc, yardsticks=(META_MODEL,)),
+    ScoreConfig("mmc60", "mmc60", 60, 15.0, mmc, references=(META_MODEL,)),
     ScoreConfig("v2_corr20", "v2_corr20", 20, 0.0, corr),
-    ScoreConfig("mmc", "mmc20", 20, 0.0, mmc, yardsticks=(META_MODEL,)),
-    ScoreConfig("bmc", "bmc", 20, 0.0, bmc, yardsticks=BENCHMARKS),
-    ScoreConfig("corr_w_meta_model", "corr_w_meta_model", 20, 0.0, corr_with_meta_model, yardsticks=(META_MODEL,)),
+    ScoreConfig("mmc", "mmc20", 20, 0.0, mmc, references=(META_MODEL,)),
+    ScoreConfig("bmc", "bmc", 20, 0.0, bmc, references=BENCHMARK_NAMES),
+    ScoreConfig("corr_w_meta_model", "corr_w_meta_model", 20, 0.0, corr_with_meta_model, references=(META_MODEL,)),
 )
 
 
 def score_day(
     predictions: pd.DataFrame, live: pd.DataFrame, target_after: Callable[[str, int], pd.Series], day: int
 ) -> list[DayScore]:
-    """All scores that are given after `day` weekdays of returns.
+    """All scores after `day` weekdays of returns.
 
     predictions: index id, one column a submission, named by its id. live: index id, columns meta model and benchmarks.
-    target_after: the target of a name after so many weekdays, index id.
+    target_after: function of target name and number of weekdays, index id.
     """
-    with_rivals = predictions.join(live[[META_MODEL, *BENCHMARKS]])
+    with_rivals = predictions.join(live[[META_MODEL, *BENCHMARK_NAMES]])
     targets = {days: target_after(TARGET_OF_DAYS[days], day) for days in TARGET_OF_DAYS if day <= days}
     found: list[DayScore] = []
     for config in SCORES:
         if config.days not in targets:
             continue
         values = config.scorer(with_rivals, live, targets[config.days])
-        rivals = values.drop([*predictions.columns, *config.yardsticks])
+        rivals = values.drop([*predictions.columns, *config.references])
         found += [
             DayScore(
                 submission_id=submission,
                 display_name=config.display_name,
                 day=day,
-                value=_number(values[submission]),
+                value=finite(values[submission]),
                 percentile=percentile(values[submission], rivals),
                 is_final=day == config.days,
             )
@@ -145,8 +145,8 @@ def score_round(
     target_after: Callable[[str, int], pd.Series],
     day: int,
 ) -> tuple[list[DayScore], list[RivalScore]]:
-    """`score_day` of the submissions to a round, and of the benchmarks beside them."""
-    rivals = live[list(BENCHMARKS)].add_prefix(_RIVAL)
+    """`score_day` of the submissions to a round and of the benchmarks."""
+    rivals = live[list(BENCHMARK_NAMES)].add_prefix(_RIVAL)
     found = score_day(predictions.join(rivals), live, target_after, day)
     submitted = [score for score in found if not score.submission_id.startswith(_RIVAL)]
     of_rivals = [
@@ -158,7 +158,7 @@ def score_round(
 
 
 def percentile(value: float, rivals: pd.Series) -> float | None:
-    """Share of the rivals' values that lie below `value`, ties counted half; None where nothing can be compared."""
+    """Share of the rivals' values below `value`, ties counted half; None if there is nothing to compare."""
     others = rivals.dropna().to_numpy(float)
     if len(others) == 0 or not np.isfinite(value):
         return None
@@ -168,7 +168,7 @@ def percentile(value: float, rivals: pd.Series) -> float | None:
 def payouts(
     values: Mapping[str, float | None], at_risk: Decimal, payout_factor: float = PAYOUT_FACTOR
 ) -> dict[str, Decimal]:
-    """What each paying score earns on `at_risk`, so that together they make clip(factor * weighted sum, -1, 1).
+    """Payout of each score on `at_risk`; their sum is clip(factor * weighted sum, -1, 1) of it.
 
     values: display name -> value; a missing one counts as 0. Source: Numerai docs, "Staking" (rounds from 1343 on).
     """
@@ -183,5 +183,6 @@ def payouts(
     return {name: at_risk * Decimal(repr(part * scale)) for name, part in parts.items()}
 
 
-def _number(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The value, or None where it is not a number."""
     return float(value) if np.isfinite(value) else None

@@ -1,6 +1,6 @@
-"""Diagnostics of validation predictions: each number of V2Diagnostics that is computed by a published formula.
+"""Diagnostics of validation predictions: each number of V2Diagnostics that has a published formula.
 
-Judged are the complete eras whose 60-day target has resolved; the rows of "test" eras are accepted and not judged.
+Scored are the complete eras whose 60-day target has resolved; rows of "test" eras are accepted and not scored.
 Benchmark and example predictions are `v53_lgbm_ender60`, the target is `target_ender_60` (Numerai docs, "Diagnostics").
 
     per era      validationCorr numerai_corr; validationMmc and validationBmc correlation_contribution to the meta model
@@ -12,7 +12,7 @@ Benchmark and example predictions are `v53_lgbm_ender60`, the target is `target_
 
 Fields whose formula Numerai does not publish are null: AdjustedSharpe, Autocorr, trainedOnVal, every ...CorrWExamplePreds,
 every ...Rating (legacy), and the scores of the other tournaments (Alpha, CorrV4, FncV4, IcV2, Ric). Churn is null because
-ids do not persist from era to era. FNC is measured on `target_ender_60`; the docs disagree on the site's own target.
+ids do not persist from era to era. FNC is measured on `target_ender_60`; the docs name different targets for the site.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,13 +30,14 @@ from numerai_tools.scoring import (
 from numerai_tools.submissions import validate_headers_numerai, validate_values
 from numpy.typing import NDArray
 
-from numerai_assets.eras import era_label
+from numerai_assets.eras import PAYOUT_TARGET, era_label
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.prediction_names import EXAMPLE, META_MODEL
+from numerai_assets.sandbox.scoring.daily import finite
 
 Json = dict[str, Any]
 
-TARGET = "target_ender_60"
+TARGET = PAYOUT_TARGET
 NEUTRALIZERS_V3 = "fncv3_features"
 _PREDICTION = "prediction"
 _ERA_SCORES = (
@@ -55,9 +56,9 @@ _APY_CLIP = 0.25
 
 @dataclass(frozen=True)
 class JudgedEra:
-    """What one resolved validation era is judged with; everything is indexed by id.
+    """Data to score one resolved validation era; everything is indexed by id.
 
-    predictions: the participant's. rivals: columns meta model (NaN where there is none) and example. target: float32.
+    predictions: the participant's. rivals: columns meta model (NaN before it exists) and example. target: float32.
     features: (n, d) int8.
     """
 
@@ -69,10 +70,10 @@ class JudgedEra:
 
 
 def split_by_era(frame: pd.DataFrame, ids: Mapping[int, NDArray[np.str_]]) -> dict[int, pd.Series]:
-    """Predictions of each era that a validation file holds whole, index id.
+    """Predictions of each complete era of a validation file, index id.
 
-    ids: the ids of every validation era. Raises SandboxError, in numerai-tools' words where it has some, for wrong
-    headers or values, ids that are missing, twice or no validation ids, and an era of which only a part is there.
+    ids: the ids of every validation era. Raises SandboxError, with numerai-tools' message where there is one, for wrong
+    headers or values, missing, duplicate or unknown ids, and incomplete eras.
     """
     try:
         id_column, prediction_column = validate_headers_numerai(frame)
@@ -102,7 +103,7 @@ def _of_era(given: pd.Series, era: int, rows: NDArray[np.str_]) -> pd.Series | N
     if missing:
         raise SandboxError(
             f"invalid_submission_ids: era {era_label(era)} has {len(rows)} ids, {missing} of them are missing; "
-            "give an era whole or not at all"
+            "submit all rows of an era or none"
         )
     return found
 
@@ -111,7 +112,9 @@ def judge(eras: Iterator[JudgedEra], neutralizers_v3: Sequence[str]) -> Json:
     """V2Diagnostics' numbers and perEraDiagnostics, one era in memory at a time. Raises SandboxError without an era."""
     rows = [_judge_era(era, list(neutralizers_v3)) for era in eras]
     if not rows:
-        raise SandboxError("no era to judge: the file holds no whole validation era whose target_ender_60 has resolved")
+        raise SandboxError(
+            "no era to score: the file has no complete validation era whose target_ender_60 has resolved"
+        )
     return {**_summary(pd.DataFrame(rows)), "perEraDiagnostics": [_finite(row) for row in rows]}
 
 
@@ -128,7 +131,7 @@ def _judge_era(judged: JudgedEra, neutralizers_v3: list[str]) -> dict[str, Any]:
         return _only(correlation_contribution(predictions, rivals[rival], target)) if is_there else np.nan
 
     if predictions[_PREDICTION].nunique() == 1:
-        # A constant era ranks nothing: none of the scores is defined.
+        # Constant predictions have no ranks: no score is defined.
         return {"era": era_label(judged.era), **dict.fromkeys(_ERA_SCORES, np.nan)}
     return {
         "era": era_label(judged.era),
@@ -143,9 +146,9 @@ def _judge_era(judged: JudgedEra, neutralizers_v3: list[str]) -> dict[str, Any]:
 
 
 def max_feature_correlation(predictions: pd.Series, features: pd.DataFrame) -> float:
-    """Largest |Pearson| of the predictions with a feature; a feature that is constant in the era has none.
+    """Largest |Pearson| of the predictions with a feature; features that are constant in the era are left out.
 
-    The value of numerai_tools.scoring.max_feature_correlation, for all features at once: it takes them one by one.
+    Equal to numerai_tools.scoring.max_feature_correlation, but vectorised over the features.
     """
     x = features.to_numpy(np.float64)
     x = x - x.mean(axis=0)
@@ -186,12 +189,12 @@ def _moments(name: str, values: pd.Series) -> Json:
 
 def sharpe(scores: NDArray[np.float64]) -> float:
     """Mean over standard deviation (ddof 0) of per-era scores; NaN where they do not vary."""
-    spread = np.std(scores)
-    return float(np.mean(scores) / spread) if spread > 0 else np.nan
+    std = np.std(scores)
+    return float(np.mean(scores) / std) if std > 0 else np.nan
 
 
 def max_drawdown(scores: NDArray[np.float64]) -> float:
-    """Deepest fall of the running sum of per-era scores below its peak, >= 0."""
+    """Largest drop of the running sum of per-era scores below its peak, >= 0."""
     running = np.cumsum(scores)
     return float(np.max(np.maximum.accumulate(running) - running))
 
@@ -204,15 +207,11 @@ def apy(scores: NDArray[np.float64]) -> float:
 
 def _of(values: pd.Series, measure: Callable[[NDArray[np.float64]], Any]) -> float | None:
     known = values.dropna().to_numpy(np.float64)
-    return _number(float(measure(known))) if len(known) else None
+    return finite(float(measure(known))) if len(known) else None
 
 
 def _finite(row: Mapping[str, Any]) -> Json:
-    return {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    return {name: finite(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def _only(scores: pd.Series) -> float:

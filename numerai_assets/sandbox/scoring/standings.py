@@ -1,8 +1,8 @@
-"""Who stands where: reputations, ranks and their history, from the scores that the sandbox gave.
+"""Leaderboards: reputations, ranks and their history, from the sandbox's scores.
 
-A reputation is the mean over the rounds of the last year of a model's newest score of each, final or not (Numerai takes
-final ones; a young sandbox would show nothing for months). Models rank by what their payout scores earn, the season
-score of Numerai: each reputation times its multiplier, a missing one counting as zero. Pure functions of values.
+A reputation is the mean, over the rounds of the last year, of a model's newest score of each, final or not (Numerai takes
+final scores; a young sandbox would show none for months). Models rank by Numerai's season score: the sum of each
+reputation times its multiplier, a missing one counting as zero. Pure functions of values.
 """
 
 import datetime as dt
@@ -17,8 +17,8 @@ YEAR = dt.timedelta(days=365)
 
 
 @dataclass(frozen=True)
-class Score:
-    """A score of one round, and when it was given."""
+class GivenScore:
+    """A score of one round, and the time when it was given."""
 
     round_number: int
     display_name: str
@@ -31,12 +31,12 @@ class Participant:
     """A model, by its public name, and all its scores."""
 
     name: str
-    scores: tuple[Score, ...]
+    scores: tuple[GivenScore, ...]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A participant's place. reputations: display name -> reputation, absent where there is no score."""
+    """A participant's rank. reputations: by display name, absent where there is no score."""
 
     name: str
     rank: int
@@ -55,10 +55,10 @@ class DailyStanding:
     ranks: dict[str, int]
 
 
-def reputations(scores: Iterable[Score], moments: Sequence[dt.datetime]) -> list[dict[str, float]]:
-    """Reputation by display name at each of the moments (ascending), from what had been given by then."""
+def reputations(scores: Iterable[GivenScore], moments: Sequence[dt.datetime]) -> list[dict[str, float]]:
+    """Reputation by display name at each of the moments (ascending), from the scores given by then."""
     waiting = sorted((score for score in scores if score.value is not None), key=lambda score: score.given_at)
-    newest: dict[tuple[str, int], Score] = {}
+    newest: dict[tuple[str, int], GivenScore] = {}
     found, given = [], 0
     for at in moments:
         while given < len(waiting) and waiting[given].given_at <= at:
@@ -73,19 +73,19 @@ def reputations(scores: Iterable[Score], moments: Sequence[dt.datetime]) -> list
 
 
 def season_score(found: dict[str, float]) -> float:
-    """What reputations earn: each payout score times its multiplier, a missing one counting as zero."""
+    """Sum of each payout reputation times its multiplier, a missing one counting as zero."""
     return sum(config.multiplier * found.get(config.display_name, 0.0) for config in SCORES)
 
 
 def leaderboard(participants: Sequence[Participant], at: dt.datetime) -> list[Standing]:
-    """All participants, best first; those without a score come last, in the order given."""
+    """All participants, best first; those without a score last, in the given order."""
     found = [(each.name, reputations(each.scores, [at])[0]) for each in participants]
     found.sort(key=lambda item: (not item[1], -season_score(item[1])))
     return [Standing(name, rank, held) for rank, (name, held) in enumerate(found, start=1)]
 
 
 def history(name: str, participants: Sequence[Participant]) -> list[DailyStanding]:
-    """A participant's standing after every day that brought it a score, newest first."""
+    """A participant's standing after each day with a score of its own, newest first."""
     (own,) = (each for each in participants if each.name == name)
     days = sorted({score.given_at for score in own.scores})
     held = {each.name: reputations(each.scores, days) for each in participants}

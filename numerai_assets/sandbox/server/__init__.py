@@ -1,1 +1,1 @@
-"""The HTTP face: GraphQL, files, connection faults, and the server process."""
+"""The HTTP server: GraphQL, files, faults of connections, and the server process."""

@@ -1,34 +1,27 @@
-"""Resolvers of model uploads ("compute pickles")."""
+"""Resolvers for model uploads ("compute pickles")."""
 
 import platform
-import uuid
-from typing import Any
 
 from ariadne import ObjectType
 from graphql import GraphQLResolveInfo
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.release_writer import VERSION
-from numerai_assets.sandbox.server.resolving import Request, check_tournament, model_type, mutation, query, with_keys
+from numerai_assets.sandbox.server.resolving import ApiRequest, answers, model_type, mutation, query
 from numerai_assets.sandbox.server.shapes import Json, round_id, stored_utc
 from numerai_assets.sandbox.tournament.hosted_models import NO_OPEN_ROUND, Pickle, PickleRun, RunType
-from numerai_assets.sandbox.tournament.state import Purpose
+from numerai_assets.sandbox.tournament.state import Purpose, named_id
 
 pickle_type = ObjectType("ComputePickleUpload")
 TYPES = (pickle_type,)
 
 
-def _named(kind: str, name: str) -> str:
-    """The id of something that is the same in every sandbox; a UUID, as the client expects of ids."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/{kind}/{name}"))
-
-
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
-DATA_VERSIONS: tuple[Json, ...] = ({"id": _named("data", VERSION), "name": VERSION, "default": True},)
-# Numerai offers several Pythons; the sandbox has the one that it runs on.
+DATA_VERSIONS: tuple[Json, ...] = ({"id": named_id("data", VERSION), "name": VERSION, "default": True},)
+# Numerai offers several versions of Python; the sandbox offers the one that it runs on.
 DOCKER_IMAGES: tuple[Json, ...] = (
     {
-        "id": _named("images", _PYTHON),
+        "id": named_id("images", _PYTHON),
         "name": f"Python {_PYTHON}",
         "image": f"sandbox_py_{_PYTHON.replace('.', '_')}",
         "tag": "latest",
@@ -37,39 +30,24 @@ DOCKER_IMAGES: tuple[Json, ...] = (
 )
 
 
-@query.field("computePickleDataVersions")
-@with_keys
-def resolve_data_versions(_: Any, info: GraphQLResolveInfo) -> tuple[Json, ...]:
+@answers(query, "computePickleDataVersions", with_keys=True)
+def resolve_data_versions(request: ApiRequest) -> tuple[Json, ...]:
     return DATA_VERSIONS
 
 
-@query.field("computePickleDockerImages")
-@with_keys
-def resolve_docker_images(_: Any, info: GraphQLResolveInfo) -> tuple[Json, ...]:
+@answers(query, "computePickleDockerImages", with_keys=True)
+def resolve_docker_images(request: ApiRequest) -> tuple[Json, ...]:
     return DOCKER_IMAGES
 
 
-@query.field("computePickleUploadAuth")
-@with_keys
-def resolve_upload_auth(_: Any, info: GraphQLResolveInfo, filename: str, modelId: str | None = None) -> Json:
-    request: Request = info.context
-    name = request.tournament.hand_out_upload(filename, modelId, Purpose.PICKLE)
-    return {"filename": name, "url": f"{request.base_url}/uploads/{name}"}
-
-
-@mutation.field("createComputePickleUpload")
-@with_keys
+@answers(mutation, "createComputePickleUpload", with_keys=True)
 def resolve_create(
-    _: Any,
-    info: GraphQLResolveInfo,
+    request: ApiRequest,
     filename: str,
-    tournament: int,
     modelId: str | None = None,
     dataVersionId: str | None = None,
     dockerImageId: str | None = None,
 ) -> Pickle:
-    check_tournament(tournament)
-    request: Request = info.context
     found = request.tournament
     upload = found.uploaded(filename, found.model(modelId), Purpose.PICKLE)
     return found.hosted.create(
@@ -82,25 +60,17 @@ def resolve_create(
     )
 
 
-@mutation.field("assignPickleToModel")
-@with_keys
-def resolve_assign(_: Any, info: GraphQLResolveInfo, modelId: str | None = None, pickleId: str | None = None) -> str:
-    request: Request = info.context
+@answers(mutation, "assignPickleToModel", with_keys=True)
+def resolve_assign(request: ApiRequest, modelId: str | None = None, pickleId: str | None = None) -> str:
     request.tournament.assign_pickle(modelId, pickleId)
     return "true"
 
 
-@mutation.field("triggerComputePickleUpload")
-@with_keys
+@answers(mutation, "triggerComputePickleUpload", with_keys=True)
 def resolve_trigger(
-    _: Any,
-    info: GraphQLResolveInfo,
-    modelId: str | None = None,
-    pickleId: str | None = None,
-    triggerValidation: bool | None = None,
+    request: ApiRequest, modelId: str | None = None, pickleId: str | None = None, triggerValidation: bool | None = None
 ) -> Pickle:
-    """Runs a pickle now: to validate it again, or for the open round of a model that uses it."""
-    request: Request = info.context
+    """Runs a pickle now: to validate it again, or to submit to the open round for a model that uses it."""
     tournament, hosted = request.tournament, request.tournament.hosted
     found = hosted.pickle(pickleId or "")
     kind = RunType.VALIDATION if triggerValidation else RunType.SUBMISSION
@@ -114,30 +84,25 @@ def resolve_trigger(
     return found
 
 
-@query.field("computePickles")
-@with_keys
+@answers(query, "computePickles", with_keys=True)
 def resolve_pickles(
-    _: Any,
-    info: GraphQLResolveInfo,
+    request: ApiRequest,
     id: str | None = None,  # noqa: A002
     modelId: str | None = None,
     unassigned: bool = False,
 ) -> list[Pickle]:
-    """Uploads, newest first. `unassigned`: only those that no model uses."""
-    hosted = info.context.tournament.hosted
+    """Uploads, newest first. unassigned: only those that no model uses."""
+    hosted = request.tournament.hosted
     wanted = {name: value for name, value in (("id", id), ("model_id", modelId)) if value is not None}
-    found: list[Pickle] = hosted.pickles(**wanted)
-    return [pickle for pickle in found if not (unassigned and hosted.assigned_models(pickle.id))]
+    return [pickle for pickle in hosted.pickles(**wanted) if not (unassigned and hosted.assigned_models(pickle.id))]
 
 
-@query.field("triggerLogs")
-@with_keys
-def resolve_trigger_logs(_: Any, info: GraphQLResolveInfo, triggerId: str) -> list[Json]:
-    """What there is to say of a run: how it stands, and why."""
-    runs: list[PickleRun] = info.context.tournament.hosted.runs(id=triggerId)
+@answers(query, "triggerLogs", with_keys=True)
+def resolve_trigger_logs(request: ApiRequest, triggerId: str) -> list[Json]:
+    """The state of a run, and why."""
     return [
         {"timestamp": stored_utc(run.inserted_at), "message": ": ".join(filter(None, (run.status, run.message)))}
-        for run in runs
+        for run in request.tournament.hosted.runs(id=triggerId)
     ]
 
 
@@ -211,5 +176,5 @@ def _chosen(what: str, options: tuple[Json, ...], identity: str | None) -> str:
 
 
 def _name_of(options: tuple[Json, ...], identity: str) -> str:
-    """The name of an option; the id where a sandbox of another Python made the upload."""
+    """Name of an option, or its id if the upload was made under another version of Python."""
     return next((str(option["name"]) for option in options if option["id"] == identity), identity)

@@ -1,12 +1,11 @@
-"""Resolvers of leaderboards, profiles, payouts and stakes.
+"""Resolvers for leaderboards, profiles, payouts and stakes.
 
-Nothing is staked in the sandbox, so stakes and returns on them are null and payouts are zero. The rivals shown are the
-benchmark models; they are scored in the rounds that the account's models submitted to.
+Nothing is staked in the sandbox: stakes and returns on them are null, payouts are zero. The rivals are the benchmark
+models; they are scored in the rounds that the account's models submitted to.
 """
 
 import datetime as dt
 import functools
-import uuid
 from typing import Any
 
 from ariadne import ObjectType
@@ -17,8 +16,8 @@ from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.rounds import RoundStatus
 from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.scoring import standings
-from numerai_assets.sandbox.scoring.standings import DailyStanding, Participant, Score, Standing
-from numerai_assets.sandbox.server.resolving import Request, check_tournament, mutation, query, with_keys
+from numerai_assets.sandbox.scoring.standings import DailyStanding, GivenScore, Participant, Standing
+from numerai_assets.sandbox.server.resolving import ApiRequest, answers, mutation, query
 from numerai_assets.sandbox.server.shapes import Json, model_json, payout_json, stored_utc, utc
 from numerai_assets.sandbox.tournament import state
 
@@ -29,21 +28,16 @@ _STAKING_V2 = "Legacy staking is disabled for this tournament: stakes are Atomic
 _STAKING_V3 = "Atomic staking (v3) is not part of the sandbox: it needs Numerai's signer and a chain"
 
 
-@query.field("v2Leaderboard")
-def resolve_leaderboard(_: Any, info: GraphQLResolveInfo, limit: int = 50, offset: int = 0) -> list[Json]:
-    """Models, best first; the account's and the benchmarks."""
-    request: Request = info.context
+@answers(query, "v2Leaderboard")
+def resolve_leaderboard(request: ApiRequest, limit: int = 50, offset: int = 0) -> list[Json]:
+    """Models of the account and benchmarks, best first."""
     found = standings.leaderboard(_participants(request), request.view.now)
     return [_entry_json(standing) for standing in _page(found, limit, offset)]
 
 
-@query.field("accountLeaderboard")
-def resolve_account_leaderboard(
-    _: Any, info: GraphQLResolveInfo, limit: int = 50, offset: int = 0, tournament: int | None = None
-) -> list[Json]:
-    """Accounts, best first: the sandbox's, whose scores are all its models' together, and one a benchmark."""
-    check_tournament(tournament)
-    request: Request = info.context
+@answers(query, "accountLeaderboard")
+def resolve_account_leaderboard(request: ApiRequest, limit: int = 50, offset: int = 0) -> list[Json]:
+    """Accounts, best first: that of the sandbox, with the scores of all its models, and one per benchmark."""
     own = {model.name for model in request.tournament.state.models()}
     models = _participants(request)
     account = Participant(state.USERNAME, tuple(s for each in models if each.name in own for s in each.scores))
@@ -52,38 +46,26 @@ def resolve_account_leaderboard(
     return [_account_entry_json(standing) for standing in _page(found, limit, offset)]
 
 
-@query.field("v3UserProfile")
-def resolve_user_profile(
-    _: Any,
-    info: GraphQLResolveInfo,
-    model_name: str | None = None,
-    modelName: str | None = None,
-    tournament: int | None = None,
-) -> Json:
-    """A model's public face; the benchmarks have one too."""
-    check_tournament(tournament)
-    request: Request = info.context
+@answers(query, "v3UserProfile")
+def resolve_user_profile(request: ApiRequest, model_name: str | None = None, modelName: str | None = None) -> Json:
+    """The public profile of a model or of a benchmark."""
     name = model_name or modelName
     if name in BENCHMARK_NAMES:
         started = request.tournament.state.models()[0].inserted_at
-        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/rivals/{name}"))
-        return {"id": identity, "username": name, "startDate": stored_utc(started)}
+        return {"id": state.named_id("rivals", name), "username": name, "startDate": stored_utc(started)}
     model = request.tournament.model_named(name)
     return {**model_json(model), "startDate": stored_utc(model.inserted_at)}
 
 
 @profile_type.field("dailyModelPerformances")
 def resolve_daily_performances(profile: Json, info: GraphQLResolveInfo) -> list[Json]:
-    request: Request = info.context
+    request: ApiRequest = info.context
     return [_daily_json(day) for day in standings.history(profile["username"], _participants(request))]
 
 
-@query.field("pendingModelPayouts")
-@with_keys
-def resolve_payouts(_: Any, info: GraphQLResolveInfo, tournament: int) -> Json:
-    """What each round of the account's models has paid, and what the unresolved ones stand at."""
-    check_tournament(tournament)
-    request: Request = info.context
+@answers(query, "pendingModelPayouts", with_keys=True)
+def resolve_payouts(request: ApiRequest) -> Json:
+    """Payouts of the resolved rounds of the account's models, and the current ones of unresolved rounds."""
     found: dict[str, list[Json]] = {"actual": [], "pending": []}
     for model in request.tournament.state.models():
         for submission in request.tournament.state.submissions(model_id=model.id, selected=1):
@@ -93,29 +75,22 @@ def resolve_payouts(_: Any, info: GraphQLResolveInfo, tournament: int) -> Json:
     return found
 
 
-@mutation.field("v2ChangeStake")
-@with_keys
-def resolve_change_stake(_: Any, info: GraphQLResolveInfo, **__: Any) -> None:
+@answers(mutation, "v2ChangeStake", with_keys=True)
+@answers(mutation, "releaseStake", with_keys=True)
+def resolve_legacy_staking(request: ApiRequest, **__: Any) -> None:
     raise SandboxError(_STAKING_V2)
 
 
-@mutation.field("releaseStake")
-@with_keys
-def resolve_release_stake(_: Any, info: GraphQLResolveInfo, **__: Any) -> None:
-    raise SandboxError(_STAKING_V2)
-
-
-@query.field("v3StakeAuth")
-@query.field("v3StakeConfig")
-@query.field("v3StakeRound")
-@query.field("v3StakeClaim")
-@with_keys
-def resolve_staking(_: Any, info: GraphQLResolveInfo, **__: Any) -> None:
+@answers(query, "v3StakeAuth", with_keys=True)
+@answers(query, "v3StakeConfig", with_keys=True)
+@answers(query, "v3StakeRound", with_keys=True)
+@answers(query, "v3StakeClaim", with_keys=True)
+def resolve_staking(request: ApiRequest, **__: Any) -> None:
     raise SandboxError(_STAKING_V3)
 
 
-def _participants(request: Request) -> list[Participant]:
-    """The account's models, then the benchmarks, with the scores that have been given by now."""
+def _participants(request: ApiRequest) -> list[Participant]:
+    """The account's models, then the benchmarks, with the scores published so far."""
     kept, now = request.tournament.state, request.view.now
 
     @functools.cache
@@ -124,16 +99,18 @@ def _participants(request: Request) -> list[Participant]:
 
     own = {
         model.name: [
-            Score(submission.round_number, score.display_name, given(submission.round_number, score.day), score.value)
+            GivenScore(
+                submission.round_number, score.display_name, given(submission.round_number, score.day), score.value
+            )
             for submission, scores in kept.scores(model.id)
             for score in scores
         ]
         for model in kept.models()
     }
-    rivals: dict[str, list[Score]] = {name: [] for name in BENCHMARK_NAMES}
+    rivals: dict[str, list[GivenScore]] = {name: [] for name in BENCHMARK_NAMES}
     for rival in kept.rival_scores():
         moment = given(rival.round_number, rival.day)
-        rivals[rival.rival].append(Score(rival.round_number, rival.display_name, moment, rival.value))
+        rivals[rival.rival].append(GivenScore(rival.round_number, rival.display_name, moment, rival.value))
     return [
         Participant(name, tuple(score for score in scores if score.given_at <= now))
         for name, scores in (own | rivals).items()

@@ -1,14 +1,13 @@
-"""The sandbox over HTTP: the GraphQL endpoint, the files as a signed object store gives them, uploads, administration.
+"""The sandbox over HTTP: GraphQL endpoint, files under signed URLs like an object store's, uploads, administration.
 
-Every answer's Date header is the sandbox's time: whoever takes the time from the server lives in the sandbox.
+The Date header of every answer is the sandbox's time, so that clients can take their clock from the server.
 """
 
 import email.utils
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -24,25 +23,28 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults import plan as fault_plan
 from numerai_assets.sandbox.server import api, resolving
 from numerai_assets.sandbox.server.fault_middleware import HIT, FaultMiddleware
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.server.object_store import store_error
+from numerai_assets.sandbox.tournament.local import LocalTournament
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES
 from numerai_assets.sandbox.world.history import World
 
 SERVER_FOLDER = "server"
 LOOPBACK = ("127.0.0.1", "::1")
 
 
-def create_app(world_dir: Path) -> Starlette:
-    """The sandbox of the World in `world_dir`; what it remembers lies in `world_dir`/server.
+def create_app(world_dir: Path, models: Sequence[str] = MODEL_NAMES) -> Starlette:
+    """The sandbox of the World in `world_dir`; its state is in `world_dir`/server.
 
-    The first start opens the weekend round of the World's newest era. Raises SandboxError if there is no World.
+    models: model slots that the account must have. The first start opens the weekend round of the World's newest era.
+    Raises SandboxError if there is no World.
     """
-    tournament = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
+    tournament = LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, models)
     tournament.start()
     return app_of(tournament)
 
 
-def app_of(tournament: Tournament) -> Starlette:
-    """The HTTP face of a tournament that was started."""
+def app_of(tournament: LocalTournament) -> Starlette:
+    """The HTTP application of a started tournament."""
     app = Starlette(
         routes=[
             Route("/", _root, methods=["GET"]),
@@ -58,7 +60,7 @@ def app_of(tournament: Tournament) -> Starlette:
         ],
         middleware=[
             Middleware(_SandboxDate, tournament=tournament),
-            # A page in a browser must not steer the sandbox through a name that points to loopback.
+            # A web page must not control the sandbox through a host name that resolves to loopback.
             Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]),
             Middleware(FaultMiddleware, tournament=tournament),
         ],
@@ -69,9 +71,9 @@ def app_of(tournament: Tournament) -> Starlette:
 
 
 class _SandboxDate:
-    """Puts the sandbox's time into the Date header of every answer."""
+    """Sets the Date header of every answer to the sandbox's time."""
 
-    def __init__(self, app: ASGIApp, tournament: Tournament) -> None:
+    def __init__(self, app: ASGIApp, tournament: LocalTournament) -> None:
         self._app = app
         self._tournament = tournament
 
@@ -94,7 +96,7 @@ async def _graphql(request: Request) -> Response:
     except (json.JSONDecodeError, UnicodeDecodeError):
         return JSONResponse({"errors": [{"message": "The body is not JSON"}]}, status_code=400)
     tournament = _tournament(request)
-    asked = resolving.Request(
+    asked = resolving.ApiRequest(
         tournament=tournament,
         view=tournament.view,
         base_url=str(request.base_url).rstrip("/"),
@@ -120,7 +122,7 @@ def _file(request: Request) -> Response:
                 hit=request.scope.get(HIT),
             )
             return _served(request, path, etag)
-    return _xml(404, "NoSuchKey", "The specified key does not exist.")
+    return store_error(404, "NoSuchKey", "The specified key does not exist.")
 
 
 def _submission(request: Request) -> Response:
@@ -129,7 +131,7 @@ def _submission(request: Request) -> Response:
         return denied
     upload = tournament.state.upload(request.path_params["filename"])
     if upload is None or upload.sha256 is None:
-        return _xml(404, "NoSuchKey", "The specified key does not exist.")
+        return store_error(404, "NoSuchKey", "The specified key does not exist.")
     return _served(request, tournament.upload_path(upload.filename), upload.sha256)
 
 
@@ -137,7 +139,7 @@ async def _upload(request: Request) -> Response:
     tournament, filename = _tournament(request), request.path_params["filename"]
     content = await request.body()
     if not await run_in_threadpool(tournament.receive_upload, filename, content):
-        return _xml(403, "AccessDenied", "Not a name that an upload is expected under")
+        return store_error(403, "AccessDenied", "No upload is expected under this name")
     return Response(status_code=200)
 
 
@@ -193,7 +195,7 @@ def _fault_log(request: Request) -> Response:
 
 
 def _not_json(request: Request) -> Response | None:
-    # Browsers send other content types across sites without asking; this one they do not.
+    # Browsers send other content types across sites without a preflight request, but not this one.
     if request.headers.get("Content-Type", "").split(";")[0] == "application/json":
         return None
     return JSONResponse({"error": "expected Content-Type application/json"}, status_code=415)
@@ -201,7 +203,7 @@ def _not_json(request: Request) -> Response | None:
 
 def _administered(request: Request, act: Callable[[], dict[str, Any]]) -> Response:
     if request.client is None or request.client.host not in LOOPBACK:
-        return JSONResponse({"error": "administration is for this machine alone"}, status_code=403)
+        return JSONResponse({"error": "administration is allowed from this machine only"}, status_code=403)
     return JSONResponse(act())
 
 
@@ -210,38 +212,33 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    # Made outside the middleware, so it brings its own date.
+    # Created outside the middleware, so it sets its own date.
     return PlainTextResponse("Internal Server Error", status_code=500, headers={"Date": _date(_tournament(request))})
 
 
-def _date(tournament: Tournament) -> str:
+def _date(tournament: LocalTournament) -> str:
     return email.utils.format_datetime(tournament.view.now, usegmt=True)
 
 
 def _denied(request: Request) -> Response | None:
-    """The answer to a URL whose signature is wrong or has ended, None when it holds."""
+    """The answer to a URL with a wrong or expired signature, None if it is valid."""
     expires, signature = request.query_params.get("expires", ""), request.query_params.get("signature", "")
     try:
         _tournament(request).check_signature(request.url.path, expires, signature)
     except SandboxError as error:
-        return _xml(403, "AccessDenied", str(error))
+        return store_error(403, "AccessDenied", str(error))
     return None
 
 
 def _served(request: Request, path: Path, sha256: str) -> Response:
     etag = f'"{sha256}"'
     if request.headers.get("If-Match") not in (None, "*", etag):
-        return _xml(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+        return store_error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
     if request.headers.get("If-None-Match") == etag:
         return Response(status_code=304, headers={"ETag": etag})
     return FileResponse(path, headers={"ETag": etag}, media_type="application/octet-stream")
 
 
-def _xml(status: int, code: str, message: str) -> Response:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
-    return Response(body, status_code=status, media_type="application/xml")
-
-
-def _tournament(request: Request) -> Tournament:
-    tournament: Tournament = request.app.state.tournament
+def _tournament(request: Request) -> LocalTournament:
+    tournament: LocalTournament = request.app.state.tournament
     return tournament

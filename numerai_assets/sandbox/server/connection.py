@@ -1,4 +1,4 @@
-"""Breaking a connection off, which ASGI has no word for."""
+"""Closes and resets connections, which ASGI does not offer."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ _EXTENSION = "numerai_assets.transport"
 
 
 class SeverableProtocol(H11Protocol):
-    """HTTP/1.1 whose requests bring the transport they came by, for `close` and `reset`."""
+    """HTTP/1.1 that adds the transport to each request's scope, for `close` and `reset`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -26,17 +26,17 @@ class SeverableProtocol(H11Protocol):
 
 
 def close(scope: Scope) -> None:
-    """Closes the request's connection, after what was sent."""
+    """Closes the request's connection after the bytes sent so far."""
     _transport(scope).close()
 
 
 def reset(scope: Scope) -> None:
-    """Resets the request's connection: the other side gets a RST."""
+    """Resets the request's connection: the client receives a RST."""
     transport = _transport(scope)
-    # The client may have gone first; its socket is then no more.
+    # The client may have disconnected first; its socket no longer exists then.
     if transport.is_closing():
         return
-    # Closing with a linger time of zero is what sends a RST in place of a FIN.
+    # Closing with a linger time of zero sends a RST in place of a FIN.
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 

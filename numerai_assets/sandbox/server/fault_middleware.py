@@ -1,6 +1,6 @@
-"""Carries faults out on the requests they strike, between the server and an application that knows nothing of them.
+"""Applies faults to the requests they strike, between the server and the application, which knows no faults.
 
-Administration (/sandbox/...) passes untouched. What a fault leaves alone is answered by the application as ever.
+Administration (/sandbox/...) passes untouched, and so does every request without a fault.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from xml.sax.saxutils import escape
 
 from graphql import FieldNode, GraphQLError, OperationDefinitionNode, StringValueNode, VariableNode, parse
 from starlette.concurrency import run_in_threadpool
@@ -20,27 +19,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from numerai_assets.sandbox.faults import catalogue
 from numerai_assets.sandbox.faults.alterations import changed_upload
-from numerai_assets.sandbox.faults.catalogue import Kind, Request
+from numerai_assets.sandbox.faults.catalogue import IncomingRequest, RequestKind
 from numerai_assets.sandbox.faults.engine import Hit
 from numerai_assets.sandbox.server import connection
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.server.object_store import store_error
+from numerai_assets.sandbox.tournament.local import LocalTournament
 
 HIT = "numerai_assets.fault"
-"""Where the scope of a struck request carries its Hit."""
+"""Key of a request's scope that holds its Hit."""
 
 _ADMINISTRATION = "/sandbox/"
 _RELEASE_FILE = re.compile(r"^/files/\d+/(?P<name>.+)$")
 _RANGE_START = re.compile(r"^bytes=(\d+)-")
 _RANGE_HEADERS = (b"range", b"if-range")
-# RST overtakes what the kernel has not handed over yet; on loopback this is ample.
+# A RST overtakes bytes that the kernel has not delivered yet; on loopback this wait is ample.
 _HANDED_OVER_SECONDS = 0.05
 _DISCONNECT_SECONDS = 5.0
 
 
 class FaultMiddleware:
-    """Lets the tournament's faults strike."""
+    """Applies the faults of a tournament."""
 
-    def __init__(self, app: ASGIApp, tournament: Tournament) -> None:
+    def __init__(self, app: ASGIApp, tournament: LocalTournament) -> None:
         self._app = app
         self._tournament = tournament
 
@@ -146,24 +146,28 @@ class FaultMiddleware:
 # -- requests ----------------------------------------------------------------------------------------------------
 
 
-def describe(scope: Scope, body: bytes) -> Request:
-    """What a fault sees of a request. body: empty unless it is a POST."""
+def describe(scope: Scope, body: bytes) -> IncomingRequest:
+    """The request as faults see it. body: empty unless it is a POST."""
     path, method, headers = scope["path"], scope["method"], Headers(scope=scope)
     if path == "/":
-        return Request(Kind.GRAPHQL, _root_field(body)) if method == "POST" else Request(Kind.CLOCK)
+        return (
+            IncomingRequest(RequestKind.GRAPHQL, _root_field(body))
+            if method == "POST"
+            else IncomingRequest(RequestKind.CLOCK)
+        )
     if method == "PUT":
-        return Request(Kind.UPLOAD, path.rpartition("/")[2])
+        return IncomingRequest(RequestKind.UPLOAD, path.rpartition("/")[2])
     begins = None
     if (wanted := headers.get("Range")) is not None:
         match = _RANGE_START.match(wanted)
         begins = int(match.group(1)) if match else 0
     if file := _RELEASE_FILE.match(path):
-        return Request(Kind.FILE, file.group("name"), begins)
-    return Request(Kind.DOWNLOAD, path, begins)
+        return IncomingRequest(RequestKind.FILE, file.group("name"), begins)
+    return IncomingRequest(RequestKind.DOWNLOAD, path, begins)
 
 
 def filename_asked_for(body: bytes) -> str:
-    """The file name that a create_submission names, be it a variable or a literal; empty when it names none."""
+    """The file name in a create_submission, as variable or literal; empty if there is none."""
     found, variables = _first_field(body)
     for argument in () if found is None else found.arguments:
         if argument.name.value == "filename":
@@ -181,7 +185,7 @@ def _root_field(body: bytes) -> str:
 
 
 def _first_field(body: bytes) -> tuple[FieldNode | None, dict[str, Any]]:
-    """First field of a GraphQL request and its variables; no field when the body is no such request."""
+    """First field of a GraphQL request and its variables; no field if the body is not a GraphQL request."""
     try:
         payload = json.loads(body)
         operation = next(d for d in parse(payload["query"]).definitions if isinstance(d, OperationDefinitionNode))
@@ -204,7 +208,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 def refusal(hit: Hit) -> Response:
-    """The answer in place of the application's."""
+    """The answer that replaces the application's."""
     match hit.fault:
         case catalogue.SERVER_ERROR:
             assert isinstance(hit.parameters, catalogue.Refusal)
@@ -214,11 +218,11 @@ def refusal(hit: Hit) -> Response:
             wait = str(hit.parameters.retry_after_seconds)
             return PlainTextResponse("Too Many Requests", status_code=429, headers={"Retry-After": wait})
         case catalogue.EXPIRED_URL:
-            return _store_error(403, "AccessDenied", "Request has expired")
+            return store_error(403, "AccessDenied", "Request has expired")
         case catalogue.UPLOAD_FORBIDDEN:
-            return _store_error(403, "AccessDenied", "Access Denied")
+            return store_error(403, "AccessDenied", "Access Denied")
         case catalogue.UPLOAD_ERROR:
-            return _store_error(500, "InternalError", "We encountered an internal error. Please try again.")
+            return store_error(500, "InternalError", "We encountered an internal error. Please try again.")
         case catalogue.UPLOAD_LOST:
             return Response(status_code=200)
     raise AssertionError(f"{hit.fault.name} refuses nothing")
@@ -228,14 +232,9 @@ def _gateway_error(status: int) -> Response:
     return Response(f"<html><body><h1>{status}</h1></body></html>\n", status_code=status, media_type="text/html")
 
 
-def _store_error(status: int, code: str, message: str) -> Response:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
-    return Response(body, status_code=status, media_type="application/xml")
-
-
 @dataclass
 class _Exchange:
-    """A request whose body was read already (None: it was not), and the way back."""
+    """A request and its answer channel. body: None if it was not read yet."""
 
     scope: MutableMapping[str, Any]
     body: bytes | None
@@ -243,7 +242,7 @@ class _Exchange:
     send: Send
 
     def receiver(self) -> Receive:
-        """Gives the body again, then goes on where the connection is."""
+        """Replays the body, then continues with the connection."""
         if self.body is None:
             return self.receive
         waiting = [{"type": "http.request", "body": self.body, "more_body": False}]
@@ -254,7 +253,7 @@ class _Exchange:
         return receive
 
     async def disconnected(self, seconds: float) -> None:
-        """Returns when the client has gone, or after so many seconds."""
+        """Returns when the client has disconnected, at the latest after `seconds`."""
 
         async def gone() -> None:
             while (await self.receive())["type"] != "http.disconnect":
@@ -267,14 +266,14 @@ class _Exchange:
 
     async def sever(self, how: Any) -> None:
         how(self.scope)
-        # Until it has noticed, the server would answer for us.
+        # Wait for the server to notice, or it would send an answer of its own.
         await self.disconnected(_DISCONNECT_SECONDS)
 
 
 class _Cut:
-    """Sends the head and the first bytes of an answer and swallows the rest; nothing at all of one without a body.
+    """Sends the head and the first bytes of an answer and drops the rest; sends nothing of an answer without a body.
 
-    kept: of the length of the body, how many bytes are sent; never all of them.
+    kept: number of bytes to send, as a function of the body's length; at least one is dropped.
     """
 
     def __init__(self, exchange: _Exchange, kept: Any) -> None:
@@ -297,7 +296,7 @@ class _Cut:
 
 @dataclass
 class _Captured:
-    """An answer of the application, kept back."""
+    """An answer of the application that was not sent yet."""
 
     messages: list[Message] = field(default_factory=list)
 
@@ -306,7 +305,7 @@ class _Captured:
 
     @property
     def is_refusal(self) -> bool:
-        """True for an answer of GraphQL that has errors, or that is none."""
+        """True for a GraphQL answer with errors, and for anything that is not a GraphQL answer."""
         content = b"".join(message.get("body", b"") for message in self.messages)
         try:
             return "errors" in json.loads(content)

@@ -1,8 +1,7 @@
-"""The sandbox as a background process: what `numerai sandbox start | stop | status | advance` do.
+"""The sandbox as a background process, for `numerai sandbox start | stop | status | advance`.
 
-The server belongs to its World's folder: a pid file there says which process serves it and on which port. A pid counts
-only while the process of that pid is the one that was started, so a stale file can neither block a start nor get
-somebody else's process stopped.
+A pid file in the World's folder names the process that serves it and its port. A pid counts only while that process is
+the one that was started, so a stale file neither blocks a start nor makes `stop` end an unrelated process.
 """
 
 import contextlib
@@ -10,9 +9,8 @@ import datetime as dt
 import json
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +22,11 @@ from filelock import FileLock
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
+from numerai_assets.sandbox.published.files import write_text
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
-from numerai_assets.sandbox.server.serve import HOST
-from numerai_assets.sandbox.tournament.state import State
-from numerai_assets.sandbox.world.history import World
-
-Progress = Callable[[str, int, int], None]
+from numerai_assets.sandbox.server.serve import HOST, command
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES, State
+from numerai_assets.sandbox.world.history import Progress, World
 
 START_SECONDS = 600.0
 STOP_SECONDS = 15.0
@@ -41,7 +38,7 @@ _ANSWER_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Status:
-    """A sandbox at one moment. Of a sandbox that was never started, all but `running` is None."""
+    """A sandbox at one moment. All but `running` is None if it was never started."""
 
     running: bool
     url: str | None = None
@@ -54,7 +51,7 @@ class Status:
 
 @dataclass(frozen=True)
 class _Running:
-    """A server process. `born` tells it from a later process of the same pid."""
+    """A server process. born: its start time, which distinguishes it from a later process with the same pid."""
 
     pid: int
     born: float
@@ -65,11 +62,19 @@ class _Running:
         return f"http://{HOST}:{self.port}"
 
 
-def start(world_dir: Path, *, port: int, progress: Progress | None = None, **create: Any) -> str:
+def start(
+    world_dir: Path,
+    *,
+    port: int,
+    models: Sequence[str] = MODEL_NAMES,
+    progress: Progress | None = None,
+    **create: Any,
+) -> str:
     """Starts the sandbox of `world_dir` in the background and returns its URL once it answers.
 
-    A World that is not there yet is made first, with the options of `World.create`. Does nothing but return the URL
-    when the sandbox runs already. Raises SandboxError when the port is taken or the server does not come up.
+    Creates the World first if there is none, with the options of `World.create`. models: model slots that the account
+    must have. If the sandbox runs already, only returns its URL. Raises SandboxError when the port is taken or the
+    server does not start.
     """
     world_dir = world_dir.resolve()
     world_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -79,11 +84,11 @@ def start(world_dir: Path, *, port: int, progress: Progress | None = None, **cre
         _check_port(port)
         if not world_dir.is_dir() or not any(world_dir.iterdir()):
             World.create(world_dir, progress=progress, **create)
-        return _spawn(world_dir, port).url
+        return _spawn(world_dir, port, models).url
 
 
 def stop(world_dir: Path) -> bool:
-    """Stops the sandbox; False when it was not running. What it remembers stays."""
+    """Stops the sandbox; False when it was not running. Its state stays on disk."""
     world_dir = world_dir.resolve()
     running = _running(world_dir)
     if running is not None:
@@ -93,7 +98,7 @@ def stop(world_dir: Path) -> bool:
 
 
 def status(world_dir: Path) -> Status:
-    """How the sandbox stands, running or not."""
+    """State of the sandbox, running or stopped."""
     world_dir = world_dir.resolve()
     running = _running(world_dir)
     if running is None:
@@ -102,13 +107,13 @@ def status(world_dir: Path) -> Status:
 
 
 def advance(world_dir: Path, to: str) -> Status:
-    """Moves the sandbox's clock to `to` (`rounds.destination` says what that may be). Raises SandboxError when refused."""
+    """Moves the sandbox's clock to `to`, as `rounds.destination` reads it. Raises SandboxError when refused."""
     running = _running_now(world_dir)
     return _parse(running, _ask(running, "POST", "/sandbox/advance", json={"to": to}, timeout=None))
 
 
 def put_faults(world_dir: Path, plan: Plan | None) -> dict[str, Any]:
-    """Puts a plan of faults in force, None for none, and returns what `faults` does. Raises SandboxError when refused."""
+    """Activates a plan of faults (None: no faults) and returns the result of `faults`. Raises SandboxError when refused."""
     running = _running_now(world_dir)
     if plan is None:
         return _ask(running, "DELETE", "/sandbox/faults", timeout=None)
@@ -116,33 +121,28 @@ def put_faults(world_dir: Path, plan: Plan | None) -> dict[str, Any]:
 
 
 def faults(world_dir: Path) -> dict[str, Any]:
-    """The plan of faults in force, running or not; see `Faults.describe`."""
+    """The active plan of faults, see `Faults.describe`; also of a stopped sandbox."""
     return Faults(world_dir.resolve() / SERVER_FOLDER).describe()
 
 
 def fault_log(world_dir: Path) -> list[dict[str, Any]]:
-    """Every fault that was met, oldest first, running or not."""
+    """Every fault that occurred, oldest first; also of a stopped sandbox."""
     return Faults(world_dir.resolve() / SERVER_FOLDER).log()
 
 
 # -- process -----------------------------------------------------------------------------------------------------
 
 
-def _spawn(world_dir: Path, port: int) -> _Running:
+def _spawn(world_dir: Path, port: int, models: Sequence[str]) -> _Running:
     log = world_dir / SERVER_FOLDER / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "numerai_assets.sandbox.server.serve",
-        "--world",
-        str(world_dir),
-        "--port",
-        str(port),
-    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command(world_dir, port, models),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     spawned = _Running(process.pid, psutil.Process(process.pid).create_time(), port)
     try:
@@ -176,7 +176,7 @@ def _running_now(world_dir: Path) -> _Running:
 
 
 def _running(world_dir: Path) -> _Running | None:
-    """The process that the pid file names, if it is still that process."""
+    """The process that the pid file names, if it still runs."""
     try:
         noted = _Running(**json.loads(_pid_file(world_dir).read_text(encoding="utf-8")))
         process = psutil.Process(noted.pid)
@@ -187,10 +187,7 @@ def _running(world_dir: Path) -> _Running | None:
 
 
 def _note(world_dir: Path, running: _Running) -> None:
-    path = _pid_file(world_dir)
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({"pid": running.pid, "born": running.born, "port": running.port}), encoding="utf-8")
-    aside.replace(path)
+    write_text(_pid_file(world_dir), json.dumps(vars(running)))
 
 
 def _end(process: psutil.Process) -> None:
@@ -209,7 +206,7 @@ def _check_port(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise SandboxError(
-                f"port {port} on {HOST} cannot be used ({error.strerror}): something else listens there; "
+                f"port {port} on {HOST} cannot be used ({error.strerror}): another program listens there; "
                 "stop it or set another sandbox.port"
             ) from None
 
@@ -223,7 +220,7 @@ def _pid_file(world_dir: Path) -> Path:
     return world_dir / SERVER_FOLDER / "server.pid"
 
 
-# -- asking ------------------------------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------------------------
 
 
 def _answers(world_dir: Path, port: int) -> bool:
@@ -247,7 +244,7 @@ def _ask(running: _Running, method: str, path: str, **options: Any) -> dict[str,
 
 def _request(method: str, url: str, **options: Any) -> requests.Response:
     with requests.Session() as session:
-        # Loopback is never behind a proxy, whatever the environment says.
+        # Loopback is never behind a proxy, whatever the environment sets.
         session.trust_env = False
         return session.request(method, url, **options)
 
@@ -265,7 +262,7 @@ def _parse(running: _Running, content: dict[str, Any]) -> Status:
 
 
 def _remembered(world_dir: Path) -> Status:
-    """What the state of a stopped sandbox tells."""
+    """Status of a stopped sandbox, from its state on disk."""
     path = world_dir / SERVER_FOLDER / "state.sqlite"
     if not path.is_file():
         return Status(running=False)

@@ -1,6 +1,6 @@
-"""What the API says of a round, a model or a score: plain dictionaries under the client's own field names.
+"""Rounds, models and scores as the API returns them: dictionaries with the client's field names.
 
-Decimals are strings or null and times end in Z, because numerapi parses them as such.
+Decimals are strings or null and times end in Z, as numerapi expects.
 """
 
 import datetime as dt
@@ -8,8 +8,9 @@ import functools
 from decimal import Decimal
 from typing import Any
 
+from numerai_assets.eras import PAYOUT_TARGET
 from numerai_assets.sandbox.calendar import rounds
-from numerai_assets.sandbox.calendar.rounds import Round, RoundStatus
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, RoundStatus
 from numerai_assets.sandbox.scoring.daily import CLIP_THRESHOLD, PAYOUT_FACTOR, SCORES, DayScore, ScoreConfig, payouts
 from numerai_assets.sandbox.tournament import state
 from numerai_assets.sandbox.tournament.state import TOURNAMENT, Model, Submission
@@ -17,17 +18,16 @@ from numerai_assets.sandbox.tournament.state import TOURNAMENT, Model, Submissio
 Json = dict[str, Any]
 
 AT_RISK = Decimal(0)
-TARGET = "target_ender_60"
 
 
-def round_json(found: Round, now: dt.datetime) -> Json:
-    """A round as seen at `now`. Between closeStakingTime and closeTime it takes late submissions."""
+def round_json(found: CalendarRound, now: dt.datetime) -> Json:
+    """A round at time `now`. Between closeStakingTime and closeTime it accepts late submissions."""
     is_resolved = found.status(now) is RoundStatus.RESOLVED
     return {
         "id": round_id(found.number),
         "tournament": TOURNAMENT,
         "number": found.number,
-        "target": TARGET,
+        "target": PAYOUT_TARGET,
         "openTime": utc(found.opens),
         "closeTime": utc(found.closes_late),
         "closeStakingTime": utc(found.closes),
@@ -42,8 +42,8 @@ def round_json(found: Round, now: dt.datetime) -> Json:
     }
 
 
-def score_config_json(config: ScoreConfig, scored: Round) -> Json:
-    """How one score of a round is computed and what it pays."""
+def score_config_json(config: ScoreConfig, scored: CalendarRound) -> Json:
+    """Definition and payout of one score of a round."""
     return {
         "id": f"{round_id(scored.number)}-{config.name}",
         "scoreConfigId": f"score-{config.name}",
@@ -70,12 +70,12 @@ def score_config_json(config: ScoreConfig, scored: Round) -> Json:
 
 
 def profile_json(models: list[Model]) -> Json:
-    """What the account shows to everyone."""
+    """The account's public profile."""
     return {"id": "sandbox-account", "username": state.USERNAME, "models": [model_json(model) for model in models]}
 
 
 def model_json(model: Model) -> Json:
-    """A model without its submissions, which are looked up when asked for."""
+    """A model without its submissions, which have a resolver of their own."""
     return {
         "id": model.id,
         "name": model.name,
@@ -113,7 +113,7 @@ def submission_score_json(submission: Submission, score: DayScore) -> Json:
 
 
 def performance_json(submission: Submission, scores: list[DayScore], now: dt.datetime) -> Json:
-    """A model's round: its newest scores and all of them. `scores`: newest day first."""
+    """A model's round with its newest and all its scores. scores: newest day first."""
     scored = rounds.round_by_number(submission.round_number)
     newest = list({score.display_name: score for score in reversed(scores)}.values())
     configs = [score_config_json(config, scored) for config in SCORES if config.is_payout]
@@ -126,14 +126,14 @@ def performance_json(submission: Submission, scores: list[DayScore], now: dt.dat
         "roundOpenTime": utc(scored.opens),
         "roundResolveTime": utc(scored.resolves),
         "roundResolved": scored.status(now) is RoundStatus.RESOLVED,
-        "roundTarget": TARGET,
+        "roundTarget": PAYOUT_TARGET,
         "submissionScores": _payout_scores(scored, newest),
         "intraRoundSubmissionScores": _payout_scores(scored, scores),
     }
 
 
-def payout_json(model: Model, scored: Round) -> Json:
-    """What a round pays a model: nothing, as nothing is at risk."""
+def payout_json(model: Model, scored: CalendarRound) -> Json:
+    """Payout of a round to a model: zero, because nothing is staked."""
     return {
         "roundId": round_id(scored.number),
         "roundNumber": scored.number,
@@ -147,7 +147,7 @@ def payout_json(model: Model, scored: Round) -> Json:
     }
 
 
-def _payout_scores(scored: Round, scores: list[DayScore]) -> list[Json]:
+def _payout_scores(scored: CalendarRound, scores: list[DayScore]) -> list[Json]:
     values: dict[int, dict[str, float | None]] = {}
     for score in scores:
         values.setdefault(score.day, {})[score.display_name] = score.value
@@ -155,7 +155,7 @@ def _payout_scores(scored: Round, scores: list[DayScore]) -> list[Json]:
     return [_payout_score(scored, score, paid[score.day].get(score.display_name)) for score in scores]
 
 
-def _payout_score(scored: Round, score: DayScore, payout: Decimal | None) -> Json:
+def _payout_score(scored: CalendarRound, score: DayScore, payout: Decimal | None) -> Json:
     amount = None if payout is None else f"{payout.normalize() + 0:f}"
     return {
         "date": utc(scored.scored_at(score.day)),

@@ -1,1 +1,1 @@
-"""The tournament itself: accounts, submissions, hosted models, webhooks, state on disk."""
+"""The tournament: account, submissions, hosted models, webhooks, state on disk."""

@@ -1,4 +1,4 @@
-"""Work that an answer does not wait for."""
+"""Background jobs of the server."""
 
 import logging
 import queue
@@ -8,10 +8,15 @@ from collections.abc import Callable
 _log = logging.getLogger(__name__)
 
 
-class Background:
-    """Does jobs one after another in a thread of its own, which the first job starts and the process's end stops.
+def internal_error(error: BaseException | None) -> str:
+    """The answer to a client when the sandbox itself failed."""
+    return f"Internal error of the sandbox: {type(error).__name__}; see its log"
 
-    A job answers for its own errors; one that escapes it is logged and does not keep the next from being done.
+
+class Background:
+    """Runs jobs one after another in a thread, which starts with the first job and ends with the process.
+
+    Jobs handle their own errors; an error that escapes a job is logged, and the next job runs.
     """
 
     def __init__(self, name: str) -> None:
@@ -21,7 +26,7 @@ class Background:
         self._thread: threading.Thread | None = None
 
     def do(self, job: Callable[[], None]) -> None:
-        """Queues a job and returns at once."""
+        """Queues a job and returns immediately."""
         self._jobs.put(job)
         with self._lock:
             if self._thread is None:
@@ -29,7 +34,7 @@ class Background:
                 self._thread.start()
 
     def wait(self) -> None:
-        """Returns when every job that was queued is done."""
+        """Returns when every queued job is done."""
         self._jobs.join()
 
     def _work(self) -> None:
@@ -37,7 +42,7 @@ class Background:
             job = self._jobs.get()
             try:
                 job()
-            except Exception:  # noqa: BLE001 - the thread must outlive a job's bug; the log tells of it
+            except Exception:  # noqa: BLE001 - the thread must outlive a job's bug, which is logged
                 _log.exception("a job of %s failed", self._name)
             finally:
                 self._jobs.task_done()

@@ -1,7 +1,7 @@
-"""Validation files that were handed in for diagnostics: kept, judged in the background, and their results.
+"""Diagnostics of validation files: the files, their scoring in the background, and the results.
 
-A run is "running" until it is "done" or an "error" that `message` tells. One that a stopped server left running is taken
-up again by the next.
+A run is "running" until it is "done" or has an "error", described in `message`. A run that a stopped server left
+unfinished is continued by the next.
 """
 
 import datetime as dt
@@ -21,8 +21,8 @@ from numerai_assets.sandbox.published.release_writer import FEATURES_JSON
 from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA
 from numerai_assets.sandbox.scoring import diagnostics
 from numerai_assets.sandbox.scoring.diagnostics import JudgedEra
-from numerai_assets.sandbox.tournament.background import Background
-from numerai_assets.sandbox.tournament.state import State, Upload
+from numerai_assets.sandbox.tournament.background import Background, internal_error
+from numerai_assets.sandbox.tournament.state import State, Upload, insert
 from numerai_assets.sandbox.tournament.submission_rules import read_submission
 from numerai_assets.sandbox.world.history import World
 
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS diagnostics (
 
 @dataclass(frozen=True)
 class DiagnosticsRun:
-    """One file and what came of it. newest_era: the newest era when it was handed in. result: JSON, once it is done."""
+    """One file and its result. newest_era: when it was submitted. result: JSON, once it is done."""
 
     id: str
     model_id: str
@@ -54,12 +54,12 @@ class DiagnosticsRun:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """Fields of V2Diagnostics that were computed, empty before."""
+        """Computed fields of V2Diagnostics; empty before the run is done."""
         return {} if self.result is None else json.loads(self.result)
 
 
 class DiagnosticsDesk:
-    """Takes validation files in and judges them. uploads: the folder that files were uploaded to."""
+    """Accepts validation files and scores them. uploads: the folder of uploaded files."""
 
     def __init__(self, world: World, state: State, uploads: Path) -> None:
         self._world = world
@@ -70,12 +70,12 @@ class DiagnosticsDesk:
             db.executescript(_TABLES)
 
     def resume(self) -> None:
-        """Takes up what was left running."""
+        """Continues unfinished runs."""
         for run in self._runs(status=RUNNING):
             self._queue(run)
 
     def create(self, upload: Upload, now: dt.datetime, newest_era: int) -> DiagnosticsRun:
-        """Begins the diagnostics of an uploaded file. Raises SandboxError for one that was handed in before."""
+        """Starts the diagnostics of an uploaded file. Raises SandboxError if it was submitted before."""
         run = DiagnosticsRun(
             id=str(uuid.uuid4()),
             model_id=upload.model_id,
@@ -89,18 +89,14 @@ class DiagnosticsDesk:
         )
         try:
             with self._state.connected() as db:
-                db.execute(
-                    "INSERT INTO diagnostics VALUES (:id, :model_id, :filename, :newest_era, :inserted_at, :updated_at, "
-                    ":status, :message, :result)",
-                    vars(run),
-                )
+                insert(db, "diagnostics", run)
         except sqlite3.IntegrityError:
             raise SandboxError(f"File already submitted: {upload.filename}") from None
         self._queue(run)
         return run
 
     def found(self, model_id: str, identity: str | None) -> list[DiagnosticsRun]:
-        """A model's diagnostics, newest first, or the one of an id. Raises SandboxError for an unknown id."""
+        """A model's diagnostics, newest first, or the one with an id. Raises SandboxError for an unknown id."""
         if identity is None:
             return self._runs(model_id=model_id)
         if not (runs := self._runs(model_id=model_id, id=identity)):
@@ -108,7 +104,7 @@ class DiagnosticsDesk:
         return runs
 
     def wait(self) -> None:
-        """Returns when nothing is running any more."""
+        """Returns when all runs have ended."""
         self._background.wait()
 
     def _queue(self, run: DiagnosticsRun) -> None:
@@ -119,9 +115,9 @@ class DiagnosticsDesk:
             result = json.dumps(self._judge(run))
         except SandboxError as error:
             self._finish(run, ERROR, str(error), None)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the run has ended and must say so
+        except Exception as error:  # noqa: BLE001 - the run has ended, and its state must say so
             _log.exception("diagnostics %s of %s failed", run.id, run.filename)
-            self._finish(run, ERROR, f"Internal error of the sandbox: {type(error).__name__}; its log tells more", None)
+            self._finish(run, ERROR, internal_error(error), None)
         else:
             self._finish(run, DONE, None, result)
 
@@ -152,16 +148,11 @@ class DiagnosticsDesk:
         )
 
     def _finish(self, run: DiagnosticsRun, status: str, message: str | None, result: str | None) -> None:
-        now = self._state.now()
-        assert now is not None
         with self._state.connected() as db:
             db.execute(
                 "UPDATE diagnostics SET status = ?, message = ?, result = ?, updated_at = ? WHERE id = ?",
-                (status, message, result, now.isoformat(), run.id),
+                (status, message, result, self._state.current.isoformat(), run.id),
             )
 
     def _runs(self, **where: str) -> list[DiagnosticsRun]:
-        condition = " AND ".join(f"{name} = ?" for name in where)
-        query = f"SELECT * FROM diagnostics WHERE {condition} ORDER BY rowid DESC"
-        with self._state.connected() as db:
-            return [DiagnosticsRun(**dict(row)) for row in db.execute(query, tuple(where.values()))]
+        return [DiagnosticsRun(**row) for row in self._state.rows("diagnostics", **where)]

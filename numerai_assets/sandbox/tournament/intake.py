@@ -1,11 +1,11 @@
-"""Takes submissions in: on time, late, or queued for the next round.
+"""Accepts submissions: on time, late, or queued for the next round.
 
-A round takes submissions on time until staking on it closes. After that, until it closes altogether, or when the data's
-datestamp names the round that closed last or the one before it, a submission is late: scored, never staked, and selected
-only where the model has none on time. A late one is also queued for the next round that can still be met, with the ids
-of that round in place of its own, and becomes on time when that round opens, unless the model submitted there itself.
+A submission is on time until staking on its round closes. It is late until the round finally closes, or if its data's
+datestamp names the last closed round or the one before: late submissions are scored, never staked, and selected only if
+the model has none on time. A late one is also queued for the next possible round, under that round's ids; it counts as
+on time when that round opens, unless the model submits to it directly.
 
-Source: Numerai docs, "Submissions" (late submissions); facts that the docs leave open are decided as they are said here.
+Source: Numerai docs, "Submissions" (late submissions); this module decides the details that the docs leave open.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from numerai_tools.submissions import clean_submission
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.hours import Hours
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.published.files import write_bytes
 from numerai_assets.sandbox.tournament.state import LATE, ON_TIME, QUEUED, Arrival, Purpose, State, Submission, Upload
@@ -34,9 +34,9 @@ _AFTER_THE_QUEUED = 1000
 
 
 class Intake:
-    """Registers submissions. uploads: the folder that files were uploaded to. faults: hours and rows as they are in fact.
+    """Registers submissions. uploads: the folder of uploaded files. faults: actual hours and accepted rows.
 
-    Not for two threads at once.
+    Not safe for two threads at once.
     """
 
     def __init__(self, world: World, state: State, uploads: Path, faults: Faults) -> None:
@@ -54,7 +54,7 @@ class Intake:
         source: str | None = None,
         data_datestamp: int | None = None,
     ) -> Submission:
-        """Makes an uploaded file its model's submission to the round that it is for.
+        """Makes an uploaded file its model's submission to the round that it belongs to.
 
         Raises SandboxError, with numerai-tools' own words for a file that breaks a rule, when it is not accepted.
         """
@@ -78,8 +78,8 @@ class Intake:
             self._carry_over(made, now)
         return made
 
-    def hosted(self, model_id: str, to: Round, now: dt.datetime, content: bytes) -> Submission:
-        """Makes what a hosted model predicted its submission to the open round `to`. SandboxError once it has closed."""
+    def hosted(self, model_id: str, to: CalendarRound, now: dt.datetime, content: bytes) -> Submission:
+        """Makes a hosted model's predictions its submission to the open round `to`. SandboxError once it has closed."""
         if not self._faults.hours.actual(to.number).is_open(now):
             raise SandboxError(NOT_OPEN)
         upload = self._add_upload(f"hosted-{secrets.token_hex(6)}.csv", model_id, content)
@@ -95,8 +95,8 @@ class Intake:
             source=_HOSTED_SOURCE,
         )
 
-    def hosted_arrival(self, model_id: str, opened: Round, content: bytes) -> Arrival:
-        """What a hosted model submits to a round that the clock's move opens."""
+    def hosted_arrival(self, model_id: str, opened: CalendarRound, content: bytes) -> Arrival:
+        """The submission of a hosted model to a round that an advance of the clock opens."""
         rows = len(read_submission(content))
         made = Submission(
             id=str(uuid.uuid4()),
@@ -113,8 +113,8 @@ class Intake:
         )
         return self._arrival(made, content)
 
-    def queued_arrivals(self, opened: Round) -> list[Arrival]:
-        """The submissions that were queued for a round which the clock's move opens, oldest first."""
+    def queued_arrivals(self, opened: CalendarRound) -> list[Arrival]:
+        """The submissions queued for a round that an advance of the clock opens, oldest first."""
         waiting = self._state.submissions(round_number=opened.number, status=QUEUED)[::-1]
         if not waiting:
             return []
@@ -122,7 +122,7 @@ class Intake:
         return [self._arrive(submission, opened, place) for place, submission in enumerate(waiting)]
 
     def _carry_over(self, late: Submission, now: dt.datetime) -> None:
-        """Queues a late submission for the next round, or submits it where that round is open already."""
+        """Queues a late submission for the next round, or submits it if that round is already open."""
         hours = self._faults.hours
         following = hours.round_at(now) or hours.actual(hours.latest_round(now).number + 1)
         is_open = hours.actual(following.number).is_open(now)
@@ -148,11 +148,11 @@ class Intake:
         if not is_open:
             self._state.note_queued(queued.id, late.round_number)
 
-    def _arrive(self, queued: Submission, opened: Round, place: int) -> Arrival:
+    def _arrive(self, queued: Submission, opened: CalendarRound, place: int) -> Arrival:
         content = (self._uploads / queued.filename).read_bytes()
         remapped = self._remapped(content, self._state.queued_from(queued.id), opened.number)
         rows = len(read_submission(remapped))
-        # A name of its own: should the move be cut short, what was queued lies there as it was.
+        # A new name: if the advance is interrupted, the queued file is still there unchanged.
         name = f"{Path(queued.filename).stem}-{opened.number}.csv"
         arrived = replace(
             queued,
@@ -181,7 +181,7 @@ class Intake:
 
 
 def newest_selected(arrivals: list[Arrival]) -> list[Arrival]:
-    """The same arrivals, of which only the last of each model and round stays selected."""
+    """The same arrivals, with only the last of each model and round selected."""
     last = {(each.submission.model_id, each.submission.round_number): each for each in arrivals}
     return [
         each
@@ -191,13 +191,13 @@ def newest_selected(arrivals: list[Arrival]) -> list[Arrival]:
     ]
 
 
-def _after(opened: Round, microseconds: int) -> str:
-    """A moment of arrival: clients tell the newest of a model's submissions by it."""
+def _after(opened: CalendarRound, microseconds: int) -> str:
+    """Time of an arrival: clients find the newest of a model's submissions by it."""
     return (opened.opens + dt.timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
 
 
-def destination(now: dt.datetime, data_datestamp: int | None, hours: Hours) -> Round:
-    """The round that a submission is for. Raises SandboxError when none takes it."""
+def destination(now: dt.datetime, data_datestamp: int | None, hours: Hours) -> CalendarRound:
+    """The round that a submission belongs to. Raises SandboxError when no round accepts it."""
     latest = hours.latest_round(now)
     if data_datestamp is None:
         if now < latest.closes_late:
@@ -212,10 +212,10 @@ def destination(now: dt.datetime, data_datestamp: int | None, hours: Hours) -> R
 
 
 def remapped(submission: pd.DataFrame, id_map: pd.DataFrame) -> bytes:
-    """CSV of a submission under the ids of another round: ranked, and .5 for stocks that it does not know.
+    """CSV of a submission under the ids of another round: ranked, with .5 for stocks that it lacks.
 
-    submission: columns id and prediction. id_map: columns id (None for a stock that the submission's round had not)
-    and new_id. As Numerai's own `clean_submission` does it.
+    submission: columns id and prediction. id_map: columns id (None for a stock that the submission's round lacks)
+    and new_id. Uses Numerai's own `clean_submission`.
     """
     column = submission.columns[1]
     series = clean_submission(id_map, submission, "id", column, "new_id", "prediction", rank_and_fill=True)

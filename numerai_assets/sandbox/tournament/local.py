@@ -1,7 +1,7 @@
-"""The local tournament itself: a World seen through a clock that moves only when told to.
+"""The local tournament: a World under a clock that moves only on request.
 
-Readers take `view`, one frozen picture of the time and the releases on offer, and never wait. What changes something
-(an advance, a registration) holds one lock, works aside and swaps the picture at the end, so nobody sees half a step.
+Readers take `view`, a frozen snapshot of the time and the offered releases, and never wait. Changes (an advance, a
+registration) hold one lock and replace the snapshot at the end, so that no reader sees a half-finished change.
 """
 
 import datetime as dt
@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,22 @@ import pandas as pd
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.calendar.hours import Hours
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.faults.engine import Faults
 from numerai_assets.sandbox.faults.plan import Plan
-from numerai_assets.sandbox.published.files import write_bytes
+from numerai_assets.sandbox.published.files import sha256_of, write_bytes
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
 from numerai_assets.sandbox.scoring.daily import DayScore, RivalScore, score_round
 from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
 from numerai_assets.sandbox.tournament.hosted_models import HostedModels
 from numerai_assets.sandbox.tournament.intake import Intake, newest_selected
-from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, RunLimits
 from numerai_assets.sandbox.tournament.state import (
+    MODEL_NAMES,
     TOURNAMENT,
     Arrival,
     Model,
+    OfferedRelease,
     Purpose,
-    Release,
     ReleaseFile,
     State,
     Submission,
@@ -54,42 +55,48 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True)
 class View:
-    """What the outside sees at one moment. `releases`: oldest first, the last one is current."""
+    """The public state at one moment. releases: oldest first, the last one is current."""
 
     now: dt.datetime
-    releases: tuple[Release, ...]
+    releases: tuple[OfferedRelease, ...]
     hours: Hours
 
     @property
-    def latest_round(self) -> Round:
+    def latest_round(self) -> CalendarRound:
         return self.hours.latest_round(self.now)
 
     @property
-    def open_round(self) -> Round | None:
+    def open_round(self) -> CalendarRound | None:
         return self.hours.round_at(self.now)
 
-    def release(self, round_number: int | None) -> Release:
-        """The release of a round, the current one for None. Raises SandboxError when it is not on offer."""
+    def release(self, round_number: int | None) -> OfferedRelease:
+        """The release of a round, the current one for None. Raises SandboxError when it is not offered."""
         if round_number is None:
             return self.releases[-1]
         for release in self.releases:
             if release.round_number == round_number:
                 return release
         offered = ", ".join(str(release.round_number) for release in self.releases)
-        raise SandboxError(f"round {round_number}: its files are not on offer; those of rounds {offered} are")
+        raise SandboxError(f"round {round_number}: its files are not offered; those of rounds {offered} are")
 
 
-class Tournament:
-    """Rounds, releases, submissions and scores over one World, remembered under `directory`."""
+class LocalTournament:
+    """Rounds, releases, submissions and scores over one World, with their state under `directory`.
 
-    def __init__(self, world: World, directory: Path, run_limits: RunLimits = NUMERAI_LIMITS) -> None:
+    models: model slots that the account must have.
+    """
+
+    def __init__(self, world: World, directory: Path, models: Sequence[str] = MODEL_NAMES) -> None:
+        if taken := set(models) & set(BENCHMARK_NAMES):
+            raise SandboxError(f"model {min(taken)}: the name of a benchmark model; choose another one")
         self.world = world
+        self._models = models
         self.directory = directory
         self.state = State(directory / "state.sqlite")
         self.faults = Faults(directory)
         self.diagnostics = DiagnosticsDesk(world, self.state, self._uploads)
         self._intake = Intake(world, self.state, self._uploads, self.faults)
-        self.hosted = HostedModels(world, self.state, self._uploads, run_limits)
+        self.hosted = HostedModels(world, self.state, self._uploads)
         self.webhooks = Webhooks(self.state)
         self._secret = self.state.url_secret()
         self._lock = threading.Lock()
@@ -97,7 +104,7 @@ class Tournament:
 
     @property
     def view(self) -> View:
-        """The current picture. Raises SandboxError before `start`."""
+        """The current snapshot. Raises SandboxError before `start`."""
         if self._view is None:
             raise SandboxError(f"{self.directory}: the tournament was not started")
         return self._view
@@ -105,7 +112,7 @@ class Tournament:
     # -- clock ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Opens the first weekend round on the first start; later, finishes an advance that was cut short."""
+        """Opens the first weekend round on the first start; later, finishes an interrupted advance."""
         with self._lock:
             now, pending = self.state.now(), self.state.pending()
             if now is None:
@@ -114,14 +121,15 @@ class Tournament:
                 self.state.commit_advance(now, self._publish(first), [])
             elif pending is not None:
                 self._carry_out(now, pending)
+            self.state.add_models(self._models, pending or now)
             self._refresh()
         self.diagnostics.resume()
         self.hosted.resume(self.submit_prediction)
 
     def advance(self, to: str) -> None:
-        """Moves the clock to `to` (see `rounds.destination`) through everything that happens on the way.
+        """Moves the clock to `to` (see `rounds.destination`), with everything that happens on the way.
 
-        Raises SandboxError for a time that cannot be meant or that lies past the end of the market.
+        Raises SandboxError for an invalid time or one past the end of the market.
         """
         with self._lock:
             now = self.view.now
@@ -140,7 +148,7 @@ class Tournament:
     def _call_webhooks(self, before: dt.datetime) -> None:
         """Calls the models' webhooks for a round that opened since `before` and is open now.
 
-        Nobody is called for rounds that the clock jumped over: nobody could have answered in time.
+        Rounds that the clock jumped over call no webhook: no answer could have been in time.
         """
         opened = self.view.open_round
         if opened is not None and opened.opens > before:
@@ -149,7 +157,7 @@ class Tournament:
                     self.webhooks.call(model, opened, self.view.now)
 
     def put_faults(self, plan: Plan | None) -> None:
-        """Puts a plan of faults in force, None for none; a round that was late only by the one before opens at once."""
+        """Activates a plan of faults (None: no faults). A round that the previous plan kept late opens at once."""
         with self._lock:
             now = self.view.now
             self.state.begin_advance(now)
@@ -172,13 +180,13 @@ class Tournament:
         self.state.commit_advance(to, current, scores, rival_scores, arrivals)
 
     def _arrivals(self, now: dt.datetime, to: dt.datetime) -> list[Arrival]:
-        """What is submitted by itself to the rounds that open after `now` and not after `to`.
+        """Automatic submissions to the rounds that open after `now`, up to `to`.
 
-        First what was queued, then what the assigned pickles predict.
+        First the queued ones, then those of assigned pickles.
         """
         arrivals: list[Arrival] = []
 
-        def submit(model_id: str, opened: Round, content: bytes) -> str:
+        def submit(model_id: str, opened: CalendarRound, content: bytes) -> str:
             arrivals.append(self._intake.hosted_arrival(model_id, opened, content))
             return arrivals[-1].submission.id
 
@@ -191,7 +199,7 @@ class Tournament:
                 self.hosted.run_for(opened, submit)
         return newest_selected(arrivals)
 
-    def _publish(self, released: Round) -> Release:
+    def _publish(self, released: CalendarRound) -> OfferedRelease:
         """Opens a round in the world and writes its release folder."""
         self.world.open_round(released.number, released.data_day)
         folder = self._release_folder(released.datestamp)
@@ -201,10 +209,10 @@ class Tournament:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         )
-        return Release(released.datestamp, released.number, files)
+        return OfferedRelease(released.datestamp, released.number, files)
 
     def _scored_between(self, now: dt.datetime, to: dt.datetime, arrivals: list[Arrival]) -> Iterator[_Scored]:
-        """Scores of the selected submissions, and of their rivals, that fall due after `now` and not after `to`."""
+        """Scores of the selected submissions, and of their rivals, that are due after `now`, up to `to`."""
         by_round: dict[int, list[Submission]] = {}
         for submission in [
             *self.state.submissions(selected=1),
@@ -222,7 +230,7 @@ class Tournament:
                 yield score_round(number, predictions, live, self._target_of(number), day)
 
     def _live(self, round_number: int) -> pd.DataFrame:
-        """`World.live`, but for the rows that were not published."""
+        """`World.live` without the rows that were not published."""
         return self.faults.accepted(round_number, self.world.live(round_number))
 
     def _target_of(self, round_number: int) -> Callable[[str, int], pd.Series]:
@@ -234,8 +242,7 @@ class Tournament:
         return validated(read_submission(self.upload_path(submission.filename).read_bytes()), live)
 
     def _refresh(self) -> None:
-        now = self.state.now()
-        assert now is not None
+        now = self.state.current
         self._view = View(now, tuple(self.state.releases()), self.faults.hours)
         self.faults.keep_files(release.datestamp for release in self._view.releases)
         kept = {str(release.datestamp) for release in self._view.releases}
@@ -246,12 +253,12 @@ class Tournament:
     # -- files ---------------------------------------------------------------------------------------------------
 
     def sign(self, path: str) -> str:
-        """The path with a signature that ends an hour (of the sandbox's time) from now."""
+        """The path with a signature that expires in an hour of the sandbox's time."""
         expires = int((self.view.now + URL_LIFETIME).timestamp())
         return f"{path}?expires={expires}&signature={self._signature(path, str(expires))}"
 
     def check_signature(self, path: str, expires: str, signature: str) -> None:
-        """Raises SandboxError for a signature that is wrong or has ended."""
+        """Raises SandboxError for a signature that is wrong or has expired."""
         if not hmac.compare_digest(self._signature(path, expires).encode(), signature.encode()):
             raise SandboxError("Signature does not match")
         if self.view.now.timestamp() >= int(expires):
@@ -267,7 +274,7 @@ class Tournament:
         return self.directory / "releases" / str(datestamp)
 
     def upload_path(self, filename: str) -> Path:
-        """Where the bytes of an upload are. `filename` must be one that was handed out."""
+        """Path of an upload's bytes. filename: one that was issued."""
         return self._uploads / filename
 
     @property
@@ -277,7 +284,7 @@ class Tournament:
     # -- submissions ---------------------------------------------------------------------------------------------
 
     def model(self, identity: str | None) -> Model:
-        """The model of an id. Raises SandboxError when it is not the account's."""
+        """The model with an id. Raises SandboxError when the account has none."""
         for model in self.state.models():
             if model.id == identity:
                 return model
@@ -290,19 +297,19 @@ class Tournament:
         raise SandboxError(f"User not found: {name}")
 
     def hand_out_upload(self, filename: str, identity: str | None, purpose: Purpose = Purpose.SUBMISSION) -> str:
-        """A new file name for an upload, made of the client's own and something random."""
+        """A new file name for an upload: the client's own with a random part."""
         stem, _, suffix = _UNSAFE.sub("_", Path(filename).name)[-80:].rpartition(".")
         name = f"{stem or 'predictions'}-{secrets.token_hex(6)}.{suffix}"
         self.state.add_upload(name, self.model(identity).id, purpose)
         return name
 
     def expects_upload(self, filename: str) -> bool:
-        """True for a name that was handed out and not used yet."""
+        """True for a name that was issued and not used yet."""
         upload = self.state.upload(filename)
         return upload is not None and upload.sha256 is None
 
     def receive_upload(self, filename: str, content: bytes) -> bool:
-        """Keeps the bytes of an upload under its name; False when the name is not (or no more) expected."""
+        """Stores the bytes of an upload; False if no upload is expected under the name."""
         with self._lock:
             if not self.expects_upload(filename):
                 return False
@@ -318,7 +325,7 @@ class Tournament:
         source: str | None = None,
         data_datestamp: int | None = None,
     ) -> Submission:
-        """Makes an uploaded file the model's submission to the round that it is for (see `intake`).
+        """Makes an uploaded file the model's submission to the round that it belongs to (see `intake`).
 
         Raises SandboxError, with numerai-tools' own words for a file that breaks a rule, when it is not accepted.
         """
@@ -337,33 +344,33 @@ class Tournament:
             )
 
     def uploaded(self, filename: str, model: Model, purpose: Purpose) -> Upload:
-        """A file that was uploaded for a model and a purpose. Raises SandboxError when it was not."""
+        """The upload of a file for a model and a purpose. Raises SandboxError when there is none."""
         upload = self.state.upload(filename)
         if upload is None or (upload.model_id, upload.purpose) != (model.id, purpose) or upload.sha256 is None:
             raise SandboxError(f"File not found: {filename} was not uploaded for model {model.name}")
         return upload
 
     def hold(self, filename: str, until: dt.datetime | None) -> None:
-        """Keeps the submission made of an upload in processing, unselected, until then; None: for ever."""
+        """Keeps the submission made of an upload in processing, not selected, until `until` (None: forever)."""
         with self._lock:
             for submission in self.state.submissions(filename=filename):
                 self.state.hold(submission, until)
 
     def assign_pickle(self, identity: str | None, pickle_id: str | None) -> None:
-        """Lets a model use a valid pickle, or none. Raises SandboxError where that may not be."""
+        """Assigns a valid pickle, or none, to a model. Raises SandboxError where that is not allowed."""
         with self._lock:
             self.hosted.assign(self.model(identity), pickle_id)
 
-    def submit_prediction(self, model_id: str, to: Round, content: bytes) -> str:
-        """Makes what a hosted model predicted its submission to the open round `to`; answers the submission's id.
+    def submit_prediction(self, model_id: str, to: CalendarRound, content: bytes) -> str:
+        """Makes a hosted model's predictions its submission to the open round `to`; returns the submission's id.
 
-        Raises SandboxError when the round has closed meanwhile.
+        Raises SandboxError when the round has closed in the meantime.
         """
         with self._lock:
             return self._intake.hosted(model_id, to, self.view.now, content).id
 
     def submission(self, identity: str | None) -> Submission:
-        """The submission of an id. Raises SandboxError when there is none."""
+        """The submission with an id. Raises SandboxError when there is none."""
         found = self.state.submissions(id=identity)
         if not found:
             raise SandboxError(f"Submission not found: {identity}")
@@ -372,7 +379,7 @@ class Tournament:
     # ------------------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """What `numerai status` shows of the sandbox, ready for JSON."""
+        """The sandbox's part of `numerai status`, ready for JSON."""
         view = self.view
         current = view.open_round
         return {
@@ -385,9 +392,3 @@ class Tournament:
             "next_opening": view.hours.next_opening(view.now).isoformat(),
             "submissions": len(self.state.submissions()),
         }
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in bounded memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Starts `pickle_runner` on an uploaded pickle and waits for what comes of it, no longer than it may take."""
+"""Starts `pickle_runner` on an uploaded pickle and waits for its result, up to a time limit."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ _ONE_THREAD = dict.fromkeys(
 
 @dataclass(frozen=True)
 class RunLimits:
-    """What one run may take: bytes of address space, and seconds both of its own work and on the wall clock."""
+    """Limits of one run: bytes of address space, and seconds of processor time and of wall time."""
 
     memory_bytes: int = 4 * 2**30
     seconds: int = 600
@@ -33,8 +33,11 @@ NUMERAI_LIMITS = RunLimits()
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run left. content: the CSV `id,prediction`, None where there is none; then `message` says why, and
-    `is_models_fault` whether the model answered wrongly or the run was ended. network: how it was cut off."""
+    """Result of a run.
+
+    content: the CSV `id,prediction`, or None; then `message` has the reason, and `is_models_fault` is True if the model
+    is wrong, False if the run was ended. network: the method that cut it off.
+    """
 
     content: bytes | None
     message: str | None
@@ -43,7 +46,7 @@ class Ran:
 
 
 def run_pickle(pickle: Path, live: Path, benchmarks: Path, limits: RunLimits) -> Ran:
-    """Runs the pickle on a round's live file and its benchmarks, in an empty folder and environment."""
+    """Runs the pickle on a round's live file and its benchmarks, in an empty folder and a clean environment."""
     with tempfile.TemporaryDirectory(prefix="pickle-run-") as scratch:
         output = Path(scratch)
         code = _execute(_command(pickle, live, benchmarks, output, limits), output, limits.seconds)
@@ -70,13 +73,13 @@ def _command(pickle: Path, live: Path, benchmarks: Path, output: Path, limits: R
         "memory": limits.memory_bytes,
         "seconds": limits.seconds,
     }
-    # Isolated (-I): neither the folder nor the environment of the server decides what the pickle imports.
+    # Isolated (-I): imports of the pickle do not depend on the server's folder or environment.
     script = [sys.executable, "-I", str(Path(pickle_runner.__file__).resolve())]
     return script + [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
 
 def _execute(command: list[str], folder: Path, seconds: int) -> int | None:
-    """Exit code, None for a process that had to be ended. Whatever it started ends with it."""
+    """Exit code, None if the process had to be ended. Its child processes end with it."""
     environment = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8", **_ONE_THREAD}
     process = subprocess.Popen(
         command,

@@ -1,15 +1,14 @@
 """Runs one uploaded pickle: `python -I pickle_runner.py --pickle P --live L --benchmarks B --output DIR ...`.
 
-Unpickling executes whatever code a pickle holds. It happens here, in a process of its own, and never in the server; the
-server reads only the CSV and the report that this process leaves. The file is run as a script and imports nothing of the
-package, so that the pickle meets a plain Python as it does at Numerai.
+Unpickling executes code from the pickle. It happens here, in a process of its own, and never in the server; the server
+reads only the CSV and the report that this process writes. The file is run as a script and imports nothing of the
+package, so that the pickle runs in a plain Python as at Numerai.
 
-What holds the participant's code: the address space and the processor time are limited, and there is no network. Where
-the kernel allows it the process moves to a network namespace without any interface: then nothing that it starts can
-connect anywhere either. Where it does not, an audit hook refuses every connect, bind, send and name look-up that goes
-through Python's `socket`; native code that calls the system itself, and processes that the model starts, are not held
-by that. The report says which of the two it was. Files are not hidden: whatever the user can read, the pickle can read.
-It is a rehearsal of Numerai's runner, not a prison for hostile code.
+Limits of the participant's code: address space, processor time, no network. Where the kernel allows it, the process moves
+to a network namespace without interfaces, which also covers the processes that it starts. Elsewhere an audit hook refuses
+every connect, bind, send and name look-up through Python's `socket`; native code that calls the system directly, and
+child processes, are not covered. The report names the method used. Files are not hidden: the pickle can read every file
+that the user can read. This rehearses Numerai's runner; it does not contain hostile code.
 
 The checks and their messages are those of Numerai's own runner (numerai/numerai-predict, predict.py).
 """
@@ -44,11 +43,11 @@ _NETWORK_EVENTS = frozenset(
 
 
 class _InvalidModelError(Exception):
-    """The model is not one that Numerai would accept; the message says why."""
+    """Numerai would not accept the model; the message says why."""
 
 
 def main() -> int:
-    """0 when predictions.csv was written, 1 when the model is at fault; report.json says what happened."""
+    """Returns 0 if predictions.csv was written, 1 if the model is at fault; report.json has the reason."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("pickle", "live", "benchmarks", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -72,7 +71,7 @@ def main() -> int:
 
 def _cut_network() -> str:
     libc = ctypes.CDLL(None, use_errno=True)
-    # Before any thread is started: a user namespace is only for a process that has one.
+    # Before any thread is started: only a process with a single thread can enter a user namespace.
     if hasattr(libc, "unshare") and (
         libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0
     ):
@@ -87,7 +86,7 @@ def _cut_network() -> str:
 
 
 def _end_with_parent() -> None:
-    """A server that is stopped cannot end its runs any more: the kernel does, where it can."""
+    """Asks the kernel to end this run when the server that started it ends."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""What the sandbox remembers between restarts: its clock, models, uploads, submissions, scores and releases.
+"""State of the sandbox across restarts: clock, models, uploads, submissions, scores and releases.
 
-One SQLite file in WAL mode, a connection a call, so that any thread may read while another writes. The clock moves in
-one place only (`commit_advance`), together with everything that the move brought about.
+One SQLite file in WAL mode with one connection per call, so that any thread may read while another writes. Only
+`commit_advance` moves the clock, in one transaction with all that the advance brings.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from numerai_assets.sandbox.scoring.daily import DayScore, RivalScore
 
 TOURNAMENT = 8
 USERNAME = "sandbox"
-# Known to everyone on purpose: the sandbox takes no real keys and guards nothing.
+# Public on purpose: the sandbox takes no real keys and protects nothing.
 PUBLIC_ID = "SANDBOX"
 SECRET_KEY = "sandbox"
 MODEL_NAMES = ("sandbox_one", "sandbox_two", "sandbox_three")
@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS files (
 
 
 class Purpose(StrEnum):
-    """What a file is uploaded for."""
+    """Purpose of an uploaded file."""
 
     SUBMISSION = "submission"
     DIAGNOSTICS = "diagnostics"
@@ -83,7 +83,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file name that was handed out, for one purpose. `sha256` is None until the file has come."""
+    """An issued file name, for one purpose. sha256: None until the file has arrived."""
 
     filename: str
     model_id: str
@@ -93,7 +93,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Submission:
-    """A valid submission. `selected`: the one of its model and round that is scored, the newest of those on time."""
+    """A valid submission. selected: it is the one that is scored for its model and round, the newest on time."""
 
     id: str
     model_id: str
@@ -110,9 +110,9 @@ class Submission:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A submission that the clock's move brings about, new or queued before, with the SHA-256 of its file.
+    """A submission that an advance of the clock brings, new or queued before.
 
-    The file lies there already.
+    sha256: of its file, which is already there.
     """
 
     submission: Submission
@@ -121,7 +121,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ReleaseFile:
-    """One file on offer, by its name below the release folder ("v5.3/live.parquet")."""
+    """One offered file, by its name below the release folder ("v5.3/live.parquet")."""
 
     datestamp: int
     name: str
@@ -130,7 +130,7 @@ class ReleaseFile:
 
 
 @dataclass(frozen=True)
-class Release:
+class OfferedRelease:
     """The files of one round's data."""
 
     datestamp: int
@@ -141,13 +141,24 @@ class Release:
         return next((file for file in self.files if file.name == name), None)
 
 
+def named_id(kind: str, name: str) -> str:
+    """An id that is the same in every sandbox; a UUID, as the client expects."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/{kind}/{name}"))
+
+
 def model_id(name: str) -> str:
-    """The id of a model slot: the same in every sandbox."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"numerai-assets/sandbox/models/{name}"))
+    """The id of a model slot."""
+    return named_id("models", name)
+
+
+def insert(db: sqlite3.Connection, table: str, row: Any, *, replace: bool = False) -> None:
+    """Adds a row whose fields are the table's columns. sqlite3.IntegrityError if a unique value exists already."""
+    names = ", ".join(f":{name}" for name in vars(row))
+    db.execute(f"INSERT {'OR REPLACE ' if replace else ''}INTO {table} VALUES ({names})", vars(row))
 
 
 class State:
-    """The database at `path`, made when absent. Raises SandboxError for one of another format."""
+    """The database at `path`, created if absent. Raises SandboxError for another format."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -167,27 +178,34 @@ class State:
         """The sandbox's time, None before the first start."""
         return _time(self._meta("now"))
 
+    @property
+    def current(self) -> dt.datetime:
+        """The time of a sandbox that was started."""
+        now = self.now()
+        assert now is not None, "the sandbox was never started"
+        return now
+
     def pending(self) -> dt.datetime | None:
-        """Where an advance that was cut short was going, None when none was."""
+        """Target time of an interrupted advance, else None."""
         return _time(self._meta("pending"))
 
     def url_secret(self) -> bytes:
         return bytes.fromhex(self._meta("url_secret") or "")
 
     def begin_advance(self, to: dt.datetime) -> None:
-        """Notes where the clock is going, so that a start after a crash can finish the way."""
+        """Records the target time of an advance, so that a start after a crash can finish it."""
         with self.connected() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES ('pending', ?)", (to.isoformat(),))
 
     def commit_advance(
         self,
         to: dt.datetime,
-        release: Release,
+        release: OfferedRelease,
         scores: Sequence[DayScore],
         rival_scores: Sequence[RivalScore] = (),
         arrivals: Sequence[Arrival] = (),
     ) -> None:
-        """Moves the clock and makes the release, submissions and scores known, all at once."""
+        """Moves the clock and publishes release, submissions and scores in one transaction."""
         with self.connected() as db:
             for arrival in arrivals:
                 made = arrival.submission
@@ -210,25 +228,30 @@ class State:
                 "DELETE FROM releases WHERE datestamp NOT IN (SELECT datestamp FROM releases ORDER BY datestamp DESC LIMIT ?)",
                 (KEPT_RELEASES,),
             )
-            if db.execute("SELECT 1 FROM models").fetchone() is None:
-                rows = [(model_id(name), name, to.isoformat()) for name in MODEL_NAMES]
-                db.executemany("INSERT INTO models (id, name, inserted_at) VALUES (?, ?, ?)", rows)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('now', ?)", (to.isoformat(),))
             db.execute("DELETE FROM meta WHERE key = 'pending'")
 
-    def releases(self) -> list[Release]:
-        """The releases on offer, oldest first."""
+    def releases(self) -> list[OfferedRelease]:
+        """The offered releases, oldest first."""
         with self.connected() as db:
             files = [ReleaseFile(*row) for row in db.execute("SELECT * FROM files ORDER BY datestamp, name")]
             rows = db.execute("SELECT datestamp, round_number FROM releases ORDER BY datestamp").fetchall()
-        return [Release(stamp, number, tuple(f for f in files if f.datestamp == stamp)) for stamp, number in rows]
+        return [
+            OfferedRelease(stamp, number, tuple(f for f in files if f.datestamp == stamp)) for stamp, number in rows
+        ]
 
     # -- models --------------------------------------------------------------------------------------------------
 
     def models(self) -> list[Model]:
-        """All models, in the order they were made."""
+        """All models, oldest first."""
         with self.connected() as db:
             return [Model(*row) for row in db.execute("SELECT * FROM models ORDER BY rowid")]
+
+    def add_models(self, names: Sequence[str], now: dt.datetime) -> None:
+        """Adds the models of these names that do not exist yet. Models are never removed."""
+        rows = [(model_id(name), name, now.isoformat()) for name in names]
+        with self.connected() as db:
+            db.executemany("INSERT OR IGNORE INTO models (id, name, inserted_at) VALUES (?, ?, ?)", rows)
 
     def change_model(self, identity: str, **columns: str | None) -> None:
         """Sets columns bio, link_text, link_url or webhook of one model."""
@@ -251,7 +274,7 @@ class State:
         return None if row is None else Upload(*row)
 
     def receive_upload(self, filename: str, sha256: str) -> bool:
-        """Marks the file as come; False when it had come before or the name was never handed out."""
+        """Marks the file as arrived; False if it had arrived before or the name was never issued."""
         with self.connected() as db:
             changed = db.execute(
                 "UPDATE uploads SET sha256 = ? WHERE filename = ? AND sha256 IS NULL", (sha256, filename)
@@ -270,10 +293,10 @@ class State:
         trigger_id: str | None,
         source: str | None,
     ) -> Submission:
-        """Registers a valid upload: one on time is selected, a late one where none on time is, a queued one is not."""
+        """Registers a valid upload. Selected if on time, or if late and the model has none on time; never if queued."""
         with self.connected() as db:
             count = db.execute("SELECT COUNT(*) FROM submissions").fetchone()[0]
-            # The clock stands still, yet clients tell the newest by its time: let microseconds count.
+            # The clock stands still between advances, but clients find the newest submission by its time.
             inserted = (now + dt.timedelta(microseconds=count + 1)).isoformat(timespec="microseconds")
             made = Submission(
                 id=str(uuid.uuid4()),
@@ -292,7 +315,7 @@ class State:
         return made
 
     def hold(self, submission: Submission, until: dt.datetime | None) -> None:
-        """Makes a submission "processing", and the one it took the place of selected again, until `settle`."""
+        """Makes a submission "processing", and the one that it replaced selected again, until `settle`."""
         with self.connected() as db:
             db.execute(
                 "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)",
@@ -307,7 +330,7 @@ class State:
                 )
 
     def settle(self, now: dt.datetime) -> None:
-        """Ends the processing of what is due by `now`: its status comes back, and its selection unless a newer has it."""
+        """Ends the processing of submissions due by `now`: restores status, and selection unless a newer one has it."""
         with self.connected() as db:
             query = (
                 "SELECT held.*, model_id, round_number, inserted_at FROM held JOIN submissions ON id = submission_id "
@@ -331,7 +354,7 @@ class State:
                 db.execute("DELETE FROM held WHERE submission_id = ?", (row["submission_id"],))
 
     def note_queued(self, submission_id: str, from_round: int) -> None:
-        """Remembers which round's ids a queued submission has."""
+        """Records which round's ids a queued submission has."""
         with self.connected() as db:
             db.execute("INSERT INTO queued VALUES (?, ?)", (submission_id, from_round))
 
@@ -343,12 +366,8 @@ class State:
 
     def submissions(self, **where: Any) -> list[Submission]:
         """Submissions, newest first, that match columns such as model_id, round_number, id, filename or selected."""
-        assert set(where) <= {"id", "model_id", "round_number", "filename", "selected", "status"}
-        condition = " AND ".join(f"{name} = ?" for name in where) or "1"
-        query = f"SELECT * FROM submissions WHERE {condition} ORDER BY inserted_at DESC"
-        with self.connected() as db:
-            rows = db.execute(query, tuple(where.values())).fetchall()
-        return [Submission(**dict(row) | {"selected": bool(row["selected"])}) for row in rows]
+        rows = self.rows("submissions", order="inserted_at", **where)
+        return [Submission(**row | {"selected": bool(row["selected"])}) for row in rows]
 
     def scores(self, identity: str) -> list[tuple[Submission, list[DayScore]]]:
         """Selected submissions of a model, newest round first, with their scores, newest day first."""
@@ -373,6 +392,13 @@ class State:
 
     # ------------------------------------------------------------------------------------------------------------
 
+    def rows(self, table: str, *, order: str = "rowid", **where: Any) -> list[dict[str, Any]]:
+        """Rows of a table with the column values in `where`, last first."""
+        condition = " AND ".join(f"{name} = ?" for name in where) or "1"
+        query = f"SELECT * FROM {table} WHERE {condition} ORDER BY {order} DESC"
+        with self.connected() as db:
+            return [dict(row) for row in db.execute(query, tuple(where.values()))]
+
     def _meta(self, key: str) -> str | None:
         with self.connected() as db:
             row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -380,7 +406,7 @@ class State:
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose statements become one transaction, undone on an error."""
+        """A connection whose statements form one transaction, rolled back on an error."""
         db = sqlite3.connect(self._path, timeout=30)
         db.row_factory = sqlite3.Row
         try:
@@ -392,7 +418,7 @@ class State:
 
 
 def _insert_submission(db: sqlite3.Connection, made: Submission) -> None:
-    """Adds a submission; a selected one takes the place of the one selected before."""
+    """Adds a submission; a selected one replaces the one selected before."""
     if made.selected:
         db.execute(
             "UPDATE submissions SET selected = 0 WHERE model_id = ? AND round_number = ?",
@@ -413,7 +439,7 @@ def _has_on_time(db: sqlite3.Connection, identity: str, round_number: int) -> bo
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:
-    """Brings a database that an earlier version made up to date; what it holds stays."""
+    """Adds the columns that a database of an earlier version lacks; its rows stay."""
     if "purpose" not in {row["name"] for row in db.execute("PRAGMA table_info(uploads)")}:
         db.execute("ALTER TABLE uploads ADD COLUMN purpose TEXT NOT NULL DEFAULT 'submission'")
 

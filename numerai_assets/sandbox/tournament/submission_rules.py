@@ -1,4 +1,4 @@
-"""What a submitted file must be: numerai-tools' own rules, its messages turned into SandboxErrors."""
+"""Rules for submitted files: those of numerai-tools, with its messages as SandboxErrors."""
 
 import io
 
@@ -9,7 +9,7 @@ from numerai_assets.errors import SandboxError
 
 
 def read_submission(content: bytes) -> pd.DataFrame:
-    """The table in a submitted CSV. Raises SandboxError when it is none."""
+    """The table in a submitted CSV. Raises SandboxError when it is not a CSV."""
     try:
         return pd.read_csv(io.BytesIO(content), dtype={"id": str})
     except (ValueError, pd.errors.ParserError) as error:
@@ -19,7 +19,7 @@ def read_submission(content: bytes) -> pd.DataFrame:
 def validated(frame: pd.DataFrame, live: pd.DataFrame) -> pd.Series:
     """Predictions of the live ids among a submission's rows, index id.
 
-    live: indexed by the ids that are asked for. Raises SandboxError when the submission breaks a rule.
+    live: indexed by the required ids. Raises SandboxError when the submission breaks a rule.
     """
     try:
         id_column, prediction_column, matched, _ = validate_submission_numerai(

@@ -1,7 +1,7 @@
-"""Tells a model's own machine that a round has opened: one POST to its webhook, as Numerai Compute does.
+"""Webhooks: one POST to a model's own machine when a round has opened, as Numerai Compute does.
 
-Only this machine is ever called, redirects are not followed, and no proxy is asked. A call that fails is not repeated;
-it is logged and kept.
+Calls go to this machine only, without redirects and without a proxy. A call that fails is logged and recorded, not
+repeated.
 """
 
 import datetime as dt
@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import requests
 
 from numerai_assets.errors import SandboxError
-from numerai_assets.sandbox.calendar.rounds import Round
+from numerai_assets.sandbox.calendar.rounds import CalendarRound
 from numerai_assets.sandbox.tournament.background import Background
-from numerai_assets.sandbox.tournament.state import Model, State
+from numerai_assets.sandbox.tournament.state import Model, State, insert
 
 ANSWER_SECONDS = 5.0
-# What a call has held since its first description; no newer value is published.
+# The value in Numerai's description of the call; no newer one is published.
 DATA_VERSION = 1
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WebhookCall:
-    """One call. outcome: "HTTP 200" or why there was no answer; None until it is known."""
+    """One call. outcome: "HTTP 200" or the reason for no answer; None until it is known."""
 
     trigger_id: str
     model_id: str
@@ -44,7 +44,7 @@ class WebhookCall:
 
 
 class Webhooks:
-    """Calls webhooks in the background, one after another. seconds: how long an answer may take."""
+    """Calls webhooks in the background, one after another. seconds: time limit for an answer."""
 
     def __init__(self, state: State, seconds: float = ANSWER_SECONDS) -> None:
         self._state = state
@@ -53,24 +53,19 @@ class Webhooks:
         with state.connected() as db:
             db.executescript(_TABLES)
 
-    def call(self, model: Model, on: Round, now: dt.datetime) -> str:
-        """Begins a call and returns its trigger id. Raises SandboxError for a model without a webhook."""
+    def call(self, model: Model, on: CalendarRound, now: dt.datetime) -> str:
+        """Starts a call and returns its trigger id. Raises SandboxError for a model without a webhook."""
         if model.webhook is None:
             raise SandboxError(f"Model {model.name} has no submission webhook")
         call = WebhookCall(str(uuid.uuid4()), model.id, on.number, model.webhook, now.isoformat(), None)
         with self._state.connected() as db:
-            db.execute(
-                "INSERT INTO webhook_calls VALUES (:trigger_id, :model_id, :round_number, :url, :called_at, :outcome)",
-                vars(call),
-            )
+            insert(db, "webhook_calls", call)
         self._background.do(lambda: self._carry_out(call))
         return call.trigger_id
 
     def calls(self, model_id: str) -> list[WebhookCall]:
         """A model's calls, newest first."""
-        query = "SELECT * FROM webhook_calls WHERE model_id = ? ORDER BY rowid DESC"
-        with self._state.connected() as db:
-            return [WebhookCall(**dict(row)) for row in db.execute(query, (model_id,))]
+        return [WebhookCall(**row) for row in self._state.rows("webhook_calls", model_id=model_id)]
 
     def wait(self) -> None:
         """Returns when every call has its outcome."""
@@ -94,7 +89,7 @@ def check_webhook(url: str) -> None:
         is_ours = False
     if not is_ours:
         raise SandboxError(
-            f"webhook {url!r}: the sandbox calls this machine alone; give an http URL on 127.0.0.1, localhost or [::1]"
+            f"webhook {url!r}: the sandbox calls only this machine; use an http URL on 127.0.0.1, localhost or [::1]"
         )
 
 
@@ -103,7 +98,7 @@ def _post(url: str, body: dict[str, object], seconds: float) -> str:
         check_webhook(url)
         with requests.Session() as session:
             session.trust_env = False
-            # The body of the answer is nobody's business, and need not be waited for.
+            # The body of the answer is not needed.
             with session.post(url, json=body, timeout=seconds, allow_redirects=False, stream=True) as answer:
                 return f"HTTP {answer.status_code}"
     except SandboxError as error:

@@ -1,1 +1,1 @@
-"""One world on disk: its recipe, its history of eras, rivals, and what is published for each round."""
+"""One world on disk: its recipe, its history of eras, its rivals, and the release of each round."""

@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 from numerai_assets.eras import HORIZONS, era_label, resolved_through
 from numerai_assets.sandbox.published.encoder import ALIAS, ALIAS_OF, TARGET_NAMES, TARGETS
 from numerai_assets.sandbox.published.files import load_array, load_arrays, save_array, save_arrays, whole_folder
-from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, META_MODEL
-
-PREDICTIONS = (META_MODEL, *BENCHMARK_NAMES)
-"""Columns of predictions.npy."""
 
 
 class EraFiles:
-    """features.npy (n, d) int8; rows.npz (ids, stocks, exposures, day; oracle_20, oracle_60 by component);
-    targets_<horizon>.npy (n, 20) float32; predictions.npy (n, 3) float64. The folder appears with its features and rows
-    in it."""
+    """The files of one era, in a folder that appears once features and rows are in it.
+
+    features.npy: (n, d) int8.  rows.npz: ids, stocks, exposures, day, and oracle_20, oracle_60 by component.
+    targets_<horizon>.npy: (n, 20) float32.  predictions.npy: (n, 3) float64 as in PREDICTIONS.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

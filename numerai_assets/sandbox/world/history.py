@@ -1,14 +1,14 @@
 """A market's history, encoded the way Numerai publishes it, on disk in one folder.
 
-    world.json          what the world is, and its newest era; written last
+    world.json          recipe of the world, and its newest era; written last
     features.json       names, sets, targets
-    market/             what the synthetic market continues from
+    market/             checkpoints of the synthetic market
     eras/<era>/         features, rows (ids, stocks, exposures, oracle), targets_20, targets_60, predictions
     rounds/<round>/     the same of live rows
     models/<era>/       the rivals fitted when that era began
     published/          finished files that several releases share
 
-Stocks and oracle never leave the folder: a release holds only what Numerai would publish.
+Stocks and oracle never leave the folder: a release has only what Numerai would publish.
 """
 
 import datetime as dt
@@ -23,32 +23,31 @@ from numpy.typing import NDArray
 
 from numerai_assets.eras import HORIZONS, era_label, era_on, friday_of, live_key, resolved_through
 from numerai_assets.errors import SandboxError
+from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.market.economy import Dials
 from numerai_assets.sandbox.market.oracle import COMPONENTS
 from numerai_assets.sandbox.market.protocol import Market
 from numerai_assets.sandbox.published import encoder, names
 from numerai_assets.sandbox.published.files import whole_folder, write_text
-from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES
+from numerai_assets.sandbox.published.prediction_names import BENCHMARK_NAMES, PREDICTIONS
 from numerai_assets.sandbox.published.release_writer import FEATURES_JSON
-from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, SIZES, fit_to_prices
-from numerai_assets.sandbox.world.era_files import PREDICTIONS, EraFiles, era_files, round_files
+from numerai_assets.sandbox.published.sizes import SIZES, fit_to_prices
+from numerai_assets.sandbox.world.era_files import EraFiles, era_files, round_files
 from numerai_assets.sandbox.world.publisher import Publisher
-from numerai_assets.sandbox.world.recipe import Recipe, open_market, read_recipe
+from numerai_assets.sandbox.world.recipe import WorldRecipe, open_market, read_recipe
 from numerai_assets.sandbox.world.rivals import Rivals, meta_model
 
 MARKETS = ("synthetic", "prices")
 Progress = Callable[[str, int, int], None]
 
-ROUNDS_PER_ERA = 5
-
 
 class World:
     """A market's history, encoded the way Numerai publishes it, on disk in one folder.
 
-    All of it follows from its seed. One process at a time may change a world; any number may read it.
+    It is determined by its seed. Only one process at a time may change a world; any number may read it.
     """
 
-    def __init__(self, directory: Path, recipe: Recipe, newest_era: int, market: Market | None = None) -> None:
+    def __init__(self, directory: Path, recipe: WorldRecipe, newest_era: int, market: Market | None = None) -> None:
         self.directory = directory
         self.newest_era = newest_era
         self.recipe = recipe
@@ -57,14 +56,6 @@ class World:
     @property
     def seed(self) -> int:
         return self.recipe.seed
-
-    @property
-    def market_name(self) -> str:
-        return self.recipe.market
-
-    @property
-    def size_name(self) -> str:
-        return self.recipe.size.name
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -93,21 +84,21 @@ class World:
         dials: Dials | None = None,
         progress: Progress | None = None,
     ) -> "World":
-        """Make a world in `directory`, which must not exist or be empty; whole or not at all.
+        """Create a world in `directory`, which must be absent or empty; complete or not at all.
 
         prices: the daily price panel of market "prices". features_json: a real features.json to take names from.
-        dials: what the synthetic economy holds, if not the default.
+        dials: strength of each structure of the synthetic economy, if not the default.
         progress is called with (stage, done, total). SandboxError for an unknown market or size, or unusable input.
         """
         if directory.exists() and any(directory.iterdir()):
             raise SandboxError(f"{directory}: not empty; choose a new folder or open the world that is there")
         with whole_folder(directory) as aside:
-            cls._begin(aside, market, size, seed, prices, features_json, dials)._fill(progress or _say_nothing)
+            cls._begin(aside, market, size, seed, prices, features_json, dials)._fill(progress or say_nothing)
         return cls.open(directory)
 
     @classmethod
     def open(cls, directory: Path) -> "World":
-        """The world in `directory`. SandboxError if there is none or it is of another format version."""
+        """The world in `directory`. SandboxError if there is none or it has another format version."""
         recipe, newest_era = read_recipe(directory)
         return cls(directory, recipe, newest_era)
 
@@ -122,25 +113,25 @@ class World:
         self._write_era(era)
         for horizon in HORIZONS:
             self._resolve(resolved_through(era, horizon), horizon)
-        self._fit_rivals(era, _say_nothing)
+        self._fit_rivals(era, say_nothing)
         self._predict_era(era)
         self.newest_era = era
         self._remember()
         return era
 
     def open_round(self, round_number: int, data_day: dt.date) -> None:
-        """Draw and keep the live rows at the close of `data_day`: new ids, and the round's predictions of the rivals.
+        """Store the live rows at the close of `data_day`, under new ids, and the rivals' predictions for the round.
 
-        Idempotent. SandboxError if the day is not of the round's era, or the world has not reached that era.
+        Idempotent. SandboxError if the day is not in the round's era, or the world has not reached that era.
         """
-        era = era_of_round(round_number)
+        era = round_by_number(round_number).era
         if era_on(data_day) != era:
             raise SandboxError(
                 f"round {round_number}: data day {data_day} is of era {era_on(data_day)}, the round is of era {era}"
             )
         if era > self.newest_era:
             raise SandboxError(
-                f"round {round_number}: era {era} has not come, newest is {self.newest_era}; advance first"
+                f"round {round_number}: the newest era is {self.newest_era}, not yet {era}; advance first"
             )
         files = self._round(round_number)
         if files.exists():
@@ -148,11 +139,11 @@ class World:
         files.write(lambda aside: self._draw(aside, live_key(round_number), data_day, era))
 
     def write_release(self, directory: Path, *, round_number: int) -> None:
-        """Write the twelve files, with the live rows of an opened round, into directory/"v5.3"; whole or not at all."""
+        """Write the twelve files, with the live rows of an opened round, into directory/"v5.3"; complete or not at all."""
         self._publisher().write(directory, self._opened(round_number))
 
     def write_live(self, folder: Path, *, round_number: int) -> None:
-        """Write the live files of an opened round, and nothing else of its release, into an existing folder."""
+        """Write only the live files of an opened round into an existing folder."""
         self._publisher().write_live(folder, self._opened(round_number))
 
     def live(self, round_number: int) -> pd.DataFrame:
@@ -164,9 +155,9 @@ class World:
         return pd.DataFrame({name: values[:, i] for i, name in enumerate(PREDICTIONS)}, index=index)
 
     def id_map(self, from_round: int, to_round: int) -> pd.DataFrame:
-        """The ids of an opened round beside those that the same stocks had in another.
+        """The ids of an opened round, with those of the same stocks in another round.
 
-        Columns new_id (str) and id (str, None for a stock that `from_round` had not), in the order of `to_round`.
+        Columns new_id (str) and id (str, None for a stock that `from_round` lacks), in the order of `to_round`.
         """
         before, after = (self._opened(number).rows() for number in (from_round, to_round))
         id_of_stock = dict(zip(before["stocks"].tolist(), before["ids"].astype(str).tolist(), strict=True))
@@ -174,12 +165,12 @@ class World:
         return pd.DataFrame({"id": pd.Series(ids, dtype=object), "new_id": after["ids"].astype(str)})
 
     def live_target(self, round_number: int, target: str, weekdays: int) -> pd.Series:
-        """The target of an opened round as it stands after `weekdays` (1..60) weekdays of returns; never NaN.
+        """The target of an opened round after `weekdays` (1..60) weekdays of returns; never NaN.
 
         target: a full name or the alias. Index id, values {0, .25, .5, .75, 1} float32.
         """
         if not 1 <= weekdays <= 60:
-            raise SandboxError(f"round {round_number}: {weekdays} weekdays of returns asked for, expected 1..60")
+            raise SandboxError(f"round {round_number}: {weekdays} weekdays of returns, expected 1..60")
         if target not in encoder.TARGETS:
             raise SandboxError(f"target {target!r}: expected one of {', '.join(encoder.TARGETS)}")
         files = self._opened(round_number)
@@ -208,12 +199,12 @@ class World:
         if size not in SIZES:
             raise SandboxError(f"size {size!r}: expected one of {', '.join(SIZES)}")
         if seed < 0:
-            raise SandboxError(f"seed {seed}: expected a number that is not negative")
+            raise SandboxError(f"seed {seed}: expected a number >= 0")
         if (market == "prices") != (prices is not None):
-            raise SandboxError("market 'prices' needs a price panel, and only that market takes one")
-        if dials is not None and market != "synthetic":
-            raise SandboxError(f"dials turn the synthetic economy, market {market!r} has none")
+            raise SandboxError("market 'prices' needs a price panel; no other market takes one")
         dials = dials or Dials()
+        if market != "synthetic" and dials != Dials():
+            raise SandboxError(f"market {market!r} has no dials: only the synthetic one does")
         extent = SIZES[size]
         path = None if prices is None else str(prices.resolve())
         opened = open_market(market, extent, seed, path, dials, directory)
@@ -225,7 +216,7 @@ class World:
         else:
             features = names.adopt_feature_list(features_json, opened.groups, extent.characteristics)
         write_text(directory / FEATURES_JSON, features.to_json())
-        recipe = Recipe(market, extent, seed, path, features.names, features.columns, dials)
+        recipe = WorldRecipe(market, extent, seed, path, features.names, features.columns, dials)
         return cls(directory, recipe, extent.newest_era, opened)
 
     def _fill(self, progress: Progress) -> None:
@@ -269,13 +260,13 @@ class World:
         )
 
     def oracle(self, era: int, horizon: int) -> NDArray[np.float32] | None:
-        """(n,) best prediction of target ender of an era, all components together; None where the market does not know it."""
+        """(n,) best prediction of target ender of an era, sum of all components; None for a market without an oracle."""
         parts = self.oracle_components(era, horizon)
         return None if parts is None else np.sum(list(parts.values()), axis=0, dtype=np.float32)
 
     def oracle_components(self, era: int, horizon: int) -> dict[str, NDArray[np.float32]] | None:
-        """By component: (n,) expected specific return of an era, as module `oracle` defines it, and made neutral to the
-        risk exposures as target ender is; None where the market does not know it."""
+        """By component: (n,) expected specific return of an era, as module `oracle` defines it, neutralised to the risk
+        exposures as target ender is; None for a market without an oracle."""
         stored = self._era(era).rows().get(f"oracle_{horizon}")
         return None if stored is None else dict(zip(COMPONENTS, stored.T, strict=True))
 
@@ -298,7 +289,7 @@ class World:
             files.write(lambda aside: self._draw(aside, era_label(era), friday_of(era), None))
 
     def _draw(self, files: EraFiles, key: str, day: dt.date, predict_as: int | None) -> None:
-        """Encode the cross-section of `day` under `key`; rows go by id, so that their order tells nothing."""
+        """Encode the cross-section of `day` under `key`; rows are sorted by id, so that their order reveals nothing."""
         snapshot = self._market.snapshot(day)
         bins = encoder.bin_features(snapshot.characteristics[:, list(self.recipe.columns)], self._rng("bins", key))
         ids = encoder.encode_ids(self.seed, key, snapshot.stocks)
@@ -347,7 +338,7 @@ class World:
         return encoder.encode_target(name, returns, exposures, self._market.exposure_groups, rng, fill=fill)
 
     def _fit_rivals(self, newest: int, progress: Progress) -> None:
-        """Fit what chunks up to era `newest` need and do not have."""
+        """Fit the missing models of all chunks up to era `newest`."""
         size, rivals = self.recipe.size, self._rivals
         starts = range(size.first_benchmark_era, newest + 1, size.chunk)
         wanted = [(rival, start) for start in starts for rival in rivals.rivals_of(start)]
@@ -390,15 +381,7 @@ class World:
         return files
 
     def _rng(self, *key: str) -> np.random.Generator:
-        words = np.frombuffer("|".join(key).encode(), dtype=np.uint8).tolist()
-        return np.random.default_rng(np.random.SeedSequence([self.seed, 20, *words]))
-
-
-def era_of_round(round_number: int) -> int:
-    """Era whose week a round belongs to. SandboxError below 1."""
-    if round_number < 1:
-        raise SandboxError(f"round {round_number}: rounds are numbered from 1")
-    return FIRST_VALIDATION_ERA + (round_number - 1) // ROUNDS_PER_ERA
+        return encoder.stream(self.seed, *key)
 
 
 def _short_name(target: str) -> str:
@@ -406,5 +389,5 @@ def _short_name(target: str) -> str:
     return full.removeprefix("target_").rpartition("_")[0]
 
 
-def _say_nothing(stage: str, done: int, total: int) -> None:
-    """The progress callback of those who do not look."""
+def say_nothing(stage: str, done: int, total: int) -> None:
+    """The progress callback that reports nothing."""

@@ -1,28 +1,22 @@
-"""Makes a release out of the world's folder: only what Numerai would publish, as it stood when an era was the newest."""
+"""Writes releases from the world's folder: only what Numerai would publish, as of the newest era."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from numerai_assets.eras import era_label, resolve_lag, resolved_through
+from numerai_assets.eras import era_label, resolved_through
 from numerai_assets.sandbox.published import release_writer as writer
-from numerai_assets.sandbox.published.encoder import TARGETS
 from numerai_assets.sandbox.published.files import link_or_copy, whole_folder
-from numerai_assets.sandbox.published.prediction_names import EXAMPLE
 from numerai_assets.sandbox.published.release_writer import Rows, Scores
-from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, Size
-from numerai_assets.sandbox.world.era_files import PREDICTIONS, EraFiles, era_files
-
-_TEST_ERAS = resolve_lag(60)
+from numerai_assets.sandbox.published.sizes import FIRST_VALIDATION_ERA, Size, data_type_of
+from numerai_assets.sandbox.world.era_files import EraFiles, era_files
 
 
 class Publisher:
     """Writes releases of the world in `directory` as of `newest_era`.
 
-    Files that several releases share are written once, under published/, and hard-linked: those of training for ever,
-    those of validation for as long as the era is the newest.
+    Files that several releases share are written once, under published/, and hard-linked: training files always,
+    validation files as long as the era is the newest.
     """
 
     def __init__(self, directory: Path, feature_names: tuple[str, ...], size: Size, newest_era: int) -> None:
@@ -32,7 +26,7 @@ class Publisher:
         self._newest_era = newest_era
 
     def write(self, directory: Path, live: EraFiles) -> None:
-        """Write the twelve files into directory/"v5.3", whole or not at all; `live` holds the rows of the round."""
+        """Write the twelve files into directory/"v5.3", complete or not at all; live: the rows of the round."""
         shared = (*self._fixed_files(), *self._weekly_files())
         with whole_folder(directory / writer.VERSION) as aside:
             for path in shared:
@@ -40,11 +34,8 @@ class Publisher:
             self.write_live(aside, live)
 
     def write_live(self, folder: Path, live: EraFiles) -> None:
-        """Write the live files alone into an existing folder."""
-        rows, scores = _live_blocks(live)
-        writer.write_rows(folder / writer.LIVE, [rows], self._feature_names)
-        writer.write_benchmarks(folder / writer.LIVE_BENCHMARK, [scores])
-        writer.write_example(folder, writer.LIVE_EXAMPLE, [_as_example(scores)])
+        """Write only the live files into an existing folder."""
+        writer.write_live(folder, self._feature_names, live.rows()["ids"], live.features(), live.predictions())
 
     def _fixed_files(self) -> list[Path]:
         folder = self._directory / "published" / "train"
@@ -67,7 +58,7 @@ class Publisher:
                 )
                 scores = list(self._scores(eras))
                 writer.write_benchmarks(aside / writer.VALIDATION_BENCHMARK, scores)
-                writer.write_example(aside, writer.VALIDATION_EXAMPLE, [_as_example(block) for block in scores])
+                writer.write_example(aside, writer.VALIDATION_EXAMPLE, [block.example() for block in scores])
                 first = era_label(self._size.meta_model_from)
                 last = era_label(resolved_through(self._newest_era, 60))
                 writer.write_meta_model(aside / writer.META, [block for block in scores if first <= block.era <= last])
@@ -86,25 +77,7 @@ class Publisher:
         for era in eras:
             files = era_files(self._directory, era)
             if files.has_predictions():
-                yield _scores(files, era_label(era), self._data_type(era))
+                yield Scores.of(era_label(era), self._data_type(era), files.rows()["ids"], files.predictions())
 
     def _data_type(self, era: int) -> str:
-        if era < FIRST_VALIDATION_ERA:
-            return "train"
-        return "test" if era > self._newest_era - _TEST_ERAS else "validation"
-
-
-def _live_blocks(files: EraFiles) -> tuple[Rows, Scores]:
-    ids = files.rows()["ids"]
-    unresolved = np.full((len(ids), len(TARGETS)), np.nan, dtype=np.float32)
-    era, kind = writer.LIVE_ERA, writer.LIVE_TYPE
-    return Rows(era, kind, ids, files.features(), unresolved), _scores(files, era, kind)
-
-
-def _scores(files: EraFiles, era: str, data_type: str) -> Scores:
-    values = dict(zip(PREDICTIONS, files.predictions().T, strict=True))
-    return Scores(era, data_type, files.rows()["ids"], values)
-
-
-def _as_example(scores: Scores) -> Scores:
-    return Scores(scores.era, scores.data_type, scores.ids, {"prediction": scores.values[EXAMPLE]})
+        return data_type_of(era, self._newest_era)

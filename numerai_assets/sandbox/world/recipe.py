@@ -1,4 +1,4 @@
-"""What a world is made of, as world.json keeps it."""
+"""The recipe of a world, stored in world.json."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -19,8 +19,8 @@ _FILE = "world.json"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a world is made of; with the newest era, all that world.json holds.
+class WorldRecipe:
+    """All inputs of a world; stored in world.json together with the newest era.
 
     columns: (d,) column of the market's characteristics behind each feature.
     """
@@ -38,27 +38,29 @@ class Recipe:
         write_text(directory / _FILE, json.dumps({"format": FORMAT, "newest_era": newest_era, **asdict(self)}))
 
 
-def read_recipe(directory: Path) -> tuple[Recipe, int]:
-    """The recipe of the world in `directory`, and its newest era. SandboxError if there is none, or of another format."""
+def read_recipe(directory: Path) -> tuple[WorldRecipe, int]:
+    """The recipe of the world in `directory`, and its newest era. SandboxError if there is none, or one of another format."""
     path = directory / _FILE
     if not path.exists():
-        raise SandboxError(f"{directory}: there is no sandbox world here; create one first")
+        raise SandboxError(f"{directory}: no sandbox world here; create one first")
     try:
-        held: dict[str, Any] = json.loads(path.read_text())
+        stored: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise SandboxError(f"{path}: cannot be read ({error}); create the world anew") from error
-    if held.get("format") != FORMAT:
-        raise SandboxError(f"{path}: format {held.get('format')}, this version reads {FORMAT}; create the world anew")
-    recipe = Recipe(
-        held["market"],
-        Size(**held["size"]),
-        held["seed"],
-        held["prices"],
-        tuple(held["feature_names"]),
-        tuple(held["columns"]),
-        Dials(**held["dials"]),
+        raise SandboxError(f"{path}: cannot be read ({error}); create the world again") from error
+    if stored.get("format") != FORMAT:
+        raise SandboxError(
+            f"{path}: format {stored.get('format')}, this version reads {FORMAT}; create the world again"
+        )
+    recipe = WorldRecipe(
+        stored["market"],
+        Size(**stored["size"]),
+        stored["seed"],
+        stored["prices"],
+        tuple(stored["feature_names"]),
+        tuple(stored["columns"]),
+        Dials(**stored["dials"]),
     )
-    return recipe, held["newest_era"]
+    return recipe, stored["newest_era"]
 
 
 def open_market(market: str, size: Size, seed: int, prices: str | None, dials: Dials, directory: Path) -> Market:

@@ -1,7 +1,7 @@
-"""The other participants: honest models, fitted walk-forward on the same published data.
+"""The other participants: real models, fitted walk-forward on the same published data.
 
 A chunk of eras is predicted by models that were fitted when the chunk began, on eras at least the purge before it
-(8 eras for 20-day targets, 16 for 60-day ones), every n-th of them: as Numerai's own benchmark models are.
+(8 eras for 20-day targets, 16 for 60-day ones), every n-th of them: like Numerai's own benchmark models.
 The meta model is the stake-weighted mean of the benchmarks and some cheap, diverse rivals.
 """
 
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from numerai_assets.eras import horizon_of, purge
+from numerai_assets.eras import horizon_of, last_era_before
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.published.files import load_arrays, save_arrays, write_text
 from numerai_assets.sandbox.published.prediction_names import BENCHMARKS, Rival
 from numerai_assets.sandbox.published.sizes import Size
 
 
-class History(Protocol):
+class PublishedHistory(Protocol):
     """The published data by era."""
 
     def features(self, era: int) -> NDArray[np.int8]:
@@ -48,7 +48,7 @@ OTHERS = (
 )
 
 # The example model's shape; the number of trees and the learning rate come with the size of the world. One thread:
-# these fits are small, and on a busy machine LightGBM's threads wait for each other far longer than they work.
+# these fits are small, and on a busy machine LightGBM's threads wait for each other longer than they work.
 _LIGHTGBM = {
     "objective": "regression",
     "max_depth": 5,
@@ -66,7 +66,7 @@ _RIDGE = 0.02
 
 
 class Rivals:
-    """Fits and keeps the models in `directory`, one folder a chunk.
+    """Fits and stores the models in `directory`, one folder per chunk.
 
     groups: (d,) the group of each feature column.
     """
@@ -78,16 +78,16 @@ class Rivals:
         self._loaded: dict[Path, lgb.Booster | NDArray[np.float32]] = {}
 
     def chunk_of(self, era: int) -> int | None:
-        """Era at whose beginning the models that predict `era` are fitted; None before the first."""
+        """First era of the chunk that `era` is in, for which its models are fitted; None before the first chunk."""
         first, chunk = self._size.first_benchmark_era, self._size.chunk
         return None if era < first else first + (era - first) // chunk * chunk
 
     def rivals_of(self, start: int) -> tuple[Rival, ...]:
-        """Who takes part in the chunk from `start`: the others are fitted only where a meta model needs them."""
+        """Participants of the chunk from `start`: others than benchmarks are fitted only for a meta model."""
         return BENCHMARKS + OTHERS if start + self._size.chunk > self._size.meta_model_from else BENCHMARKS
 
-    def fit(self, rival: Rival, start: int, history: History) -> None:
-        """Fit `rival` for the chunk that begins at era `start`, unless that was done. SandboxError without data."""
+    def fit(self, rival: Rival, start: int, history: PublishedHistory) -> None:
+        """Fit `rival` for the chunk that begins at era `start`, unless it is stored. SandboxError without data."""
         path = self._path(rival, start)
         if path.exists():
             return
@@ -117,7 +117,7 @@ class Rivals:
         if path not in self._loaded:
             if not path.exists():
                 raise SandboxError(
-                    f"{path}: rival {rival.name} has no model for eras from {start}; create the world anew"
+                    f"{path}: rival {rival.name} has no model for eras from {start}; create the world again"
                 )
             self._loaded[path] = (
                 lgb.Booster(model_str=path.read_text()) if rival.trees_share else load_arrays(path)["weights"]
@@ -125,7 +125,7 @@ class Rivals:
         return self._loaded[path]
 
     def _training_rows(
-        self, rival: Rival, start: int, history: History
+        self, rival: Rival, start: int, history: PublishedHistory
     ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         eras = fit_eras(rival, start, self._size)
         if not eras:
@@ -144,7 +144,7 @@ class Rivals:
 
     def _columns(self, rival: Rival) -> NDArray[np.intp]:
         chosen = np.isin(self._groups, rival.groups) if rival.groups else np.ones(len(self._groups), dtype=bool)
-        # A market need not have every group.
+        # A market may lack a group.
         return np.flatnonzero(chosen if chosen.any() else ~chosen)
 
     def _path(self, rival: Rival, start: int) -> Path:
@@ -153,7 +153,7 @@ class Rivals:
 
 def fit_eras(rival: Rival, start: int, size: Size) -> list[int]:
     """Eras that `rival` is fitted on when era `start` begins: calendar purge, then every n-th, the newest included."""
-    last = start - 1 - purge(horizon_of(rival.target))
+    last = last_era_before(start, horizon_of(rival.target))
     return list(range(last, size.first_era - 1, -size.every))[::-1]
 
 
@@ -163,7 +163,7 @@ def rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def meta_model(predictions: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """(n,) stake-weighted mean of the rivals' ranks, gaussianised before, ranked after: in (0, 1)."""
+    """(n,) rank in (0, 1) of the stake-weighted mean of the rivals' gaussianised ranks."""
     stakes = {rival.name: rival.stake for rival in BENCHMARKS + OTHERS}
     total = sum(stakes[name] * ndtri(ranks) for name, ranks in predictions.items())
     return rank(np.asarray(total))

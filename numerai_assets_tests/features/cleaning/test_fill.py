@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.impute import KNNImputer, SimpleImputer
 
@@ -17,6 +16,7 @@ from numerai_assets.features.cleaning.fill import (
     coverage,
     leaves_as_released,
 )
+from numerai_assets_tests.features.level_arrays import level_arrays
 
 Matrix = NDArray[np.int8]
 LAWFUL = settings(deadline=None, max_examples=60)
@@ -24,9 +24,7 @@ FILLING = [strategy for strategy in STRATEGIES if strategy != "keep"]
 # Of these strategies nothing depends on how equally near rows are told apart.
 BY_COLUMN: list[Strategy] = ["median", "mean", "mode", "keep"]
 
-MATRICES = st.tuples(st.integers(1, 12), st.integers(1, 5)).flatmap(
-    lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 4))
-)
+MATRICES = level_arrays((1, 12), (1, 5))
 
 
 def some_era(rows: int = 60, features: int = 7, share_missing: float = 0.2, seed: int = 0) -> Matrix:

@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.impute import KNNImputer
 from sklearn.metrics.pairwise import nan_euclidean_distances
 
 from numerai_assets.features.cleaning.knn import filled_from_nearest_rows, nan_distances
+from numerai_assets_tests.features.level_arrays import level_arrays
 
 Block = NDArray[np.int8]
 
 LAWFUL = settings(deadline=None, max_examples=40)
-BLOCKS = st.tuples(st.integers(1, 5), st.integers(1, 14)).flatmap(
-    lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 4))
-)
+BLOCKS = level_arrays((1, 5), (1, 14))
 
 
 def era(features: int, rows: int, share_missing: float, seed: int = 0) -> Block:

@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from numerai_assets.features.fitting.correlations import alike, correlations, leaders, mean_correlations, spread_evenly
 from numerai_assets_tests.conftest import MakePanel
+from numerai_assets_tests.features.level_arrays import level_arrays
 
 LAWFUL = settings(deadline=None, max_examples=60)
-BLOCKS = st.tuples(st.integers(1, 6), st.integers(2, 20)).flatmap(
-    lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 4))
-)
+BLOCKS = level_arrays((1, 6), (2, 20))
 
 
 @given(block=BLOCKS)

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.stats import norm, zscore
 
@@ -21,13 +20,12 @@ from numerai_assets.features.fitting.levels import (
     scaled,
     scaled_eras,
 )
+from numerai_assets_tests.features.level_arrays import level_arrays
 
 Block = NDArray[np.int8]
 LAWFUL = settings(deadline=None, max_examples=60)
 
-BLOCKS = st.tuples(st.integers(1, 5), st.integers(1, 19)).flatmap(
-    lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 4))
-)
+BLOCKS = level_arrays((1, 5), (1, 19))
 
 
 def known(block: Block) -> pd.DataFrame:

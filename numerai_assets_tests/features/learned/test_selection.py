@@ -45,7 +45,6 @@ def small(**parameters: Any) -> FeatureSelection:
         "min_data_in_leaf": 50,
         "every_eras": 1,
         "shap_rows": 200,
-        "num_threads": 1,
     }
     return FeatureSelection(**usual | parameters)
 

@@ -18,11 +18,10 @@ from numerai_assets.features.contract import Columns, FeatureSets, History
 from numerai_assets.features.fitting.levels import row_level_counts
 from numerai_assets.features.per_era.aggregates import NAMED_GROUPS, STATISTICS, Aggregates, group_statistics
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets_tests.features.level_arrays import level_arrays
 
 LAWFUL = settings(deadline=None, max_examples=30)
-BLOCKS = st.tuples(st.integers(1, 9), st.integers(1, 12)).flatmap(
-    lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 4))
-)
+BLOCKS = level_arrays((1, 9), (1, 12))
 SETS = {"faith": ("feature_0", "feature_1", "feature_2", "feature_3"), "rain": ("feature_2", "feature_4"), "odd": ()}
 
 

@@ -23,7 +23,7 @@ ERAS = list(range(10, 18))
 
 
 def small(**parameters: object) -> MixerBoosting:
-    settings = {"n_estimators": 8, "learning_rate": 0.2, "colsample_bytree": 0.5, "max_depth": 3, "num_threads": 1}
+    settings = {"n_estimators": 8, "learning_rate": 0.2, "colsample_bytree": 0.5, "max_depth": 3}
     return MixerBoosting.of_profile("quick", **settings | {"phases": 2, "extra_targets": []} | parameters)
 
 

@@ -223,7 +223,7 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason() -> None:
         small(folds=1, channels=5).fit(panel, target=TARGET, seed=1)
     with pytest.raises(FeatureError, match=r"device 'tpu': expected 'cpu' or 'cuda'"):
         elsewhere = small(folds=1)
-        elsewhere.device = "tpu"
+        elsewhere.run_on(device="tpu")
         elsewhere.fit(panel, target=TARGET, seed=1)
     with pytest.raises(StoreError, match="no target"):
         small().fit(panel, target="target_other_20", seed=1)

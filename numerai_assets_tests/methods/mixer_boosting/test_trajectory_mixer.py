@@ -140,7 +140,7 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason(world: EraPanel) -> No
         small(groups=("magic",)).fit(panel, target=TARGET, seed=1)
     with pytest.raises(FeatureError, match=r"device 'tpu': expected 'cpu' or 'cuda'"):
         elsewhere = small()
-        elsewhere.device = "tpu"
+        elsewhere.run_on(device="tpu")
         elsewhere.fit(panel, target=TARGET, seed=1)
     with pytest.raises(FeatureError, match="one era at a time, found 16"):
         fitted(world).transform(panel)

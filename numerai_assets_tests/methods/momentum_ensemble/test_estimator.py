@@ -14,9 +14,9 @@ from numerai_assets.methods.momentum_ensemble.estimator import PARTS, MomentumEn
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
 from numerai_assets.methods.rank_blend import learned_weights
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets_tests.methods.retargeted import TARGET, with_target
 
 MakePanel = Callable[..., EraPanel]
-TARGET = "target_ender_60"
 ERAS = [10, 11, 12, 13]
 LAWFUL = settings(deadline=None, max_examples=30)
 
@@ -24,12 +24,7 @@ LAWFUL = settings(deadline=None, max_examples=30)
 def small(**parameters: object) -> MomentumEnsemble:
     """Few, quick trees that may use half of the features each."""
     few = {"n_estimators": 20, "learning_rate": 0.1, "max_depth": 3, "forest_trees": 20, "forest_leaves": 8}
-    return MomentumEnsemble.of_profile("quick", **few | {"colsample_bytree": 0.5, "num_threads": 1} | parameters)
-
-
-def with_target(panel: EraPanel, values: np.ndarray) -> EraPanel:
-    edges = np.cumsum(panel.rows_of_era)[:-1]
-    return replace(panel, targets_of_block={TARGET: tuple(np.split(values.astype(np.float32), edges))})
+    return MomentumEnsemble.of_profile("quick", **few | {"colsample_bytree": 0.5} | parameters)
 
 
 def saved(tmp_path: Path, method: MomentumEnsemble, name: str = "model") -> Path:
@@ -101,7 +96,7 @@ def test_the_same_seed_gives_the_same_models_and_another_seed_others(make_panel:
 
     models = []
     for seed, threads in ((3, 1), (3, 2), (4, 1)):
-        fitted = small(num_threads=threads).fit(panel, target=TARGET, seed=seed)
+        fitted = small().run_on(threads=threads).fit(panel, target=TARGET, seed=seed)
         models.append([booster.dump_model()["tree_info"] for booster in fitted.boosters_])
 
     assert models[0] == models[1]
@@ -119,15 +114,6 @@ def test_the_order_of_rows_changes_nothing_but_theirs(make_panel: MakePanel) -> 
     prediction = fitted.predict(replace(unseen, blocks=(unseen.blocks[0][:, order],)))
 
     np.testing.assert_array_equal(prediction, fitted.predict(unseen)[order])
-
-
-def test_eras_that_come_later_do_not_change_earlier_predictions(make_panel: MakePanel) -> None:
-    fitted = small().fit(make_panel(ERAS), target=TARGET, seed=0)
-    known = make_panel([40, 41])
-
-    longer = fitted.predict(make_panel([40, 41, 42, 43]))
-
-    np.testing.assert_array_equal(longer[: known.rows], fitted.predict(known))
 
 
 def test_a_saved_model_predicts_as_before_and_keeps_its_parameters(make_panel: MakePanel, tmp_path: Path) -> None:
@@ -158,17 +144,6 @@ def test_a_loaded_model_refuses_features_that_are_not_those_fitted(make_panel: M
         loaded.predict(panel.with_features(panel.feature_names[1:]))
     with pytest.raises(MethodError, match="in another order"):
         loaded.predict(panel.with_features(panel.feature_names[::-1]))
-
-
-def test_eras_without_the_target_are_not_fitted_on(make_panel: MakePanel) -> None:
-    panel, unseen = make_panel([10, 11, 12]), make_panel([40])
-    values = panel.target(TARGET).copy()
-    values[panel.era == 12] = np.nan
-
-    fitted = small().fit(with_target(panel, values), target=TARGET, seed=0)
-
-    without = small().fit(panel.with_eras([10, 11]), target=TARGET, seed=0)
-    np.testing.assert_array_equal(fitted.predict(unseen), without.predict(unseen))
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.5])
@@ -224,33 +199,6 @@ def test_asking_for_more_eras_than_there_are_takes_all(make_panel: MakePanel) ->
     fitted, whole = (small(eras_sampled=count).fit(panel, target=TARGET, seed=0) for count in (9, 0))
 
     np.testing.assert_array_equal(fitted.predict(unseen), whole.predict(unseen))
-
-
-def test_explanation_names_the_planted_feature_first(make_panel: MakePanel) -> None:
-    panel = make_panel(ERAS, rows=100)
-
-    table = small().fit(panel, target=TARGET, seed=0).explain(panel)
-
-    assert table.columns.tolist() == ["feature", "gain", "splits"]
-    assert table["feature"][0] == "feature_0"
-    assert sorted(table["feature"]) == sorted(panel.feature_names)
-    assert table["gain"].is_monotonic_decreasing
-    assert table["gain"].sum() == pytest.approx(1)
-    assert table["splits"].sum() > 0
-
-
-def test_fitting_changes_neither_the_panel_nor_the_parameters(make_panel: MakePanel) -> None:
-    panel = make_panel(ERAS)
-    blocks, target = [block.copy() for block in panel.blocks], panel.target(TARGET).copy()
-    method = small()
-    before = method.get_params()
-
-    assert method.fit(panel, target=TARGET, seed=0) is method
-
-    assert method.get_params() == before
-    np.testing.assert_array_equal(panel.target(TARGET), target)
-    for block, kept in zip(panel.blocks, blocks, strict=True):
-        np.testing.assert_array_equal(block, kept)
 
 
 def test_it_tells_how_far_it_is(make_panel: MakePanel) -> None:

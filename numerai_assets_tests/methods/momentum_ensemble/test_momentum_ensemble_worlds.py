@@ -50,7 +50,7 @@ def linear_and_products(eras: range, rows: int = 300) -> EraPanel:
 def test_its_forests_are_as_good_as_those_of_scikit_learn(part: str, forest: type[RegressorMixin]) -> None:
     fitted, judged = linear_and_products(range(1, 21)), linear_and_products(range(31, 91))
     ours = MomentumEnsemble(
-        n_estimators=1, forest_trees=60, forest_leaves=64, forest_columns=1.0, colsample_bynode=0.6, num_threads=1
+        n_estimators=1, forest_trees=60, forest_leaves=64, forest_columns=1.0, colsample_bynode=0.6
     ).fit(fitted, target=TARGET, seed=0)
     aim = normal_scores(fitted.target(TARGET), fitted.rows_of_era)
     theirs = forest(60, max_leaf_nodes=64, min_samples_leaf=20, max_features=0.6, random_state=0).fit(
@@ -110,7 +110,7 @@ def test_momentum_of_look_alikes_beats_the_benchmark_on_the_features_where_payof
     digests = ["" for _ in panel.eras]
     with_momentum = panel.with_columns(MOMENTUM.names({}), momentum_columns(panel), digests)
     fitted, judged = list(range(22, 93)), list(range(101, 141))
-    few = {"n_estimators": 150, "learning_rate": 0.05, "num_threads": 1}
+    few = {"n_estimators": 150, "learning_rate": 0.05}
 
     raw = Benchmark(**few, colsample_bytree=0.5).fit(panel.with_eras(fitted), target=TARGET, seed=0)
     ours = MomentumEnsemble(**few, forest_trees=60, forest_leaves=32, forest_columns=0.5, colsample_bytree=0.5).fit(

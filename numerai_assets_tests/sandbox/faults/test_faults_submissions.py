@@ -14,30 +14,22 @@ from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.faults.alterations import changed_upload
 from numerai_assets.sandbox.server import process
 from numerai_assets.sandbox.tournament.intake import NOT_OPEN
-from numerai_assets_tests.sandbox.faults.test_faults_files import fetched, frame
-from numerai_assets_tests.sandbox.faults.test_faults_transport import event, log, plan
+from numerai_assets_tests.sandbox.faulty import event, fetched, frame, log, plan
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND as ROUND
 from numerai_assets_tests.sandbox.serving import Served, served
 
-ROUND = 326
 MINUTE = dt.timedelta(minutes=1)
 
 
-def slot(client: Any) -> str:
-    identity: str = client.get_models()["sandbox_one"]
-    return identity
-
-
 def submit(sandbox: Served, seed: int = 0) -> str:
-    client = sandbox.client()
-    identity: str = client.upload_predictions(model_id=slot(client), df=sandbox.predictions(seed))
+    identity: str = sandbox.client().upload_predictions(model_id=sandbox.slot(), df=sandbox.predictions(seed))
     return identity
 
 
 def submissions(sandbox: Served) -> list[tuple[str, str, bool]]:
     """(id, status, selected) of the slot's submissions, newest first."""
     query = "query($id: String) { model(modelId: $id) { submissions { id status selected } } }"
-    client = sandbox.client()
-    found = client.raw_query(query, {"id": slot(client)}, authorization=True)["data"]["model"]["submissions"]
+    found = sandbox.ask(query, id=sandbox.slot())["model"]["submissions"]
     return [(item["id"], item["status"], item["selected"]) for item in found]
 
 
@@ -59,7 +51,7 @@ def at(sandbox: Served, moment: dt.datetime) -> Served:
 def test_an_upload_that_was_not_stored_cannot_be_registered(fresh_sandbox: Served, fault: str, status: int) -> None:
     client = fresh_sandbox.client()
     event(fresh_sandbox, fault)
-    auth = client._upload_auth("submission_upload_auth", "predictions.csv", 8, slot(client))
+    auth = client._upload_auth("submission_upload_auth", "predictions.csv", 8, fresh_sandbox.slot())
     content = fresh_sandbox.predictions().to_csv(index=False).encode()
     assert requests.put(auth["url"], data=content, timeout=10).status_code == status
     assert requests.put(auth["url"], data=content, timeout=10).status_code == 200
@@ -106,7 +98,7 @@ def test_a_refusal_stays_a_refusal_under_faults_of_registration(fresh_sandbox: S
     for fault in ("registered-with-error", "registered-twice", "processing"):
         event(fresh_sandbox, fault)
         with pytest.raises(ValueError, match="non-zero standard deviation"):
-            client.upload_predictions(model_id=slot(client), df=bad)
+            client.upload_predictions(model_id=fresh_sandbox.slot(), df=bad)
     assert submissions(fresh_sandbox) == []
 
 
@@ -143,8 +135,7 @@ def test_a_submission_in_processing_for_ever_is_never_scored(fresh_sandbox: Serv
     held = submit(fresh_sandbox)
     fresh_sandbox.advance("+2w")
     assert submissions(fresh_sandbox) == [(held, "processing", False)]
-    client = fresh_sandbox.client()
-    assert client.submission_scores(slot(client)) == []
+    assert fresh_sandbox.client().submission_scores(fresh_sandbox.slot()) == []
 
 
 # -- universes ---------------------------------------------------------------------------------------------------
@@ -162,13 +153,13 @@ def test_a_cut_universe_is_what_is_published_accepted_and_scored(fresh_sandbox: 
     values = (pd.Series(range(len(live))) + 0.5) / len(live)
     good = pd.DataFrame({"id": live.index, "prediction": values})
     with pytest.raises(ValueError, match="Not enough stocks"):
-        client.upload_predictions(model_id=slot(client), df=good[1:])
-    client.upload_predictions(model_id=slot(client), df=good)
+        client.upload_predictions(model_id=fresh_sandbox.slot(), df=good[1:])
+    client.upload_predictions(model_id=fresh_sandbox.slot(), df=good)
     # What was published stays, though the plan goes.
     requests.delete(f"{fresh_sandbox.url}/sandbox/faults", timeout=60)
     assert len(frame(fresh_sandbox, "live.parquet")) == len(live)
     fresh_sandbox.advance("+2w")
-    assert {s["displayName"] for s in client.submission_scores(slot(client))} >= {"corr60", "mmc60"}
+    assert {s["displayName"] for s in client.submission_scores(fresh_sandbox.slot())} >= {"corr60", "mmc60"}
 
 
 def test_missing_live_rows_make_a_submission_of_the_file_fail(fresh_sandbox: Served) -> None:
@@ -177,7 +168,9 @@ def test_missing_live_rows_make_a_submission_of_the_file_fail(fresh_sandbox: Ser
     client = fresh_sandbox.client()
     values = (pd.Series(range(len(live))) + 0.5) / len(live)
     with pytest.raises(ValueError, match="Not enough stocks"):
-        client.upload_predictions(model_id=slot(client), df=pd.DataFrame({"id": live.index, "prediction": values}))
+        client.upload_predictions(
+            model_id=fresh_sandbox.slot(), df=pd.DataFrame({"id": live.index, "prediction": values})
+        )
     assert submit(fresh_sandbox)
 
 
@@ -277,16 +270,16 @@ def test_a_round_closes_early_and_unannounced(fresh_sandbox: Served) -> None:
     at(fresh_sandbox, scheduled.closes - 60 * MINUTE)
     with pytest.raises(ValueError, match=NOT_OPEN):
         client.get_current_round()
-    submit_frame(client, fresh_sandbox.tournament.world.live(ROUND).index)
+    submit_frame(fresh_sandbox, fresh_sandbox.tournament.world.live(ROUND).index)
     assert [s.status for s in fresh_sandbox.tournament.state.submissions(round_number=ROUND)] == ["late"]
     (listed,) = client.list_rounds(number=ROUND)
     assert listed["closeStakingTime"] == scheduled.closes - 60 * MINUTE
     assert [entry["fault"] for entry in log(fresh_sandbox)] == ["early-close"]
 
 
-def submit_frame(client: Any, ids: "pd.Index[Any]") -> None:
+def submit_frame(sandbox: Served, ids: "pd.Index[Any]") -> None:
     values = (pd.Series(range(len(ids))) + 0.5) / len(ids)
-    client.upload_predictions(model_id=slot(client), df=pd.DataFrame({"id": ids, "prediction": values}))
+    sandbox.client().upload_predictions(model_id=sandbox.slot(), df=pd.DataFrame({"id": ids, "prediction": values}))
 
 
 # -- restarts ----------------------------------------------------------------------------------------------------

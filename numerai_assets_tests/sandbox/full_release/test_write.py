@@ -24,6 +24,7 @@ from numerai_assets.sandbox.market.oracle import COMPONENTS
 from numerai_assets.sandbox.published import release_writer
 from numerai_assets.sandbox.published.encoder import TARGETS
 from numerai_assets.sandbox.published.row_groups import RowGroups
+from numerai_assets_tests.sandbox.releases import check_bins, check_nothing_secret, check_targets, read
 
 SHAPE = FullShape(first_era=561, newest_era=600, characteristics=60, rows_share=0.05)
 NEWEST = SHAPE.newest_era
@@ -35,10 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("full") / "release"
     write_full_release(made, shape=SHAPE, seed=3, rows_per_group=1000)
     return made
-
-
-def read(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / "v5.3" / name)
 
 
 @pytest.fixture(scope="module")
@@ -53,33 +50,6 @@ def validation(folder: Path) -> pd.DataFrame:
 
 def feature_names(folder: Path) -> list[str]:
     return list(json.loads((folder / "v5.3" / "features.json").read_text())["feature_sets"]["all"])
-
-
-# --- the shape ----------------------------------------------------------------------------------------------------
-
-
-def test_the_full_shape_is_that_of_v5_3() -> None:
-    shape = FullShape()
-    rows = [[shape.stocks_in(era) for era in eras] for eras in (shape.training, shape.validation)]
-    assert (shape.characteristics, shape.first_era, shape.newest_era) == (3555, 1, 1234)
-    assert sum(rows[0]) == pytest.approx(2_746_268, rel=1e-3) and sum(rows[1]) == pytest.approx(4_128_060, rel=1e-3)
-    assert (min(rows[0]), max(rows[0]), max(rows[1])) == (2314, 6009, 7300)
-    assert (shape.first_benchmark_era, shape.meta_model_from) == (157, 1133)
-
-
-def test_rows_never_fall_faster_than_stocks_leave() -> None:
-    rows = np.array([FullShape().stocks_in(era) for era in FullShape().eras])
-    # A stock lives twelve years on average.
-    assert (-np.diff(rows) < rows[:-1] / (12 * 52)).all()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"first_era": 0}, {"first_era": 575}, {"newest_era": 587}, {"characteristics": 4000}, {"rows_share": 0.0}],
-)
-def test_a_shape_that_makes_no_release_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(SandboxError):
-        FullShape(**wrong)
 
 
 # --- the files ----------------------------------------------------------------------------------------------------
@@ -116,28 +86,11 @@ def test_eras_are_contiguous_and_part_at_0574_with_the_rows_of_the_shape(
 def test_bins_are_equal_in_every_era_and_a_missing_feature_is_constant_two(
     folder: Path, train: pd.DataFrame, validation: pd.DataFrame
 ) -> None:
-    names, constant = feature_names(folder), 0
-    for _, rows in pd.concat([train, validation]).groupby("era"):
-        features = rows[names].to_numpy()
-        counts = np.stack([(features == value).sum(axis=0) for value in range(5)])
-        missing = counts[2] == len(rows)
-        constant += missing.sum()
-        assert (np.ptp(counts[:, ~missing], axis=0) <= 1).all()
-    assert constant > 0
+    check_bins(pd.concat([train, validation]), feature_names(folder))
 
 
 def test_target_shares_are_exact_and_targets_come_5_and_13_eras_late(validation: pd.DataFrame) -> None:
-    for _, rows in validation[validation.data_type == "validation"].groupby("era"):
-        cuts = np.rint(len(rows) * np.array([0, 0.05, 0.25, 0.75, 0.95, 1])).astype(int)
-        for target in ("target_ender_20", "target_ender_60"):
-            counts = [int((rows[target] == value).sum()) for value in (0, 0.25, 0.5, 0.75, 1)]
-            assert counts == np.diff(cuts).tolist()
-    era = validation.era.astype(int)
-    assert (validation.target_ender_20.notna() == (era <= NEWEST - 5)).all()
-    assert (validation.target_ender_60.notna() == (era <= NEWEST - 13)).all()
-    assert ((validation.data_type == "test") == (era > NEWEST - 13)).all()
-    pd.testing.assert_series_equal(validation["target"], validation["target_ender_60"], check_names=False)
-    assert 0 < validation.loc[era <= NEWEST - 13, "target_agnes_60"].isna().mean() < 0.05
+    check_targets(validation, NEWEST)
 
 
 def test_ids_are_never_shared_and_rows_go_by_id(folder: Path, train: pd.DataFrame, validation: pd.DataFrame) -> None:
@@ -171,8 +124,7 @@ def test_live_rows_are_those_of_the_newest_era_under_other_ids(folder: Path, val
 
 
 def test_nothing_of_the_oracle_or_of_stocks_is_in_a_release(folder: Path) -> None:
-    names = {name for path in (folder / "v5.3").glob("*.parquet") for name in pd.read_parquet(path).columns}
-    assert not {name for name in names if "oracle" in name or "stock" in name or "exposure" in name}
+    check_nothing_secret(folder)
 
 
 # --- no look-ahead ------------------------------------------------------------------------------------------------

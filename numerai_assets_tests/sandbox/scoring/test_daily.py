@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
 from numerai_assets.sandbox.scoring.daily import (
-    BENCHMARKS,
+    BENCHMARK_NAMES,
     META_MODEL,
     SCORES,
     DayScore,
@@ -31,7 +31,7 @@ def target_after(name: str, weekdays: int) -> pd.Series:
     return pd.Series(np.digitize(noise, [0.05, 0.25, 0.75, 0.95]) / 4, index=IDS, name=name)
 
 
-LIVE = pd.DataFrame({META_MODEL: uniform(1), BENCHMARKS[0]: uniform(2), BENCHMARKS[1]: uniform(3)})
+LIVE = pd.DataFrame({META_MODEL: uniform(1), BENCHMARK_NAMES[0]: uniform(2), BENCHMARK_NAMES[1]: uniform(3)})
 PREDICTIONS = pd.DataFrame({"a": uniform(4), "b": uniform(5)})
 
 
@@ -48,7 +48,7 @@ def test_scores_equal_numerai_tools_computed_directly(name: str) -> None:
         "corr60": numerai_corr(alone, t60)[name],
         "mmc": correlation_contribution(alone, LIVE[META_MODEL], t20)[name],
         "mmc60": correlation_contribution(alone, LIVE[META_MODEL], t60)[name],
-        "bmc": correlation_contribution(alone, LIVE[list(BENCHMARKS)].rank().mean(axis=1), t20)[name],
+        "bmc": correlation_contribution(alone, LIVE[list(BENCHMARK_NAMES)].rank().mean(axis=1), t20)[name],
     }
     for display_name, value in expected.items():
         assert scores[name, display_name].value == pytest.approx(value, abs=1e-12)
@@ -88,7 +88,7 @@ def test_percentile_is_the_share_of_rivals_below() -> None:
     assert percentile(float("nan"), rivals) is None
 
 
-def test_a_score_is_not_ranked_against_its_own_yardstick() -> None:
+def test_a_score_is_not_ranked_against_its_own_reference() -> None:
     scores = by_name(score_day(PREDICTIONS, LIVE, target_after, 1))
     # Two benchmarks remain for mmc, the meta model alone for bmc.
     assert scores["a", "mmc"].percentile in (0.0, 0.5, 1.0)

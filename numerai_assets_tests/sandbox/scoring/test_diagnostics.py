@@ -21,10 +21,10 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.scoring import diagnostics
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
 from numerai_assets.sandbox.tournament.diagnostics_desk import DiagnosticsDesk
-from numerai_assets.sandbox.tournament.local import Tournament
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import Purpose
 from numerai_assets.sandbox.world.history import World
-from numerai_assets_tests.sandbox.serving import Served
+from numerai_assets_tests.sandbox.serving import Served, started
 
 FIRST, LAST_RESOLVED, NEWEST = 575, 627, 640
 META_FROM = 606
@@ -151,7 +151,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "1 ids are not of the validation data, the first is n0",
     ),
     "part of an era": (lambda df: df[1:], r"era 0600 has \d+ ids, 1 of them are missing"),
-    "no rows": (lambda df: df[:0], "invalid_submission_values|no era to judge"),
+    "no rows": (lambda df: df[:0], "invalid_submission_values|no era to score"),
 }
 
 
@@ -167,7 +167,7 @@ def test_a_file_that_breaks_a_rule_ends_as_an_error_that_says_so(sandbox: Served
 def test_eras_that_have_not_resolved_cannot_be_judged(sandbox: Served) -> None:
     found = diagnosed(sandbox, validation_file(sandbox.tournament.world, range(LAST_RESOLVED + 1, NEWEST + 1)))
     assert found["status"] == "error"
-    assert "no era to judge" in found["message"]
+    assert "no era to score" in found["message"]
 
 
 def test_what_is_no_csv_ends_as_an_error(sandbox: Served, tmp_path: Path) -> None:
@@ -218,8 +218,7 @@ def test_a_restart_takes_up_what_was_left_running(
     tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copytree(tiny_world, tmp_path / "world")
-    before = Tournament(World.open(folder), folder / SERVER_FOLDER)
-    before.start()
+    before = started(folder)
     model = before.state.models()[0]
     name = before.hand_out_upload("p.csv", model.id, Purpose.DIAGNOSTICS)
     content = validation_file(before.world, range(600, 603)).to_csv(index=False).encode()
@@ -227,7 +226,7 @@ def test_a_restart_takes_up_what_was_left_running(
     with monkeypatch.context() as stopped:
         stopped.setattr(DiagnosticsDesk, "_queue", lambda *_: None)
         run = before.diagnostics.create(before.uploaded(name, model, Purpose.DIAGNOSTICS), before.view.now, NEWEST)
-    after = Tournament(World.open(folder), folder / SERVER_FOLDER)
+    after = LocalTournament(World.open(folder), folder / SERVER_FOLDER)
     assert after.diagnostics.found(model.id, run.id)[0].status == "running"
     after.start()
     after.diagnostics.wait()
@@ -245,5 +244,5 @@ def test_drawdown_sharpe_and_apy_of_plain_numbers() -> None:
 
 
 def test_no_era_at_all_is_refused() -> None:
-    with pytest.raises(SandboxError, match="no era to judge"):
+    with pytest.raises(SandboxError, match="no era to score"):
         diagnostics.judge(iter([]), [])

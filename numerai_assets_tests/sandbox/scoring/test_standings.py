@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
-from numerai_assets.sandbox.scoring.standings import Participant, Score, history, leaderboard, reputations
-from numerai_assets_tests.sandbox.serving import Served
+from numerai_assets.sandbox.scoring.standings import GivenScore, Participant, history, leaderboard, reputations
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
-FIRST_ROUND = 5 * (640 - 575) + 1
 START = dt.datetime(2015, 1, 1, 10, tzinfo=dt.UTC)
 
 
@@ -18,8 +17,8 @@ def on(day: int) -> dt.datetime:
     return START + dt.timedelta(days=day)
 
 
-def score(round_number: int, day: int, value: float | None, name: str = "corr60") -> Score:
-    return Score(round_number, name, on(day), value)
+def score(round_number: int, day: int, value: float | None, name: str = "corr60") -> GivenScore:
+    return GivenScore(round_number, name, on(day), value)
 
 
 def test_a_reputation_is_the_mean_of_each_rounds_newest_score() -> None:

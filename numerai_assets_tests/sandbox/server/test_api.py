@@ -13,9 +13,7 @@ import time_machine
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
-from numerai_assets_tests.sandbox.serving import Served
-
-FIRST_ROUND = 5 * (640 - 575) + 1
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
 
 @pytest.fixture
@@ -88,7 +86,7 @@ def test_the_twelve_files_are_listed(api: Any) -> None:
     assert len(names) == 12
     assert {"v5.3/features.json", "v5.3/train.parquet", "v5.3/live_example_preds.csv"} <= set(names)
     assert api.list_datasets(FIRST_ROUND) == names
-    with pytest.raises(ValueError, match="its files are not on offer"):
+    with pytest.raises(ValueError, match="its files are not offered"):
         api.list_datasets(FIRST_ROUND - 1)
 
 
@@ -173,7 +171,7 @@ def test_a_new_round_brings_new_live_files_and_keeps_the_rest(fresh_sandbox: Ser
     assert set(pd.read_parquet(old).index).isdisjoint(pd.read_parquet(new).index)
     fresh_sandbox.advance("+1w")
     assert requests.head(dataset_url(fresh_sandbox.url, names[1]), timeout=10).headers["ETag"] != before[1]
-    with pytest.raises(ValueError, match="its files are not on offer"):
+    with pytest.raises(ValueError, match="its files are not offered"):
         api.list_datasets(FIRST_ROUND)
 
 

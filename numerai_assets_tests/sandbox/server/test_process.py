@@ -1,10 +1,10 @@
 import json
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numerapi
@@ -15,10 +15,11 @@ import requests
 
 from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar.rounds import round_by_number
-from numerai_assets.sandbox.server import process
+from numerai_assets.sandbox.market.economy import Dials
+from numerai_assets.sandbox.server import process, serve
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
-
-FIRST_ROUND = 5 * (640 - 575) + 1
+from numerai_assets.sandbox.world.history import World
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_sandbox_starts_answers_advances_and_stops(
     assert process.stop(world_dir) is False
 
 
-def test_a_restarted_sandbox_goes_on_where_it_was(world_dir: Path, running: str) -> None:
+def test_a_restarted_sandbox_continues_where_it_was(world_dir: Path, running: str) -> None:
     before = process.advance(world_dir, "+1w")
     process.stop(world_dir)
     process.start(world_dir, port=int(running.rsplit(":", 1)[1]))
@@ -70,13 +71,25 @@ def test_starting_a_running_sandbox_does_nothing(world_dir: Path, running: str, 
     assert pid_of(world_dir) == pid
 
 
-def test_a_world_is_made_where_there_is_none(tmp_path: Path, unused_port: int) -> None:
-    told: list[tuple[str, int, int]] = []
+def test_a_world_and_an_account_are_made_where_there_are_none(tmp_path: Path, unused_port: int) -> None:
+    stages: list[str] = []
     folder = tmp_path / "deep" / "world"
+    dials, models = Dials(drift=0.05), ("first", "second", "third", "fourth")
     try:
-        url = process.start(folder, port=unused_port, progress=lambda *step: told.append(step), size="tiny", seed=3)
-        assert requests.get(url, timeout=10).ok
-        assert {stage for stage, _, _ in told} >= {"eras"}
+        url = process.start(
+            folder,
+            port=unused_port,
+            models=models,
+            progress=lambda stage, done, total: stages.append(stage),
+            size="tiny",
+            seed=3,
+            dials=dials,
+        )
+        query = {"query": 'query { accountProfile(username: "sandbox") { models { name } } }'}
+        profile = requests.post(url, json=query, timeout=10).json()["data"]["accountProfile"]
+        assert tuple(model["name"] for model in profile["models"]) == models
+        assert World.open(folder).recipe.dials == dials
+        assert "eras" in stages
     finally:
         process.stop(folder)
 
@@ -91,7 +104,7 @@ def test_a_port_in_use_is_refused_before_anything_is_made(tmp_path: Path, unused
 
 
 @pytest.mark.parametrize("born", [1.0, None], ids=["of another process", "damaged"])
-def test_a_stale_pid_file_neither_blocks_a_start_nor_ends_a_stranger(
+def test_a_stale_pid_file_neither_blocks_a_start_nor_ends_another_process(
     world_dir: Path, unused_port: int, born: float | None
 ) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -121,40 +134,25 @@ def test_a_killed_server_is_seen_as_stopped(world_dir: Path, running: str) -> No
 
 def test_a_failed_start_shows_the_end_of_the_log(world_dir: Path, unused_port: int) -> None:
     (world_dir / "world.json").write_text("{}")
-    with pytest.raises(SandboxError, match=r"(?s)the sandbox ended while starting \(exit 1\).*create the world anew"):
+    with pytest.raises(SandboxError, match=r"(?s)the sandbox ended while starting \(exit 1\).*create the world again"):
         process.start(world_dir, port=unused_port)
     assert process.status(world_dir).running is False
 
 
 def test_a_second_server_of_the_same_world_is_refused(world_dir: Path, running: str, unused_port: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "numerai_assets.sandbox.server.serve",
-        "--world",
-        str(world_dir),
-        "--port",
-        str(unused_port),
-    ]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(
+        serve.command(world_dir, unused_port), capture_output=True, text=True, timeout=60, check=False
+    )
     assert (second.returncode, second.stderr.count("\n")) == (1, 1)
-    assert "another process serves this sandbox already" in second.stderr
+    assert "another process already serves this sandbox" in second.stderr
 
 
-def test_a_server_without_assertions_is_refused(world_dir: Path, unused_port: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "numerai_assets.sandbox.server.serve",
-        "--world",
-        str(world_dir),
-        "--port",
-        str(unused_port),
-    ]
-    environment = {**os.environ, "PYTHONOPTIMIZE": "1"}
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
-    assert refused.returncode == 1
-    assert "numerai-tools would check nothing" in refused.stderr
+def test_a_server_without_assertions_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "sys", SimpleNamespace(flags=SimpleNamespace(optimize=1), stderr=sys.stderr))
+    assert serve.main(["--world", str(tmp_path), "--port", "1"]) == 1
+    assert "numerai-tools would check nothing" in capsys.readouterr().err
 
 
 def test_the_status_of_a_sandbox_that_never_was_is_not_running(tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ import pytest
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets_tests.sandbox.scoring.test_diagnostics import validation_file
-from numerai_assets_tests.sandbox.serving import Served
-
-FIRST_ROUND = 5 * (640 - 575) + 1
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
 NO_STAKING_V2 = "Legacy staking is disabled for this tournament"
 NO_STAKING_V3 = "needs Numerai's signer and a chain"

@@ -1,55 +1,19 @@
 """Model uploads through the unmodified numerapi and raw_query; each run is a real process."""
 
-import os
-import pickle
-import socket
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
-import cloudpickle
-import numpy as np
 import pandas as pd
-import psutil
 import pytest
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
-from numerai_assets.sandbox.server.app import SERVER_FOLDER
-from numerai_assets.sandbox.tournament import pickle_runner
 from numerai_assets.sandbox.tournament.hosted_models import HostedModels, RunStatus
-from numerai_assets.sandbox.tournament.local import Tournament
-from numerai_assets.sandbox.tournament.pickle_process import Ran, RunLimits, run_pickle
+from numerai_assets.sandbox.tournament.local import LocalTournament
 from numerai_assets.sandbox.tournament.state import Purpose
-from numerai_assets.sandbox.world.history import World
-from numerai_assets_tests.sandbox.serving import Served
-
-FIRST_ROUND = 5 * (640 - 575) + 1
-MINUTE = RunLimits(seconds=60)
-
-Predict = Callable[..., Any]
-
-
-def pickled(predict: Any) -> bytes:
-    """By value, as a participant's notebook does: the runner knows nothing of this module."""
-    module = sys.modules[__name__]
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        content: bytes = cloudpickle.dumps(predict)
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
-    return content
-
-
-def first_feature(live_features: pd.DataFrame) -> pd.DataFrame:
-    names = [name for name in live_features if name.startswith("feature_")]
-    return live_features[names[:5]].sum(axis=1).rank(pct=True, method="first").to_frame("prediction")
-
-
-def benchmark(live_features: pd.DataFrame, live_benchmark_models: pd.DataFrame) -> pd.DataFrame:
-    return live_benchmark_models[["v53_lgbm_ender60"]]
+from numerai_assets_tests.sandbox.pickles import benchmark, first_feature, pickled
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served, cut_short, started
 
 
 def upload(sandbox: Served, content: bytes, model: str, folder: Path) -> str:
@@ -60,40 +24,31 @@ def upload(sandbox: Served, content: bytes, model: str, folder: Path) -> str:
     return identity
 
 
-def ask(sandbox: Served, query: str, **variables: Any) -> Any:
-    return sandbox.client().raw_query(query, variables, authorization=True)["data"]
-
-
 def listed(sandbox: Served, identity: str) -> dict[str, Any]:
     query = """query($id: ID) { computePickles(id: $id, unassigned: false) { id filename modelId assignedModelSlots
         dataVersion dockerImageName validationStatus triggerStatus insertedAt updatedAt
         triggers { id type status statuses { status description } submissionId } } }"""
-    (found,) = ask(sandbox, query, id=identity)["computePickles"]
+    (found,) = sandbox.ask(query, id=identity)["computePickles"]
     return dict(found)
 
 
 def assign(sandbox: Served, model: str, identity: str | None) -> Any:
     query = "mutation($m: String, $p: ID) { assignPickleToModel(modelId: $m, pickleId: $p) }"
-    return ask(sandbox, query, m=model, p=identity)["assignPickleToModel"]
+    return sandbox.ask(query, m=model, p=identity)["assignPickleToModel"]
 
 
 def trigger(sandbox: Served, model: str, identity: str, *, validation: bool = False) -> None:
     query = """mutation($m: ID, $p: ID, $v: Boolean) { triggerComputePickleUpload(modelId: $m, pickleId: $p,
         triggerValidation: $v) { id triggerStatus updatedAt } }"""
-    ask(sandbox, query, m=model, p=identity, v=validation)
+    sandbox.ask(query, m=model, p=identity, v=validation)
     sandbox.tournament.hosted.wait()
-
-
-def slot(sandbox: Served, name: str = "sandbox_one") -> str:
-    identity: str = sandbox.client().get_models()[name]
-    return identity
 
 
 # -- through the client ------------------------------------------------------------------------------------------
 
 
 def test_a_valid_pickle_is_run_at_every_round_that_opens(fresh_sandbox: Served, tmp_path: Path) -> None:
-    api, model = fresh_sandbox.client(), slot(fresh_sandbox)
+    api, model = fresh_sandbox.client(), fresh_sandbox.slot()
     identity = upload(fresh_sandbox, pickled(benchmark), model, tmp_path)
     found = listed(fresh_sandbox, identity)
     assert (found["validationStatus"], found["triggerStatus"], found["modelId"]) == ("Success", None, model)
@@ -122,12 +77,12 @@ def test_a_valid_pickle_is_run_at_every_round_that_opens(fresh_sandbox: Served, 
 def submissions(sandbox: Served, model: str) -> list[dict[str, Any]]:
     query = """query($m: String) { submissions(modelId: $m) { id filename status selected filteredCount
         round { number } } }"""
-    found: list[dict[str, Any]] = ask(sandbox, query, m=model)["submissions"]
+    found: list[dict[str, Any]] = sandbox.ask(query, m=model)["submissions"]
     return found
 
 
 def test_a_pickle_can_be_run_for_the_open_round_at_once(fresh_sandbox: Served, tmp_path: Path) -> None:
-    model = slot(fresh_sandbox)
+    model = fresh_sandbox.slot()
     identity = upload(fresh_sandbox, pickled(first_feature), model, tmp_path)
     with pytest.raises(ValueError, match="is not assigned to model sandbox_one"):
         trigger(fresh_sandbox, model, identity)
@@ -137,7 +92,7 @@ def test_a_pickle_can_be_run_for_the_open_round_at_once(fresh_sandbox: Served, t
     assert (made["status"], made["selected"], made["round"]) == ("on-time", True, {"number": FIRST_ROUND})
     found = listed(fresh_sandbox, identity)
     assert (found["triggerStatus"], found["triggers"][0]["submissionId"]) == ("Success", made["id"])
-    logs = ask(fresh_sandbox, "query($t: ID!) { triggerLogs(triggerId: $t) { message } }", t=found["triggers"][0]["id"])
+    logs = fresh_sandbox.ask("query($t: ID!) { triggerLogs(triggerId: $t) { message } }", t=found["triggers"][0]["id"])
     assert logs["triggerLogs"] == [{"message": "Success"}]
     fresh_sandbox.advance("+2d")
     with pytest.raises(ValueError, match=r"^No currently open rounds!$"):
@@ -147,7 +102,7 @@ def test_a_pickle_can_be_run_for_the_open_round_at_once(fresh_sandbox: Served, t
 
 
 def test_a_hosted_model_takes_neither_submissions_nor_a_webhook(fresh_sandbox: Served, tmp_path: Path) -> None:
-    api, model = fresh_sandbox.client(), slot(fresh_sandbox)
+    api, model = fresh_sandbox.client(), fresh_sandbox.slot()
     identity = upload(fresh_sandbox, pickled(first_feature), model, tmp_path)
     api.set_submission_webhook(model, "http://127.0.0.1:1/hook")
     with pytest.raises(ValueError, match="has a submission webhook: remove it"):
@@ -159,15 +114,15 @@ def test_a_hosted_model_takes_neither_submissions_nor_a_webhook(fresh_sandbox: S
     with pytest.raises(ValueError, match="takes no submissions over the API"):
         api.upload_predictions(df=fresh_sandbox.predictions(), model_id=model)
     query = "query { account { models { name computePickleUpload { id assignedModelSlots } } } }"
-    by_name = {m["name"]: m["computePickleUpload"] for m in ask(fresh_sandbox, query)["account"]["models"]}
+    by_name = {m["name"]: m["computePickleUpload"] for m in fresh_sandbox.ask(query)["account"]["models"]}
     assert by_name["sandbox_one"] == {"id": identity, "assignedModelSlots": [model]}
     assert by_name["sandbox_two"] is None
     unassigned = "query { computePickles(unassigned: true) { id } }"
-    assert ask(fresh_sandbox, unassigned)["computePickles"] == []
+    assert fresh_sandbox.ask(unassigned)["computePickles"] == []
 
 
 def test_an_invalid_pickle_cannot_be_assigned(sandbox: Served, tmp_path: Path) -> None:
-    model = slot(sandbox)
+    model = sandbox.slot()
     identity = upload(sandbox, b"no pickle", model, tmp_path)
     found = listed(sandbox, identity)
     assert found["validationStatus"] == "Error"
@@ -186,13 +141,13 @@ def test_predictions_that_break_a_submissions_rule_are_the_models_error(sandbox:
         return first_feature(live_features).set_axis([f"n{i}" for i in range(len(live_features))])
 
     for predict, message in ((constant, "non-zero standard deviation"), (other_ids, "Not enough stocks submitted")):
-        found = listed(sandbox, upload(sandbox, pickled(predict), slot(sandbox), tmp_path))
+        found = listed(sandbox, upload(sandbox, pickled(predict), sandbox.slot(), tmp_path))
         assert found["validationStatus"] == "Error"
         assert message in found["triggers"][0]["statuses"][0]["description"]
 
 
 def test_data_versions_and_images_are_chosen_by_name_or_id(sandbox: Served, tmp_path: Path) -> None:
-    api, model = sandbox.client(), slot(sandbox)
+    api, model = sandbox.client(), sandbox.slot()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert list(api.model_upload_data_versions()) == ["v5.3"]
     assert list(api.model_upload_docker_images()) == [f"Python {version}"]
@@ -216,10 +171,9 @@ def test_data_versions_and_images_are_chosen_by_name_or_id(sandbox: Served, tmp_
 # -- the clock and restarts --------------------------------------------------------------------------------------
 
 
-def hosting(world_dir: Path) -> Tournament:
+def hosting(world_dir: Path) -> LocalTournament:
     """A started tournament whose first model is hosted."""
-    tournament = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    tournament.start()
+    tournament = started(world_dir)
     model = tournament.state.models()[0]
     name = tournament.hand_out_upload("m.pkl", model.id, Purpose.PICKLE)
     assert tournament.receive_upload(name, pickled(first_feature))
@@ -232,7 +186,7 @@ def hosting(world_dir: Path) -> Tournament:
     return tournament
 
 
-def scores(tournament: Tournament) -> list[Any]:
+def scores(tournament: LocalTournament) -> list[Any]:
     model = tournament.state.models()[0]
     found = tournament.state.scores(model.id)
     return [(s.round_number, s.inserted_at, [(c.display_name, c.day, c.value) for c in each]) for s, each in found]
@@ -248,19 +202,11 @@ def test_rounds_that_are_jumped_over_are_run_too(world_dir: Path, tmp_path: Path
     assert scores(jumper) == scores(walker)
 
 
-def test_an_advance_cut_short_submits_each_round_once(world_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_advance_cut_short_submits_each_round_once(world_dir: Path) -> None:
     tournament = hosting(world_dir)
-
-    def die(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(World, "write_release", die)
-        with pytest.raises(KeyboardInterrupt):
-            tournament.advance("next-round")
+    cut_short(tournament, "next-round")
     assert tournament.state.submissions() == []
-    after = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    after.start()
+    after = started(world_dir)
     (made,) = after.state.submissions()
     assert (made.round_number, made.selected) == (FIRST_ROUND + 1, True)
     runs = after.hosted.runs(type="submission")
@@ -270,189 +216,9 @@ def test_an_advance_cut_short_submits_each_round_once(world_dir: Path, monkeypat
 def test_a_restart_takes_up_a_validation_that_was_left(world_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as stopped:
         stopped.setattr(HostedModels, "_queue", lambda *_: None)
-        stopped.setattr(Tournament, "assign_pickle", lambda *_: None)
+        stopped.setattr(LocalTournament, "assign_pickle", lambda *_: None)
         left = hosting(world_dir).hosted.pickles()[0]
     assert left.status == RunStatus.PENDING
-    after = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    after.start()
+    after = started(world_dir)
     after.hosted.wait()
     assert after.hosted.pickle(left.id).status == RunStatus.SUCCESS
-
-
-# -- the runner --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def live_folder(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("live")
-    World.open(tiny_world).write_live(folder, round_number=FIRST_ROUND)
-    return folder
-
-
-@pytest.fixture
-def ran(live_folder: Path, tmp_path: Path) -> Callable[..., Ran]:
-    def run(predict: Any, limits: RunLimits = MINUTE) -> Ran:
-        path = tmp_path / "model.pkl"
-        path.write_bytes(predict if isinstance(predict, bytes) else pickled(predict))
-        return run_pickle(path, live_folder / "live.parquet", live_folder / "live_benchmark_models.parquet", limits)
-
-    return run
-
-
-def none(x: pd.DataFrame) -> None:
-    return None
-
-
-def series(x: pd.DataFrame) -> pd.Series:
-    return first_feature(x)["prediction"]
-
-
-def half(x: pd.DataFrame) -> pd.DataFrame:
-    return first_feature(x)[::2]
-
-
-def with_nan(x: pd.DataFrame) -> pd.DataFrame:
-    return first_feature(x).assign(more=np.nan)
-
-
-def too_large(x: pd.DataFrame) -> pd.DataFrame:
-    return first_feature(x) * 2
-
-
-def three(a: Any, b: Any, c: Any) -> None:
-    return None
-
-
-def wrong_call(x: pd.DataFrame) -> Any:
-    return len(3)  # type: ignore[arg-type]
-
-
-def raises(x: pd.DataFrame) -> Any:
-    raise LookupError("no such\ncolumn")
-
-
-def leaves(x: pd.DataFrame) -> Any:
-    sys.exit(0)
-
-
-def hungry(x: pd.DataFrame) -> Any:
-    return np.ones(2**40, dtype=np.int8)
-
-
-INVALID = {
-    "none": (none, "Pickle function is invalid - returned None"),
-    "series": (series, "instead of pd.DataFrame"),
-    "half": (half, "predictions, expected 10"),
-    "nan": (with_nan, "Pickle function returned at least 1 NaN prediction"),
-    "range": (too_large, "Ensure values are between 0 and 1."),
-    "arguments": (three, "must have 1 or 2 arguments"),
-    "type error": (wrong_call, "Pickle function is invalid - object of type 'int' has no len()"),
-    "raises": (raises, "LookupError: no such"),
-    "exits": (leaves, "SystemExit: 0"),
-    "memory": (hungry, "Out of memory: a run has 4 GB"),
-    "no function": (pickle.dumps(3), "Pickle function is invalid - int is not callable"),
-    "unknown module": (b"cnowhere\nthing\n.", "Import error reading pickle - No module named 'nowhere'"),
-    "cut short": (pickled(first_feature)[:-20], "Invalid pickle"),
-}
-
-
-@pytest.mark.parametrize("case", INVALID)
-def test_a_model_that_answers_wrongly_is_told_why(ran: Callable[..., Ran], case: str) -> None:
-    predict, message = INVALID[case]
-    found = ran(predict)
-    assert (found.content, found.is_models_fault) == (None, True)
-    assert message in str(found.message)
-
-
-def test_the_whole_live_frame_comes_to_the_model(ran: Callable[..., Ran]) -> None:
-    def looks(live_features: pd.DataFrame) -> pd.DataFrame:
-        assert set(live_features["era"]) == {"X"}
-        assert live_features["target_ender_60"].isna().all()
-        assert live_features.index.name == "id"
-        return first_feature(live_features)
-
-    found = ran(looks)
-    assert (found.message, found.content is not None) == (None, True)
-
-
-def sleeps(x: pd.DataFrame) -> None:
-    time.sleep(600)
-
-
-def spins(x: pd.DataFrame) -> None:
-    while True:
-        pass
-
-
-def crashes(x: pd.DataFrame) -> None:
-    os.kill(os.getpid(), 11)
-
-
-def test_a_run_ends_when_its_time_is_over(ran: Callable[..., Ran]) -> None:
-    for predict in (sleeps, spins):
-        found = ran(predict, RunLimits(seconds=3))
-        assert (found.content, found.is_models_fault) == (None, False)
-        assert found.message == "The run took longer than 3 seconds and was ended"
-
-
-def test_a_run_ends_with_the_server_that_started_it(live_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.pkl").write_bytes(pickled(sleeps))
-    paths = tmp_path / "model.pkl", live_folder / "live.parquet", live_folder / "live_benchmark_models.parquet"
-    code = (
-        "from pathlib import Path; from numerai_assets.sandbox.tournament.pickle_process import NUMERAI_LIMITS, run_pickle; "
-        f"run_pickle(*map(Path, {[str(path) for path in paths]}), NUMERAI_LIMITS)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(Path(pickle_runner.__file__).parents[3])}
-    server = psutil.Popen([sys.executable, "-c", code], env=environment)
-    while not (runs := server.children()) or "pandas" not in " ".join(f.path for f in runs[0].memory_maps()):
-        time.sleep(0.05)
-    server.kill()
-    server.wait()
-    psutil.wait_procs(runs, timeout=20)
-    assert not any(run.is_running() and run.status() != psutil.STATUS_ZOMBIE for run in runs)
-
-
-def test_a_crash_is_told_in_numerais_words(ran: Callable[..., Ran]) -> None:
-    found = ran(crashes)
-    assert found.message == "Segmentation fault! Ensure python and library versions match our environment."
-
-
-def test_a_run_has_no_network(ran: Callable[..., Ran]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-
-        def calls(x: pd.DataFrame) -> None:
-            import socket
-
-            socket.create_connection(("127.0.0.1", port), timeout=2)
-
-        found = ran(calls)
-    assert (found.content, found.is_models_fault) == (None, True)
-    assert found.network in (pickle_runner.NAMESPACE, pickle_runner.AUDIT_HOOK)
-    assert "Error: " in str(found.message)
-
-
-def test_the_audit_hook_alone_refuses_sockets(live_folder: Path, tmp_path: Path) -> None:
-    import subprocess
-
-    code = (
-        "import sys, runpy, ctypes; ctypes.CDLL = lambda *a, **k: object(); "
-        f"found = runpy.run_path({pickle_runner.__file__!r})['_cut_network'](); import socket; print(found); "
-        "socket.create_connection(('127.0.0.1', 9))"
-    )
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == pickle_runner.AUDIT_HOOK
-    assert "PermissionError: socket." in done.stderr
-    assert "a model run has no internet" in done.stderr
-
-
-def test_a_run_sees_an_empty_folder_and_no_secret(ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMERAI_SECRET_KEY", "secret")
-
-    def tells(x: pd.DataFrame) -> None:
-        raise ValueError(f"{sorted(os.environ)} {list(Path().iterdir())}")
-
-    message = str(ran(tells).message)
-    assert "SECRET" not in message
-    assert message.endswith(" []")
-    assert "PYTHONPATH" not in message

@@ -12,9 +12,7 @@ import pytest
 
 from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.tournament.webhooks import Webhooks
-from numerai_assets_tests.sandbox.serving import Served
-
-FIRST_ROUND = 5 * (640 - 575) + 1
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
 
 @contextlib.contextmanager
@@ -45,11 +43,6 @@ def node(status: int = 200, headers: dict[str, str] | None = None) -> Iterator[t
         server.server_close()
 
 
-def slot(sandbox: Served, name: str = "sandbox_one") -> str:
-    identity: str = sandbox.client().get_models()[name]
-    return identity
-
-
 def outcomes(sandbox: Served, model: str) -> list[str | None]:
     sandbox.tournament.webhooks.wait()
     return [call.outcome for call in sandbox.tournament.webhooks.calls(model)]
@@ -57,11 +50,11 @@ def outcomes(sandbox: Served, model: str) -> list[str | None]:
 
 def trigger(sandbox: Served, model: str) -> Any:
     query = "mutation($m: String!) { triggerModelWebhook(modelId: $m) }"
-    return sandbox.client().raw_query(query, {"m": model}, authorization=True)["data"]["triggerModelWebhook"]
+    return sandbox.ask(query, m=model)["triggerModelWebhook"]
 
 
 def test_a_round_that_opens_calls_the_models_webhook_once(fresh_sandbox: Served) -> None:
-    model = slot(fresh_sandbox)
+    model = fresh_sandbox.slot()
     with node() as (url, got):
         assert fresh_sandbox.client().set_submission_webhook(model, url) is True
         fresh_sandbox.advance("next-round")
@@ -69,11 +62,11 @@ def test_a_round_that_opens_calls_the_models_webhook_once(fresh_sandbox: Served)
         assert outcomes(fresh_sandbox, model) == ["HTTP 200"]
     (call,) = fresh_sandbox.tournament.webhooks.calls(model)
     assert got == [{"roundNumber": FIRST_ROUND + 1, "dataVersion": 1, "triggerId": call.trigger_id}]
-    assert fresh_sandbox.tournament.webhooks.calls(slot(fresh_sandbox, "sandbox_two")) == []
+    assert fresh_sandbox.tournament.webhooks.calls(fresh_sandbox.slot("sandbox_two")) == []
 
 
 def test_rounds_that_were_jumped_over_call_nobody(fresh_sandbox: Served) -> None:
-    model = slot(fresh_sandbox)
+    model = fresh_sandbox.slot()
     with node() as (url, got):
         fresh_sandbox.client().set_submission_webhook(model, url)
         fresh_sandbox.advance("+1w")
@@ -84,7 +77,7 @@ def test_rounds_that_were_jumped_over_call_nobody(fresh_sandbox: Served) -> None
 
 
 def test_the_trigger_id_comes_back_with_the_submission(fresh_sandbox: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    api, model = fresh_sandbox.client(), slot(fresh_sandbox)
+    api, model = fresh_sandbox.client(), fresh_sandbox.slot()
     with node() as (url, got):
         api.set_submission_webhook(model, url)
         assert trigger(fresh_sandbox, model) == "true"
@@ -93,12 +86,11 @@ def test_the_trigger_id_comes_back_with_the_submission(fresh_sandbox: Served, mo
     monkeypatch.setenv("TRIGGER_ID", got[0]["triggerId"])
     api.upload_predictions(df=fresh_sandbox.predictions(), model_id=model)
     query = "query($m: String) { submissions(modelId: $m) { triggerId } }"
-    found = api.raw_query(query, {"m": model}, authorization=True)["data"]["submissions"]
-    assert found == [{"triggerId": got[0]["triggerId"]}]
+    assert fresh_sandbox.ask(query, m=model)["submissions"] == [{"triggerId": got[0]["triggerId"]}]
 
 
 def test_a_failing_webhook_is_kept_and_stops_nothing(fresh_sandbox: Served, unused_port: int) -> None:
-    model = slot(fresh_sandbox)
+    model = fresh_sandbox.slot()
     fresh_sandbox.client().set_submission_webhook(model, f"http://localhost:{unused_port}/")
     fresh_sandbox.advance("next-round")
     assert outcomes(fresh_sandbox, model) == ["no answer (ConnectionError)"]
@@ -110,7 +102,7 @@ def test_a_failing_webhook_is_kept_and_stops_nothing(fresh_sandbox: Served, unus
 
 
 def test_a_redirect_is_not_followed(fresh_sandbox: Served) -> None:
-    model = slot(fresh_sandbox)
+    model = fresh_sandbox.slot()
     with node() as (elsewhere, got), node(status=307, headers={"Location": elsewhere}) as (url, _):
         fresh_sandbox.client().set_submission_webhook(model, url)
         trigger(fresh_sandbox, model)
@@ -119,7 +111,7 @@ def test_a_redirect_is_not_followed(fresh_sandbox: Served) -> None:
 
 
 def test_a_machine_that_does_not_answer_is_waited_for_briefly(fresh_sandbox: Served) -> None:
-    state, model = fresh_sandbox.tournament.state, slot(fresh_sandbox)
+    state, model = fresh_sandbox.tournament.state, fresh_sandbox.slot()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         fresh_sandbox.client().set_submission_webhook(model, f"http://127.0.0.1:{silent.getsockname()[1]}/")
         webhooks, view = Webhooks(state, seconds=0.2), fresh_sandbox.tournament.view
@@ -142,10 +134,10 @@ def test_a_machine_that_does_not_answer_is_waited_for_briefly(fresh_sandbox: Ser
     ],
 )
 def test_a_webhook_beyond_this_machine_is_refused(sandbox: Served, url: str) -> None:
-    with pytest.raises(ValueError, match="the sandbox calls this machine alone"):
-        sandbox.client().set_submission_webhook(slot(sandbox), url)
+    with pytest.raises(ValueError, match="the sandbox calls only this machine"):
+        sandbox.client().set_submission_webhook(sandbox.slot(), url)
 
 
 def test_a_model_without_a_webhook_cannot_be_called(sandbox: Served) -> None:
     with pytest.raises(ValueError, match="Model sandbox_three has no submission webhook"):
-        trigger(sandbox, slot(sandbox, "sandbox_three"))
+        trigger(sandbox, sandbox.slot("sandbox_three"))

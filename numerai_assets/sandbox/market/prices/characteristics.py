@@ -1,4 +1,4 @@
-"""Some five hundred price and volume characteristics, one function a family, each family one of Numerai's groups.
+"""About 500 price and volume characteristics: one function per family, one family per group of Numerai.
 
 A function takes a Window and returns {name: (n,) float32}. The number in a name is the look-back in trading days up to
 and including the day itself; values that are not defined (0 / 0, too little history) are NaN. Nothing is annualised:
@@ -52,7 +52,7 @@ def groups_of() -> dict[str, str]:
 
 
 def seasonality(window: Window) -> dict[str, Array]:
-    """What the coming week, month and quarter did in earlier years, and returns by the day of the week."""
+    """Returns of the coming month and quarter in earlier years, and returns by weekday."""
     close = window.long_close
     found = {}
     for label, length in (("month", 21), ("quarter", 63)):
@@ -176,7 +176,7 @@ def volatility(window: Window) -> dict[str, Array]:
 
 
 def market_risk(window: Window) -> dict[str, Array]:
-    """Beta, correlation, co-moments and what remains after the equal-weight market."""
+    """Beta, correlation, co-moments and the residual after the equal-weight market."""
     returns, market = window.returns, window.market
     spans: Spans = (21, 42, 63, 126, 252)
     beta = covariances(returns, market, spans) / variances(market, spans)
@@ -207,7 +207,7 @@ def market_risk(window: Window) -> dict[str, Array]:
 
 
 def liquidity(window: Window) -> dict[str, Array]:
-    """Price impact, spreads estimated from prices, idle days, and the level and steadiness of dollar volume."""
+    """Price impact, spreads estimated from prices, idle days, and level and variability of dollar volume."""
     returns, dollars = window.returns, window.dollar_volume[1:]
     traded = np.where(dollars > 0, dollars, np.float32(np.nan))
     spans = (5, 10, 21, 63, 126, 252)
@@ -255,7 +255,7 @@ def shape_of_returns(window: Window) -> dict[str, Array]:
     rise, fall = np.maximum(returns, 0), np.minimum(returns, 0)
     found |= _named("up_to_down_variance", SPANS, mean_ratio(rise * rise, fall * fall, SPANS))
     absolute = np.abs(returns)
-    # Neighbouring products are blind to single jumps (Barndorff-Nielsen and Shephard 2004).
+    # Products of neighbouring returns ignore single jumps (Barndorff-Nielsen and Shephard 2004).
     bipower = means(absolute[1:] * absolute[:-1], _pairs(SPANS)) * np.float32(np.pi / 2)
     found |= _named("jump_share", SPANS, 1 - bipower / means(returns * returns, SPANS))
     large = (absolute > 2 * deviations(returns, (YEAR,))).astype(np.float32)
@@ -287,7 +287,7 @@ def highs_and_lows(window: Window) -> dict[str, Array]:
 
 
 def volume(window: Window) -> dict[str, Array]:
-    """Volume against its past, its trend and steadiness, and on which side of the market it came."""
+    """Volume against its past, its trend and variability, and whether it came with rising or falling prices."""
     shares, logs, returns = window.volume[1:], window.log_volume[1:], window.returns
     spans: Spans = (1, 5, 10, 21, 63, 126, 252)
     mean = dict(zip(spans, means(shares, spans), strict=True))
@@ -314,7 +314,7 @@ def volume(window: Window) -> dict[str, Array]:
 
 
 def overnight_and_intraday(window: Window) -> dict[str, Array]:
-    """Returns while the market is shut against returns while it is open, gaps, and where in the range it closes."""
+    """Overnight against intraday returns, gaps, and the position of the close in the day's range."""
     night, day = window.overnight, window.intraday
     spans: Spans = (1, 5, 10, *SPANS)
     mean_night, mean_day = means(night, spans), means(day, spans)
@@ -331,7 +331,7 @@ def overnight_and_intraday(window: Window) -> dict[str, Array]:
 
 
 def dependence(window: Window) -> dict[str, Array]:
-    """How a day depends on the days before, on volume, and on the market before."""
+    """Dependence of a day's return on earlier days, on volume, and on the market's last return."""
     returns, absolute = window.returns, np.abs(window.returns)
     spans: Spans = (21, 63, 126, 252)
     found: dict[str, Array] = {}
@@ -358,7 +358,7 @@ def dependence(window: Window) -> dict[str, Array]:
 
 
 def trend(window: Window) -> dict[str, Array]:
-    """Straight lines and bends through the log price, and how directly it went."""
+    """Linear trend and curvature of the log price, and its efficiency."""
     logs = window.log_close
     spans = (10, 21, 42, 63, 126, 252)
     slope, fit, error = trends(logs, spans)
@@ -400,11 +400,11 @@ def _named(label: str, spans: Spans, rows: Array) -> dict[str, Array]:
 
 
 def _stochastic(window: Window, span: int, days_ago: int = 0) -> Array:
-    """Place of the close, 0 to 100, in the range of the `span` days that ended `days_ago`."""
+    """Position of the close, 0 to 100, in the range of the `span` days that ended `days_ago`."""
     days = slice(DAYS - span - days_ago, DAYS - days_ago)
     high, low = window.top[days].max(axis=0), window.bottom[days].min(axis=0)
-    place: Array = (window.close[-1 - days_ago] - low) / (high - low)
-    return 100 * place
+    position: Array = (window.close[-1 - days_ago] - low) / (high - low)
+    return 100 * position
 
 
 def _pairs(spans: Spans, lag: int = 1) -> Spans:

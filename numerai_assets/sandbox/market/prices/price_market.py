@@ -1,7 +1,7 @@
 """A market of real stocks, read from a user's panel of daily bars.
 
-Every characteristic is computed from the bars up to the day asked for. Survivorship, dividends and wrong bars are
-those of the panel: good for comparing methods on the same data, not for claims of profit.
+Every characteristic is computed from the bars up to its day. Survivorship bias, dividends and wrong bars are those of the
+panel: suited to compare methods on the same data, not to estimate profits.
 """
 
 import datetime as dt
@@ -36,9 +36,9 @@ _STALE_DAYS = 5
 _LEAST_PRICE = 1.0
 _LEAST_DOLLAR_VOLUME = 100_000.0
 _DOLLAR_VOLUME_DAYS = 60
-# Vendors write 0 for "no quote". More than this share of it and the panel is not one of daily bars.
+# Vendors write 0 for "no quote". With more than this share of zeros, the file is not a panel of daily bars.
 _LARGEST_ABSENT_SHARE = 0.01
-# Longer than any exchange has been shut in recent decades: rows are missing.
+# Longer than any exchange was closed in recent decades: rows are missing.
 _LONGEST_GAP = np.timedelta64(14, "D")
 _QUOTE_TOLERANCE = np.float32(1e-4)
 
@@ -62,7 +62,7 @@ class Panel:
 
 
 def read_panel(path: Path) -> Panel:
-    """The panel in the Parquet file `path`: one row a stock and day, columns as in COLUMNS, in any order.
+    """The panel in the Parquet file `path`: one row per stock and day, columns as in COLUMNS, in any order.
 
     A price of 0 or null means that there was no quote, as vendors write it; a day whose close is missing is a day
     without a trade. Where open, high and low contradict each other or the close, only the close is kept.
@@ -142,7 +142,7 @@ class PriceMarket:
     def forward_returns(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> Array:
         """(n,) float32 return from the close 2 weekdays after `day` to the close `weekdays` weekdays later.
 
-        On a holiday the close of the trading day before stands. NaN for a stock that has not traded within five
+        On a holiday the close of the trading day before is used. NaN for a stock that has not traded within five
         trading days of either end. Raises SandboxError outside the panel.
         """
         start = self._trading_day(_weekdays_after(day, LAG_WEEKDAYS))
@@ -152,7 +152,7 @@ class PriceMarket:
         return np.where(is_priced, returns, np.float32(np.nan)).astype(np.float32)
 
     def oracle(self, day: dt.date, stocks: NDArray[np.int64], weekdays: int) -> None:
-        """None: nobody knows what a real market can be expected to do."""
+        """None: the expected returns of a real market are unknown."""
 
     def _carry_closes(self) -> None:
         """Last close on or before each day, and the day of each stock's last trade."""
@@ -160,7 +160,7 @@ class PriceMarket:
         position = np.arange(len(close), dtype=np.int32)[:, None]
         priced = np.maximum.accumulate(np.where(np.isfinite(close), position, np.int32(-1)))
         self._carried: Array = np.take_along_axis(close, np.maximum(priced, 0), axis=0)
-        # A padded row of a delisted stock has a close but no volume.
+        # A padding row of a delisted stock has a close but no volume.
         self._last_trade = np.maximum.accumulate(np.where(self._panel.volume > 0, position, np.int32(-1)))
         self._first_price = np.where(np.isfinite(close).any(axis=0), np.isfinite(close).argmax(axis=0), len(close))
 
@@ -228,11 +228,11 @@ def principal_exposures(rows: Array, members: list[NDArray[np.intp]]) -> Array:
     """(n, COMPONENTS * groups) float32: the first principal components of each group of characteristics, unit variance.
 
     rows: (d, n), NaN allowed.  members: row numbers of each group.
-    Rows are ranked to a Gaussian first, NaN standing at the mean. A component's sign makes its largest loading positive.
+    Rows are ranked to a Gaussian first, NaN at the mean. A component's sign makes its largest loading positive.
     """
     gaussian = _gaussian_ranks(rows)
     correlations = [np.einsum("ik,jk->ij", gaussian[group], gaussian[group]).astype(np.float64) for group in members]
-    # On matrices this small LAPACK's threads only wait for one another: ten times slower where cores are busy.
+    # For such small matrices LAPACK's threads mostly wait for each other: ten times slower on busy cores.
     with _blas().limit(limits=1, user_api="blas"):
         loadings = [np.linalg.eigh(matrix)[1][:, : -COMPONENTS - 1 : -1].T for matrix in correlations]
     exposures = np.zeros((len(members) * COMPONENTS, rows.shape[1]), dtype=np.float32)
@@ -240,10 +240,9 @@ def principal_exposures(rows: Array, members: list[NDArray[np.intp]]) -> Array:
         largest = np.abs(loading).argmax(axis=1)
         signs = np.sign(loading[np.arange(COMPONENTS), largest])[:, None]
         scores = combine((loading * signs).astype(np.float32), gaussian[group])
-        spread = scores.std(axis=1, keepdims=True)
-        exposures[number * COMPONENTS : (number + 1) * COMPONENTS] = scores / np.where(
-            spread > 0, spread, np.float32(1)
-        )
+        std = scores.std(axis=1, keepdims=True)
+        rows_of_group = slice(number * COMPONENTS, (number + 1) * COMPONENTS)
+        exposures[rows_of_group] = scores / np.where(std > 0, std, np.float32(1))
     return np.ascontiguousarray(exposures.T)
 
 
@@ -266,14 +265,14 @@ def _gaussian_ranks(rows: Array) -> Array:
     is_last[:, :-1] = is_new[:, 1:]
     last = np.minimum.accumulate(np.where(is_last, position, np.int32(size))[:, ::-1], axis=1)[:, ::-1]
     # Twice the mean rank, 1 .. 2n - 1, looked up on a grid of that many: exact for a row without NaN.
-    place = (first + last + 1) * (np.float32(size) / np.maximum(count, 1).astype(np.float32))
+    doubled_rank = (first + last + 1) * (np.float32(size) / np.maximum(count, 1).astype(np.float32))
     grid = ndtri(np.arange(2 * size + 1, dtype=np.float32) / np.float32(max(2 * size, 1)))
-    quantile = grid[np.clip(np.rint(place).astype(np.int32), 1, 2 * size - 1)]
+    quantile = grid[np.clip(np.rint(doubled_rank).astype(np.int32), 1, 2 * size - 1)]
     quantile[position >= count] = 0
     gaussian = np.empty_like(rows)
     np.put_along_axis(gaussian, order, quantile.astype(np.float32), axis=1)
-    spread = np.sqrt(np.einsum("ij,ij->i", gaussian, gaussian) / size)[:, None]
-    return gaussian / np.where(spread > 0, spread, np.float32(1))
+    std = np.sqrt(np.einsum("ij,ij->i", gaussian, gaussian) / size)[:, None]
+    return gaussian / np.where(std > 0, std, np.float32(1))
 
 
 def _weekdays_after(day: dt.date, weekdays: int) -> dt.date:

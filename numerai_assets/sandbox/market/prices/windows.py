@@ -1,7 +1,7 @@
-"""Trailing windows of daily bars, and the statistics over several look-backs that characteristics are made of.
+"""Trailing windows of daily bars, and their statistics over several look-backs.
 
 All arrays are float32 with days down the rows, oldest first, and stocks across the columns. A statistic over look-backs
-takes (days, n) and gives one row a look-back: (len(spans), n), in the order of `spans`.
+takes (days, n) and returns one row per look-back: (len(spans), n), in the order of `spans`.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _LARGEST_MARKET_VOTE = np.float32(0.5)
 
 @dataclass(frozen=True)
 class Window:
-    """What is known of n stocks at the close of one trading day, the last row of each array.
+    """Data of n stocks at the close of one trading day, the last row of each array.
 
     weekdays: (DAYS,) int64, Monday = 0.
     open, high, low: (DAYS, n), NaN on a day without a consistent quote.  close, volume: (DAYS, n), finite; on a day
@@ -42,7 +42,7 @@ class Window:
 
     @classmethod
     def without_stocks(cls) -> "Window":
-        """A window of no stock at all: enough to learn the names of all characteristics."""
+        """A window without stocks, enough to get the names of all characteristics."""
         empty = np.empty((DAYS, 0), dtype=np.float32)
         long_close = np.empty((LONG_DAYS, 0), dtype=np.float32)
         return cls(np.arange(DAYS) % 5, empty, empty, empty, empty, empty, long_close)
@@ -55,7 +55,7 @@ class Window:
 
     @cached_property
     def log_close(self) -> Array:
-        """(DAYS, n) log of the close over today's close: centred, so that float32 loses nothing in sums."""
+        """(DAYS, n) log of the close over today's close: centred, so that float32 sums stay exact."""
         logs: Array = np.log(self.close / self.close[-1])
         return logs
 
@@ -111,9 +111,9 @@ class Window:
 
     @cached_property
     def close_location(self) -> Array:
-        """(DAYS, n) where the close lies in the day's range: -1 at the low, 1 at the high, 0 without a range."""
-        spread = self.top - self.bottom
-        return (2 * self.close - self.top - self.bottom) / np.where(spread > 0, spread, np.float32(1))
+        """(DAYS, n) position of the close in the day's range: -1 at the low, 1 at the high, 0 without a range."""
+        day_range = self.top - self.bottom
+        return (2 * self.close - self.top - self.bottom) / np.where(day_range > 0, day_range, np.float32(1))
 
     @cached_property
     def highest(self) -> Array:
@@ -136,7 +136,7 @@ def sums(x: Array, spans: Sequence[int]) -> Array:
 
 
 def means(x: Array, spans: Sequence[int]) -> Array:
-    """Mean of the values that are not NaN; NaN where half or more of a look-back is."""
+    """Mean of the values that are not NaN; NaN if half or more of a look-back is NaN."""
     missing = np.isnan(x)
     if not missing.any():
         return sums(x, spans) / _column(spans)
@@ -151,7 +151,7 @@ def mean_ratio(x: Array, y: Array, spans: Sequence[int]) -> Array:
 
 
 def variances(x: Array, spans: Sequence[int]) -> Array:
-    """Unbiased variance; x finite, with a mean that is not large against its spread."""
+    """Unbiased variance; x finite, with a mean that is not large against its std."""
     size = _column(spans)
     total = sums(x, spans)
     return np.maximum(sums(x * x, spans) - total * total / size, 0) / (size - 1)
@@ -184,7 +184,7 @@ def autocorrelations(x: Array, lag: int, spans: Sequence[int]) -> Array:
 
 
 def trends(x: Array, spans: Sequence[int]) -> tuple[Array, Array, Array]:
-    """Least-squares line through the last `span` values: (slope a day, R squared, last value's error / its spread)."""
+    """Least-squares line through the last `span` values: (slope a day, R squared, last value's error / its std)."""
     slopes, fits, errors = [], [], []
     for span in spans:
         values = x[-span:] - x[-span:].mean(axis=0)
@@ -237,6 +237,6 @@ def _column(spans: Sequence[int]) -> Array:
 
 
 def _spread(mean_square: Array, mean: Array) -> Array:
-    """Variance, or NaN where it is nothing but rounding."""
+    """Variance, or NaN if it is only rounding error."""
     variance = mean_square - mean * mean
     return np.where(variance > 1e-5 * mean_square, variance, np.float32(np.nan))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from numerai_assets.store.about import read_about, write_about
+from numerai_assets.panel.estimator import read_about, write_about
 
 
 def test_the_file_is_json_with_an_indent_of_one_and_keys_in_their_order(tmp_path: Path) -> None:

@@ -2,48 +2,35 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from numerai_assets.sandbox.calendar.rounds import Round, round_by_number
-from numerai_assets.sandbox.server.app import SERVER_FOLDER
+from numerai_assets.sandbox.calendar.rounds import CalendarRound, round_by_number
 from numerai_assets.sandbox.tournament.intake import remapped
-from numerai_assets.sandbox.tournament.local import Tournament
-from numerai_assets.sandbox.world.history import World
-from numerai_assets_tests.sandbox.serving import Served
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served, cut_short, started, valid_predictions
 
-FIRST_ROUND = 5 * (640 - 575) + 1
 WEEKEND, TUESDAY, WEDNESDAY = (round_by_number(FIRST_ROUND + i) for i in range(3))
 
 
-def predictions(sandbox: Served, to: Round, seed: int = 0) -> pd.DataFrame:
-    ids = sandbox.tournament.world.live(to.number).index
-    values = (np.random.default_rng(seed).permutation(len(ids)) + 0.5) / len(ids)
-    return pd.DataFrame({"id": ids, "prediction": values})
+def predictions(sandbox: Served, to: CalendarRound, seed: int = 0) -> pd.DataFrame:
+    return valid_predictions(sandbox.tournament.world, to.number, seed)
 
 
-def slot(sandbox: Served) -> str:
-    identity: str = sandbox.client().get_models()["sandbox_one"]
-    return identity
-
-
-def submit(sandbox: Served, frame: pd.DataFrame, data: Round | None = None) -> str:
+def submit(sandbox: Served, frame: pd.DataFrame, data: CalendarRound | None = None) -> str:
     datestamp = None if data is None else data.datestamp
-    identity: str = sandbox.client().upload_predictions(df=frame, model_id=slot(sandbox), data_datestamp=datestamp)
+    identity: str = sandbox.client().upload_predictions(df=frame, model_id=sandbox.slot(), data_datestamp=datestamp)
     return identity
 
 
 def listed(sandbox: Served) -> list[tuple[int, str, bool]]:
     """Round, status and selection of the model's submissions, newest first."""
     query = "query($m: String) { submissions(modelId: $m) { status selected round { number } } }"
-    found = sandbox.client().raw_query(query, {"m": slot(sandbox)}, authorization=True)["data"]["submissions"]
+    found = sandbox.ask(query, m=sandbox.slot())["submissions"]
     return [(item["round"]["number"], item["status"], item["selected"]) for item in found]
 
 
-def by_stock(sandbox: Served, frame: pd.DataFrame, of: Round) -> pd.Series:
+def by_stock(sandbox: Served, frame: pd.DataFrame, of: CalendarRound) -> pd.Series:
     """Predictions indexed by the stocks behind a round's ids, which no client ever sees."""
     rows = sandbox.tournament.world._opened(of.number).rows()
     stock = dict(zip(rows["ids"].astype(str), rows["stocks"].tolist(), strict=True))
@@ -56,7 +43,7 @@ def after_closing(sandbox: Served) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*round_model_performances_v2:DeprecationWarning")
 def test_a_submission_after_staking_closed_is_late_scored_and_queued(fresh_sandbox: Served, tmp_path: Path) -> None:
-    api, model = fresh_sandbox.client(), slot(fresh_sandbox)
+    api, model = fresh_sandbox.client(), fresh_sandbox.slot()
     after_closing(fresh_sandbox)
     frame = predictions(fresh_sandbox, WEEKEND)
     late = submit(fresh_sandbox, frame)
@@ -88,12 +75,12 @@ def test_a_late_submission_never_takes_the_place_of_one_on_time(fresh_sandbox: S
         (WEEKEND.number, "on-time", True),
     ]
     fresh_sandbox.advance(WEEKEND.scored_at(1).isoformat())
-    scores = fresh_sandbox.client().submission_scores(slot(fresh_sandbox))
+    scores = fresh_sandbox.client().submission_scores(fresh_sandbox.slot())
     assert {item["submissionId"] for item in scores if item["roundNumber"] == WEEKEND.number} == {on_time}
 
 
 def test_of_several_late_submissions_the_newest_counts(fresh_sandbox: Served, tmp_path: Path) -> None:
-    api, model = fresh_sandbox.client(), slot(fresh_sandbox)
+    api, model = fresh_sandbox.client(), fresh_sandbox.slot()
     after_closing(fresh_sandbox)
     frames = [predictions(fresh_sandbox, WEEKEND, seed) for seed in (1, 2)]
     for frame in frames:
@@ -128,20 +115,26 @@ def test_after_the_round_closed_altogether_only_its_datestamp_opens_it(fresh_san
     assert listed(fresh_sandbox) == [(TUESDAY.number, "queued", False), (WEEKEND.number, "late", True)]
 
 
-def test_predictions_on_the_round_before_count_for_the_open_one(fresh_sandbox: Served) -> None:
+@pytest.fixture
+def past(fresh_sandbox: Served) -> pd.DataFrame:
+    """Predictions for the weekend, one round later."""
     frame = predictions(fresh_sandbox, WEEKEND)
     fresh_sandbox.advance("next-round")
+    return frame
+
+
+def test_predictions_on_the_round_before_count_for_the_open_one(fresh_sandbox: Served, past: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="Are you using the latest live ids"):
-        submit(fresh_sandbox, frame)
-    submit(fresh_sandbox, frame, data=WEEKEND)
+        submit(fresh_sandbox, past)
+    submit(fresh_sandbox, past, data=WEEKEND)
     assert listed(fresh_sandbox) == [(TUESDAY.number, "on-time", True), (WEEKEND.number, "late", True)]
 
 
-def test_predictions_on_the_round_before_never_replace_those_on_the_open_one(fresh_sandbox: Served) -> None:
-    frame = predictions(fresh_sandbox, WEEKEND)
-    fresh_sandbox.advance("next-round")
+def test_predictions_on_the_round_before_never_replace_those_on_the_open_one(
+    fresh_sandbox: Served, past: pd.DataFrame
+) -> None:
     submit(fresh_sandbox, predictions(fresh_sandbox, TUESDAY))
-    submit(fresh_sandbox, frame, data=WEEKEND)
+    submit(fresh_sandbox, past, data=WEEKEND)
     assert listed(fresh_sandbox) == [(WEEKEND.number, "late", True), (TUESDAY.number, "on-time", True)]
 
 
@@ -160,28 +153,17 @@ def test_between_the_two_closing_times_the_client_is_told_that_no_round_is_open(
         api.get_current_round()
 
 
-def test_what_was_queued_survives_a_restart_and_an_advance_cut_short(
-    world_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    before.start()
+def test_what_was_queued_survives_a_restart_and_an_advance_cut_short(world_dir: Path) -> None:
+    before = started(world_dir)
     before.advance(WEEKEND.closes.isoformat())
     model = before.state.models()[0].id
     name = before.hand_out_upload("p.csv", model)
     frame = predictions(Served("", before), WEEKEND)
     assert before.receive_upload(name, frame.to_csv(index=False).encode())
     before.register(name, model)
-
-    def die(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(World, "write_release", die)
-        with pytest.raises(KeyboardInterrupt):
-            before.advance("next-round")
+    cut_short(before, "next-round")
     assert [s.status for s in before.state.submissions()] == ["queued", "late"]
-    after = Tournament(World.open(world_dir), world_dir / SERVER_FOLDER)
-    after.start()
+    after = started(world_dir)
     assert [(s.status, s.selected) for s in after.state.submissions()] == [("on-time", True), ("late", True)]
 
 

@@ -21,7 +21,7 @@ STRONG = Dials(effects=0.4, regimes=0, spillover=0, drift=0)
 def test_features_that_pay_much_are_in_the_top_decile_by_every_measure(kind: str, interactions: float) -> None:
     made = world(SIZE, replace(STRONG, interactions=interactions), 1, ERAS, JUDGED)
     # A tree that is offered a tenth of the features rarely sees both of a pair.
-    method = Benchmark(n_estimators=60, learning_rate=0.1, colsample_bytree=1.0, num_threads=1)
+    method = Benchmark(n_estimators=60, learning_rate=0.1, colsample_bytree=1.0)
     fitted = made.panel.with_eras(range(ERAS[0], JUDGED[0] - purge(horizon_of(PAYOUT_TARGET))))
     method.fit(fitted, target=PAYOUT_TARGET, seed=0)
 

@@ -1,6 +1,5 @@
 """Faults of files: what is downloaded is whole and well-formed, and other than it should be."""
 
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -12,34 +11,10 @@ import pytest
 import requests
 
 from numerai_assets.sandbox.faults.catalogue import FAULTS, Scope
-from numerai_assets_tests.sandbox.faults.test_faults_transport import event, live_url, plan
-from numerai_assets_tests.sandbox.serving import Served
+from numerai_assets_tests.sandbox.faulty import event, fetched, frame, live_url, plan, url_of
+from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
 RELEASE_FAULTS = [name for name, fault in FAULTS.items() if fault.scope is Scope.RELEASE]
-ROUND = 326
-
-
-def url_of(sandbox: Served, name: str) -> str:
-    query = f'query {{ dataset(filename: "v5.3/{name}") }}'
-    url: str = requests.post(sandbox.url, json={"query": query}, timeout=10).json()["data"]["dataset"]
-    return url
-
-
-def fetched(sandbox: Served, name: str) -> bytes:
-    """A file that is all that its headers say."""
-    url = url_of(sandbox, name)
-    answer = requests.get(url, timeout=60)
-    assert answer.status_code == 200, answer.text
-    assert int(answer.headers["Content-Length"]) == len(answer.content)
-    assert answer.headers["ETag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
-    head = requests.head(url, timeout=10)
-    assert (head.headers["ETag"], head.headers["Content-Length"]) == (answer.headers["ETag"], str(len(answer.content)))
-    return answer.content
-
-
-def frame(sandbox: Served, name: str) -> pd.DataFrame:
-    content = io.BytesIO(fetched(sandbox, name))
-    return pd.read_csv(content).set_index("id") if name.endswith(".csv") else pd.read_parquet(content)
 
 
 def features_json(sandbox: Served) -> dict[str, Any]:
@@ -126,24 +101,27 @@ def test_any_file_can_be_replaced_and_holds_the_same(fresh_sandbox: Served, name
         assert sorted(read(io.BytesIO(content))["prediction"]) == sorted(right["prediction"])
 
 
-@pytest.mark.parametrize("has_new_etag", [False, True])
-def test_a_corrupt_file_has_its_length_and_other_bytes(sandbox: Served, has_new_etag: bool) -> None:
+def right_and_wrong(sandbox: Served, fault: str, **parameters: Any) -> tuple[requests.Response, requests.Response]:
+    """live.parquet before and under a fault; a third request is answered as the first."""
     url = live_url(sandbox)
     right = requests.get(url, timeout=10)
-    event(sandbox, "corrupt-file", flipped_bytes=5, has_new_etag=has_new_etag)
+    event(sandbox, fault, **parameters)
     wrong = requests.get(url, timeout=10)
+    assert requests.get(url, timeout=10).content == right.content
+    return right, wrong
+
+
+@pytest.mark.parametrize("has_new_etag", [False, True])
+def test_a_corrupt_file_has_its_length_and_other_bytes(sandbox: Served, has_new_etag: bool) -> None:
+    right, wrong = right_and_wrong(sandbox, "corrupt-file", flipped_bytes=5, has_new_etag=has_new_etag)
     assert len(wrong.content) == len(right.content)
     assert sum(a != b for a, b in zip(wrong.content, right.content, strict=True)) == 5
     assert (wrong.headers["ETag"] != right.headers["ETag"]) == has_new_etag
-    assert requests.get(url, timeout=10).content == right.content
 
 
 @pytest.mark.parametrize("has_new_etag", [False, True])
 def test_a_truncated_file_looks_whole(sandbox: Served, has_new_etag: bool) -> None:
-    url = live_url(sandbox)
-    right = requests.get(url, timeout=10)
-    event(sandbox, "truncated-file", kept=0.25, has_new_etag=has_new_etag)
-    wrong = requests.get(url, timeout=10)
+    right, wrong = right_and_wrong(sandbox, "truncated-file", kept=0.25, has_new_etag=has_new_etag)
     assert int(wrong.headers["Content-Length"]) == len(wrong.content) == len(right.content) // 4
     assert right.content.startswith(wrong.content)
     assert (wrong.headers["ETag"] != right.headers["ETag"]) == has_new_etag
@@ -269,7 +247,7 @@ def test_cleared_faults_leave_the_right_files_and_no_copies_of_old_releases(fres
 def test_a_faulty_release_heals_after_its_minutes(fresh_sandbox: Served) -> None:
     plan(
         fresh_sandbox,
-        events=[{"fault": "live-rows-missing", "at": ROUND + 1, "parameters": {"minutes": 30, "share": 0.5}}],
+        events=[{"fault": "live-rows-missing", "at": FIRST_ROUND + 1, "parameters": {"minutes": 30, "share": 0.5}}],
     )
     fresh_sandbox.advance("next-round")
     right = pq.read_metadata(released(fresh_sandbox, "live.parquet")).num_rows
