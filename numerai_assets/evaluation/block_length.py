@@ -1,8 +1,8 @@
-"""How long the blocks of a bootstrap of per-era scores must be.
+"""Length of the blocks for a bootstrap of per-era scores.
 
 Politis and White (2004), "Automatic block-length selection for the dependent bootstrap", section 3.2, with the constant
-of the stationary bootstrap as corrected by Patton, Politis and White (2009). For the tournament one thing is added: a
-block is never shorter than the eras in which a target resolves, however little of the overlap a short series shows.
+of the stationary bootstrap as corrected by Patton, Politis and White (2009). One addition for the tournament: a block is
+never shorter than the eras until a target resolves, because a short series may not show the overlap.
 """
 
 import math
@@ -19,9 +19,9 @@ Array = NDArray[np.float64]
 def block_lengths(scores: Array, *, horizon: int, eras: ArrayLike | None = None) -> Array:
     """(m,) mean block lengths in eras for the stationary bootstrap of the means of scores (n, m).
 
-    At most min(3 sqrt(span), span / 3), and before all at least the resolve lag of the horizon. eras: (n,) ascending
-    numbers; None for consecutive ones. NaN stands for a missing score.
-    Raises ScoringError for eras that do not ascend or do not fit the scores.
+    At most min(3 sqrt(span), span / 3), but at least the resolve lag of the horizon. eras: (n,) ascending
+    numbers; None for consecutive ones. NaN: a missing score.
+    Raises ScoringError for eras that do not ascend or have another length than the scores.
     """
     grid = calendar_grid(scores, eras)
     known = (~np.isnan(grid)).sum(axis=0)
@@ -36,7 +36,7 @@ def block_lengths(scores: Array, *, horizon: int, eras: ArrayLike | None = None)
 def autocovariances(grid: Array, lags: int) -> Array:
     """(lags + 1, m) sums of products of centred scores (span, m) 0, 1, .. `lags` < span eras apart, over known eras.
 
-    A missing era, NaN, adds nothing to the sums; 0 for a column of which nothing is known.
+    A missing era (NaN) adds nothing to the sums; 0 for a column without any score.
     """
     values, count = centred(grid), np.maximum((~np.isnan(grid)).sum(axis=0), 1)
     span = len(values)
@@ -45,7 +45,7 @@ def autocovariances(grid: Array, lags: int) -> Array:
 
 
 def _quiet_run(span: int) -> int:
-    """K_N: how many autocorrelations in a row must be small."""
+    """K_N: number of successive autocorrelations that must be small."""
     return max(5, math.ceil(math.sqrt(math.log10(max(span, 1)))))
 
 

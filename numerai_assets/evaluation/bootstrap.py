@@ -1,15 +1,15 @@
-"""Intervals of what is made of per-era scores, by the stationary bootstrap.
+"""Bootstrap intervals of statistics of per-era scores.
 
-Politis and Romano (1994): a resample is made of blocks of consecutive eras that begin anywhere, are of geometric length
-and run on from the last era to the first, so that what depends on the order of eras keeps its sense. All columns of a
-table are resampled by the same eras: what they have in common stays.
+Stationary bootstrap (Politis and Romano 1994): a resample consists of blocks of consecutive eras with random starts and
+geometric lengths, which wrap around from the last era to the first, so that statistics that depend on the order of eras stay
+meaningful. All columns of a table are resampled with the same eras, which keeps their dependence.
 
 Means, sums and Sharpe ratios are studentised, each resample by its own error, as Ledoit and Wolf (2008) do for Sharpe
-ratios: the quantiles of a resampled mean alone are too close together, and hold the truth in 67 of 100 series of 104
-eras of the 60-day target, where 90 are meant. The drawdown has no such error; its interval is of plain quantiles.
+ratios: plain quantiles of a resampled mean are too narrow and contain the true mean in 67 of 100 series of 104 eras of the
+60-day target, at a nominal 90. The drawdown has no such error; its interval has plain quantiles.
 
-Eras that are missing between the first and the last are drawn like others and count for nothing, so that no two eras
-become neighbours that were not.
+Missing eras between the first and the last are drawn like others and add nothing, so that eras do not become neighbours that
+were not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,16 +29,16 @@ Array = NDArray[np.float64]
 RESAMPLES = 1_000
 STATISTICS = ("mean", "sum", "sharpe", "max_drawdown")
 
-# Eras of the resamples that are worked on at once: what a core caches. Of one column, so that what a seed gives does
-# not depend on how many there are.
+# Eras of resamples processed at once, to fit the cache of a core. Counted for one column, so that the results of a seed do
+# not depend on the number of columns.
 _ERAS_TOGETHER = 10_000
-# Of the kernel that studentises, in resolve lags: one that ends where the overlap does sees 2/3 of it, this one 5/6.
+# Width of the studentising kernel in resolve lags: a kernel as wide as the overlap sees 2/3 of it, this one 5/6.
 _KERNEL_LAGS = 2
 
 
 @dataclass(frozen=True)
 class Interval:
-    """(m,) float64 each: what the eras themselves show, and the bounds between which the truth lies."""
+    """(m,) float64 each: the statistic of the eras, and the bounds of its interval."""
 
     value: Array
     low: Array
@@ -68,19 +68,19 @@ def _mean(sample: _Sample, width: int) -> tuple[Array, Array]:
 
 
 def _sharpe(sample: _Sample, width: int) -> tuple[Array, Array]:
-    """The error is that of the mean of the ratio's influence function, z - ratio (z^2 - 1) / 2."""
+    """Its error is that of the mean of its influence function, z - ratio (z^2 - 1) / 2."""
     z = sample.deviations()
-    spread = np.sqrt(np.einsum("i...,i...->...", z, z) / sample.count)
-    spread[spread <= 1e-12 * np.abs(sample.values).max(axis=0)] = np.nan
-    ratio = sample.mean / spread
-    z /= spread
+    std = np.sqrt(np.einsum("i...,i...->...", z, z) / sample.count)
+    std[std <= 1e-12 * np.abs(sample.values).max(axis=0)] = np.nan
+    ratio = sample.mean / std
+    z /= std
     influence = (z - ratio / 2 * (z * z - 1)) * sample.known
     return ratio, np.sqrt(bartlett_sums(influence, width)) / sample.count
 
 
 def _max_drawdown(sample: _Sample) -> Array:
     total = np.cumsum(sample.values, axis=0)
-    # A peak is the sum after some era: the nothing before the first known one is none.
+    # A peak is the sum after some era; 0 before the first known era is no peak.
     peak = np.maximum.accumulate(np.where(np.cumsum(sample.known, axis=0) > 0, total, -np.inf), axis=0)
     return np.asarray(np.where(sample.known > 0, peak - total, 0.0).max(axis=0))
 
@@ -100,14 +100,14 @@ def bootstrap_intervals(
     resamples: int = RESAMPLES,
     level: float = 0.9,
 ) -> dict[str, Interval]:
-    """Value and interval of each statistic of each column of per-era scores (n, m); it misses the truth in 1 - level.
+    """Value and interval of each statistic of each column of per-era scores (n, m), at the given level.
 
     sum: over the known eras. sharpe: mean over standard deviation (ddof 0), NaN without variation. max_drawdown: of the
-    cumulative sum; its interval is where that of another such run of eras would lie. The others' are symmetric, whose
-    coverage errs less (Hall 1988). eras: (n,) ascending numbers; None for consecutive ones. NaN stands for a missing
-    score. NaN intervals for fewer than two known scores and where some resample has no such statistic.
+    cumulative sum; its interval is for the drawdown of another such run of eras. The other intervals are symmetric, which has
+    a smaller coverage error (Hall 1988). eras: (n,) ascending numbers; None for consecutive ones. NaN: a missing score.
+    Intervals are NaN for fewer than two known scores and where a resample has no such statistic.
     Raises ScoringError for an unknown statistic, for a level outside 0..1, for fewer than one resample, and for eras
-    that do not ascend or do not fit the scores.
+    that do not ascend or have another length than the scores.
     """
     unknown = sorted(set(statistics) - set(STATISTICS))
     if unknown:
@@ -142,7 +142,7 @@ def stationary_positions(rng: np.random.Generator, span: int, resamples: int, bl
 
 
 def _of_eras(name: str, grid: Array) -> Array:
-    """(m,) the statistic of the known eras of each column (span, m), NaN where none is."""
+    """(m,) statistic of the known eras of each column (span, m); NaN without any."""
     out = np.full(grid.shape[1], np.nan)
     known = ~np.isnan(grid)
     some = known.any(axis=0)
@@ -180,7 +180,7 @@ def _ranges(
     for name in statistics:
         if name in centre:
             value, error = centre[name]
-            # Not interpolated: what has a resample without an error in it is infinite.
+            # Not interpolated: a resample without an error makes the quantile infinite.
             reach = np.quantile(drawn[name], level, axis=0, method="higher") * error
             out[name] = value - reach, value + reach
         else:
@@ -190,5 +190,5 @@ def _ranges(
 
 
 def _ratio(distance: Array, error: Array) -> Array:
-    """distance / error, and 0 where there is no distance, as of scores that are all the same."""
+    """distance / error, and 0 where the distance is 0, as for constant scores."""
     return np.where(distance > 0, distance / error, distance)

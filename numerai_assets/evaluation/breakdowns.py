@@ -1,8 +1,8 @@
-"""Scores taken apart: method beside method, regime by regime, decile by decile, group by group, week by week.
+"""Breakdowns of scores: by method, regime, decile, feature group and week.
 
 `scores` are frames of `diagnostics.era_scores`: index era, columns vintage, CORR, MMC, BMC and payout, NaN where a
-target has not resolved. Standard errors are Newey-West over calendar eras; those between the eras of a regime count as
-gaps, so that a regime of scattered eras is not taken for a consecutive one.
+target has not resolved. Standard errors are Newey-West over calendar eras; the eras between those of a regime count as
+gaps, so that scattered eras are not treated as consecutive.
 """
 
 import datetime as dt
@@ -31,14 +31,14 @@ _WEEK = dt.timedelta(days=7)
 
 
 def horizon_of_score(name: str) -> int:
-    """Weekdays of the target behind a score's name; the payout is on the 60-day one."""
+    """Horizon in weekdays of the target of a score, by its name; the payout is on the 60-day target."""
     return 20 if name.endswith("20") else 60
 
 
 def compared_methods(scores: Scores) -> pd.DataFrame:
-    """One row a method: eras, vintages, mean and standard error of each headline, Sharpe and drawdown of the payout.
+    """One row per method: eras, vintages, mean and standard error of each headline, Sharpe and drawdown of the payout.
 
-    Methods without any resolved era are left out.
+    Methods without a resolved era are left out.
     """
     rows = []
     for method, frame in scores.items():
@@ -54,10 +54,10 @@ def compared_methods(scores: Scores) -> pd.DataFrame:
 
 
 def regimes(scores: pd.DataFrame, *, volatility: pd.Series | None = None, since: dt.date | None = None) -> pd.DataFrame:
-    """One row a regime: by year, by tercile of volatility, before and since a date; means and standard errors.
+    """One row per regime: by year, by tercile of volatility, before and since a date; means and standard errors.
 
-    volatility: by era, known before the era, e.g. of a market; without it, the standard deviation of the method's own
-    CORR over the 26 eras before each. since: the date; without it there is no such split.
+    volatility: by era, known before the era, e.g. of a market; None takes the standard deviation of the method's own CORR
+    over the 26 eras before each. since: the date; None makes no such split.
     """
     if scores.empty:
         return pd.DataFrame()
@@ -82,7 +82,7 @@ def regimes(scores: pd.DataFrame, *, volatility: pd.Series | None = None, since:
 
 
 def newest_resolved(scores: Scores) -> pd.DataFrame:
-    """One row a method: its newest era with a 60-day score, the scores, and CORR's place in its own history (0 to 1)."""
+    """One row per method: its newest era with a 60-day score, the scores, and the rank of CORR in its history (0 to 1)."""
     rows = []
     for method, frame in scores.items():
         resolved = frame[frame["corr60"].notna()]
@@ -97,10 +97,10 @@ def newest_resolved(scores: Scores) -> pd.DataFrame:
 
 
 def paired_with(baseline: str, scores: Scores, names: Sequence[str] = HEADLINES) -> pd.DataFrame:
-    """One row a score and method: its difference to the baseline method on the eras that both have.
+    """One row per score and method: the difference to the baseline method on their common eras.
 
-    Columns: score, method, eras, difference, se, p, adjusted_p (Holm, over the methods), low and high at 0.9. A pair that
-    shares less than `comparison.LEAST_ERAS` eras is left out.
+    Columns: score, method, eras, difference, se, p, adjusted_p (Holm, over the methods), low and high at 0.9. A pair with
+    fewer than `comparison.LEAST_ERAS` common eras is left out.
     """
     rows = []
     for name in names:
@@ -129,7 +129,7 @@ def paired_with(baseline: str, scores: Scores, names: Sequence[str] = HEADLINES)
 
 
 def score_correlations(scores: Scores, name: str = "corr60") -> pd.DataFrame:
-    """(m, m) Pearson correlation of a score between methods, over the eras that both have; NaN below three of them."""
+    """(m, m) Pearson correlation of a score between methods, over their common eras; NaN for fewer than three."""
     table = pd.DataFrame({method: frame[name] for method, frame in scores.items()})
     return table.astype(float).corr(min_periods=3)
 
@@ -140,17 +140,17 @@ def rank_correlations(predictions: NDArray[np.floating]) -> Array:
     ranks -= ranks.mean(axis=1, keepdims=True)
     norms = np.sqrt((ranks**2).sum(axis=1))
     products, scale = ranks @ ranks.T, np.outer(norms, norms)
-    # A copy is exactly 1, as of `gate.rank_correlation`.
+    # Rounded as in `gate.rank_correlation`, so that a copy is exactly 1.
     return np.asarray(np.round(np.divide(products, scale, out=np.full(scale.shape, np.nan), where=scale > 0), 12))
 
 
 def calibration(prediction: NDArray[np.floating], target: NDArray[np.floating], *, bins: int = DECILES) -> Array:
     """(bins,) mean target (n,) of the rows of one era by equal slices of the prediction's rank, lowest first.
 
-    Rows whose target is NaN count for nothing; NaN for a slice without rows. Raises ScoringError for other lengths.
+    Rows with a NaN target are ignored; NaN for a slice without rows. Raises ScoringError for different lengths.
     """
     if len(prediction) != len(target):
-        raise ScoringError(f"calibration: {len(prediction):,} predictions of {len(target):,} targets")
+        raise ScoringError(f"calibration: {len(prediction):,} predictions for {len(target):,} targets")
     known = ~np.isnan(target) & ~np.isnan(prediction)
     if not known.any():
         return np.full(bins, np.nan)
@@ -161,7 +161,7 @@ def calibration(prediction: NDArray[np.floating], target: NDArray[np.floating], 
 
 
 def group_exposures(exposures: NDArray[np.floating], groups: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Root mean square of the exposures (d,) of each group's features, by their places; NaN ones count for none."""
+    """Root mean square of the exposures (d,) of each group's features, by their indices; NaN exposures are ignored."""
     found = {}
     for name, places in groups.items():
         own = np.asarray(exposures)[list(places)]
@@ -171,7 +171,7 @@ def group_exposures(exposures: NDArray[np.floating], groups: Mapping[str, Sequen
 
 
 def era_bins(table: pd.DataFrame, bins: int) -> pd.DataFrame:
-    """Means over at most `bins` runs of neighbouring rows (index era, ascending), named by their first and last era."""
+    """Means over at most `bins` runs of consecutive rows (index era, ascending), named by their first and last era."""
     runs = (
         [part for part in np.array_split(np.arange(len(table)), min(bins, len(table))) if len(part)]
         if len(table)
@@ -182,7 +182,7 @@ def era_bins(table: pd.DataFrame, bins: int) -> pd.DataFrame:
 
 
 def leaf_sets(feature_sets: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Feature sets that have no other set within them: the groups of a release, not what is put together of them."""
+    """Feature sets that contain no other set: the groups of a release, without the sets that combine groups."""
     members = {name: set(features) for name, features in feature_sets.items()}
     return {
         name: features
@@ -192,10 +192,10 @@ def leaf_sets(feature_sets: Mapping[str, Sequence[str]]) -> dict[str, Sequence[s
 
 
 def week_changes(live: pd.DataFrame) -> pd.DataFrame:
-    """Live scores (`tournament.scores.COLUMNS`) that moved within the week before the newest day on record.
+    """Live scores (`tournament.scores.COLUMNS`) that changed within the week before the newest day on record.
 
-    One row a slot, round and score: the value now, that of the last day before the week (NaN for a score that is new),
-    the change. Largest first.
+    One row per slot, round and score: the value now, the value of the last day before the week (NaN for a new score), the
+    change. Largest first.
     """
     if live.empty:
         return pd.DataFrame()
@@ -211,13 +211,13 @@ def week_changes(live: pd.DataFrame) -> pd.DataFrame:
 
 
 def share_within(live: pd.Series, band: tuple[float, float]) -> float:
-    """Share of the live scores that lie in the band; NaN when there is none."""
+    """Share of the live scores inside the band; NaN without any."""
     values = live.dropna().to_numpy(float)
     return float(((values >= band[0]) & (values <= band[1])).mean()) if len(values) else math.nan
 
 
 def validation_band(scores: pd.Series) -> tuple[float, float]:
-    """Range that holds nine of ten per-era validation scores: their 5 % and 95 % quantiles; NaN without any."""
+    """Range of nine of ten per-era validation scores: their 5 % and 95 % quantiles; NaN without any."""
     values = scores.dropna().to_numpy(float)
     if not len(values):
         return math.nan, math.nan

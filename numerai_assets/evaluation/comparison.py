@@ -1,4 +1,4 @@
-"""Is one prediction better than another? Paired by era, which takes the luck of the era out of both."""
+"""Paired comparison of two predictions: differences by era, in which the common luck of the era cancels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from numerai_assets.evaluation.bootstrap import bootstrap_intervals
 from numerai_assets.evaluation.uncertainty import Estimate, estimate
 
 LEAST_ERAS = 52
-"""A year: four times what a 60-day target overlaps. Fewer give a difference, and no idea of its error."""
+"""A year: four times the overlap of a 60-day target. With fewer eras the error of a difference is unknown."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours less theirs, over the `difference.eras` eras in common, of which the first and the last are named.
+    """Ours less theirs, over the `difference.eras` common eras from first_era to last_era.
 
     difference: mean of the per-era differences, its Newey-West error, t and two-sided p. low, high: studentised
-    bootstrap interval of the mean at 0.9. adjusted_p: p after Holm (1979) where several were compared at once, else p.
+    bootstrap interval of the mean at 0.9. adjusted_p: p adjusted by Holm (1979) for several comparisons; for one, p.
     """
 
     first_era: int
@@ -32,16 +32,15 @@ class Comparison:
 
 
 def compare(ours: pd.Series, theirs: pd.Series, *, horizon: int, seed: int, least_eras: int = LEAST_ERAS) -> Comparison:
-    """Difference of two series of per-era scores, each indexed by era; NaN is an era without a score.
+    """Difference of two series of per-era scores, each indexed by era; NaN: an era without a score.
 
-    Raises ScoringError when they share fewer than `least_eras` (>= 2) eras, and for an index that is not of eras, each
-    once.
+    Raises ScoringError for fewer than `least_eras` (>= 2) common eras, and for an index that is not of distinct era numbers.
     """
     eras, values = _differences(ours, theirs)
     if len(eras) < max(least_eras, 2):
         raise ScoringError(
             f"two predictions share {len(eras)} scored eras, expected {max(least_eras, 2)} or more: "
-            "score both on the same eras, or ask for fewer"
+            "score both on the same eras, or lower least_eras"
         )
     found = estimate(values, horizon=horizon, eras=eras)
     interval = bootstrap_intervals(values[:, None], horizon=horizon, seed=seed, eras=eras, statistics=["mean"])["mean"]
@@ -58,7 +57,7 @@ def compare_each(
     seed: int,
     least_eras: int = LEAST_ERAS,
 ) -> dict[str, Comparison]:
-    """`compare` of each candidate with one baseline, each on the eras it shares with it, with p adjusted for their number.
+    """`compare` of each candidate with one baseline, on the eras they share, with p adjusted for the number of candidates.
 
     Raises ScoringError as `compare` does, with the name of the candidate.
     """
@@ -73,9 +72,9 @@ def compare_each(
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """(k,) p adjusted so that rejecting those below a level errs at all with at most that probability (Holm 1979).
+    """(k,) p values adjusted for the family-wise error rate (Holm 1979), valid under any dependence.
 
-    Holds however the tests depend on each other. Raises ScoringError for a p outside 0..1, or NaN.
+    Raises ScoringError for a p outside 0..1, or NaN.
     """
     values = np.asarray(p, np.float64)
     if not ((values >= 0) & (values <= 1)).all():
@@ -88,7 +87,7 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def _differences(ours: pd.Series, theirs: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Eras in common, ascending, and ours less theirs in them."""
+    """Common eras, ascending, and the differences in them."""
     for name, scores in (("ours", ours), ("theirs", theirs)):
         if not pd.api.types.is_integer_dtype(scores.index.dtype) or not scores.index.is_unique:
             raise ScoringError(

@@ -1,7 +1,7 @@
-"""What a series of per-era scores, or of per-round returns, amounts to: mean, Sharpe, drawdown and their like.
+"""Statistics of a series of per-era scores or per-round returns: mean, Sharpe, drawdown and others.
 
-Every function takes scores (eras, ...) in the order of eras and gives (...), one number a column; float64. An era whose
-score is NaN is left out of its column. NaN stands for what cannot be said: no era is left, or, of a ratio, nothing varies.
+Every function takes scores (eras, ...) in the order of eras and returns (...), one float64 per column. An era whose score is
+NaN is left out of its column. The result is NaN without any era and, for a ratio, without variation.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def sharpe(scores: NDArray[np.floating]) -> Array:
 
 
 def sortino(scores: NDArray[np.floating]) -> Array:
-    """Mean over the downside deviation, the root of the mean square of what lies below 0; NaN without a loss."""
+    """Mean over the downside deviation, the root mean square of the negative scores (others as 0); NaN without a loss."""
     losses = np.minimum(np.asarray(scores, np.float64), 0.0)
     return _ratio(mean(scores), np.sqrt(mean(losses**2)))
 
@@ -45,7 +45,7 @@ def max_drawdown(scores: NDArray[np.floating]) -> Array:
         return np.full(scores.shape[1:], np.nan)
     known = ~np.isnan(scores)
     total = np.nancumsum(scores, axis=0, dtype=np.float64)
-    # Nothing is no peak: before the first known score there is no sum to fall from.
+    # Before the first known score there is no sum, so no peak.
     peak = np.maximum.accumulate(np.where(known, total, -np.inf), axis=0)
     fall = np.max(peak - total, axis=0, where=known, initial=0.0)
     return np.asarray(np.where(known.any(axis=0), fall, np.nan))
@@ -54,7 +54,7 @@ def max_drawdown(scores: NDArray[np.floating]) -> Array:
 def apy(scores: NDArray[np.floating]) -> Array:
     """Percent a year: the geometric mean of 1 + score, clipped to +-0.25, over 49 weeks of compounding.
 
-    Source: Numerai's example scripts, as its diagnostics have it; it takes scores for weekly returns.
+    Source: Numerai's example scripts and diagnostics, which treat scores as weekly returns.
     """
     growth = np.log1p(np.clip(np.asarray(scores, np.float64), -_APY_CLIP, _APY_CLIP))
     return np.asarray(np.expm1(mean(growth) * _PAID_WEEKS) * 100)
@@ -63,8 +63,8 @@ def apy(scores: NDArray[np.floating]) -> Array:
 def autocorrelation(scores: NDArray[np.floating], lag: int = 1) -> Array:
     """Autocorrelation at `lag` eras (>= 0), autocovariance over variance, both divided by the number of known eras.
 
-    A pair of eras of which one is missing adds nothing, which keeps every sum that a Bartlett kernel makes of them >= 0.
-    NaN without variation and for no more than `lag` known eras. Raises ScoringError for a negative lag.
+    A pair with a missing era adds nothing, which keeps every sum with the weights of a Bartlett kernel >= 0.
+    NaN without variation and for `lag` or fewer known eras. Raises ScoringError for a negative lag.
     """
     if lag < 0:
         raise ScoringError(f"autocorrelation: lag {lag}, expected at least 0 eras")
@@ -75,10 +75,10 @@ def autocorrelation(scores: NDArray[np.floating], lag: int = 1) -> Array:
 
 
 def smart_sharpe(scores: NDArray[np.floating], *, horizon: int) -> Array:
-    """Sharpe ratio less what overlapping targets lend it: Sharpe / sqrt(1 + 2 sum_{k<q} (1 - k/q) rho_k).
+    """Sharpe ratio corrected for overlapping targets: Sharpe / sqrt(1 + 2 sum_{k<q} (1 - k/q) rho_k).
 
-    q is the number of eras until a target of `horizon` resolves, beyond which two eras share no return, or the known
-    eras where they are fewer. This is the ratio over q eras, eta(q) Sharpe with eta(q) = q / sqrt(q + 2 sum_{k<q}
+    q is the number of eras until a target of `horizon` resolves, beyond which two eras share no return, or the number of
+    known eras where that is smaller. This is the ratio over q eras, eta(q) Sharpe with eta(q) = q / sqrt(q + 2 sum_{k<q}
     (q-k) rho_k) of Lo (2002, "The Statistics of Sharpe Ratios", time aggregation of returns that are not IID), divided
     by the sqrt(q) that it would be without autocorrelation. The mean over `uncertainty.standard_error` is the same
     times the root of the number of eras. NaN without variation, before the adjustment or after it, and for one era.
@@ -89,7 +89,7 @@ def smart_sharpe(scores: NDArray[np.floating], *, horizon: int) -> Array:
     for lag in range(1, int(lags.max(initial=0))):
         weight = np.where(lag < lags, 1 - lag / np.maximum(lags, 1), 0.0)
         inflation = inflation + 2 * weight * np.nan_to_num(autocorrelation(scores, lag))
-    # What is left of a sum that cancels is rounding, some 1e-16 for each of a dozen terms.
+    # A sum that cancels leaves rounding errors, some 1e-16 for each of a dozen terms.
     adjusted = _ratio(sharpe(scores), np.sqrt(np.where(inflation > 1e-12, inflation, 0.0)))
     return np.asarray(np.where(known > 1, adjusted, np.nan))
 

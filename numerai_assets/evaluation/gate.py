@@ -1,6 +1,6 @@
-"""The quality gate: what live predictions must keep before they are uploaded, beyond Numerai's own rules.
+"""The quality gate: limits that live predictions must keep before an upload, beyond Numerai's own rules.
 
-Pure functions over the rows of one live round. A yardstick that is not at hand gives no finding.
+Pure functions over the rows of one live round. A reference that is not available gives no finding.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Finding:
 
     @property
     def is_well(self) -> bool:
-        """False for a value outside the range, and for one that is not a number."""
+        """False for a value outside the range, and for NaN."""
         return bool(self.least <= self.value <= self.greatest)
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ def judge(
 
 
 def largest_tie(prediction: NDArray[np.floating]) -> float:
-    """Share of rows that have the most common value."""
+    """Share of rows with the most frequent value."""
     _, counts = np.unique(prediction, return_counts=True)
     return float(counts.max() / len(prediction))
 
@@ -87,9 +87,9 @@ def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) 
 
 
 def largest_exposure(prediction: NDArray[np.floating], features: NDArray[np.int8]) -> float:
-    """Largest absolute Pearson correlation of the predictions with a feature; features without variance do not count."""
+    """Largest absolute Pearson correlation of the predictions with a feature; constant features are ignored."""
     centred = prediction - prediction.mean()
-    # One (n, d) float copy of a single era: small beside what a fit holds.
+    # One (n, d) float copy of a single era: small compared with the memory of a fit.
     x = features.astype(np.float32)
     x -= x.mean(axis=0)
     norms = np.sqrt((x**2).sum(axis=0)) * np.sqrt((centred**2).sum())
@@ -98,11 +98,11 @@ def largest_exposure(prediction: NDArray[np.floating], features: NDArray[np.int8
 
 
 def bin_shares(features: NDArray[np.int8]) -> NDArray[np.float64]:
-    """(d, 5) share of each bin among the rows (n, d); missing values (-1) count for none."""
+    """(d, 5) share of each bin among the rows (n, d); missing values (-1) count in no bin."""
     return np.stack([(features == value).mean(axis=0) for value in range(BINS)], axis=1)
 
 
 def drifted_share(live: NDArray[np.floating], usual: NDArray[np.floating]) -> float:
-    """Share of features whose (d, 5) bins are, in total variation, more than a quarter away from the usual ones."""
+    """Share of features whose bins (d, 5) differ from the usual ones by more than 0.25 in total variation."""
     distance = np.abs(live - usual).sum(axis=1) / 2
     return float((distance > 0.25).mean())

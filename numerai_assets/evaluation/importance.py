@@ -1,8 +1,8 @@
-"""How much each feature matters to a method: measured era by era on rows it was judged on, then put together.
+"""Feature importance of a method: measured on out-of-sample eras, one by one, then summarised.
 
-`by_era` frames have one row an era and feature: era, vintage, feature, gain (share of the vintage's own importances),
-permutation (CORR lost when it is permuted, NaN where it was not or the target is unknown) and shap (mean |part| of the
-raw scores, NaN of a method whose scores are no sums).
+`by_era` frames have one row per era and feature: era, vintage, feature, gain (share of the vintage's own importances),
+permutation (CORR lost when it is permuted, NaN where it was not or the target is unknown) and shap (mean absolute contribution
+to the raw scores, NaN for a method whose scores are not additive).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +17,9 @@ NO_GROUP = "none"
 
 
 def every_power_of_two(eras: Iterable[int], most: int) -> list[int]:
-    """At most so many of the eras: those whose number a power of two divides, the least power that does.
+    """At most `most` of the eras: the multiples of the smallest sufficient power of two.
 
-    As eras are added the choice thins out but never moves, so that what was measured once is not measured again.
+    As eras are added the choice only thins out, so that no era has to be measured again.
     """
     chosen, stride = sorted(eras), 1
     while len(chosen) > most:
@@ -29,9 +29,9 @@ def every_power_of_two(eras: Iterable[int], most: int) -> list[int]:
 
 
 def groups_of(features: Sequence[str], feature_sets: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Group of each feature: the last leaf set of features.json that has it, or the block that a column `block.name` is of.
+    """Group of each feature: the last leaf set of features.json that has it, or the block of a column `block.name`.
 
-    The last, since the sets of the release's own groups come after those put together of some of each.
+    The last, because the sets of the release's own groups come after the sets that combine some features of each.
     """
     known = {feature: name for name, members in leaf_sets(feature_sets).items() for feature in members}
     return {
@@ -40,17 +40,17 @@ def groups_of(features: Sequence[str], feature_sets: Mapping[str, Sequence[str]]
 
 
 def gain_shares(explained: pd.DataFrame) -> pd.DataFrame:
-    """feature and gain, its share of the sum, of what `Method.explain` gave: its gain or else its first importance."""
+    """Columns feature and gain, a share of the sum, from `Method.explain`: its gain, or else its first importance."""
     measure = "gain" if "gain" in explained else next(name for name in explained if name != "feature")
     size = explained[measure].abs()
     return pd.DataFrame({"feature": explained["feature"], "gain": size / max(size.sum(), 1e-300)})
 
 
 def importances(by_era: pd.DataFrame, groups: Mapping[str, str], *, horizon: int) -> pd.DataFrame:
-    """One row a feature, of most shap first, or of most gain where the method has no shap.
+    """One row per feature, sorted by shap, or by gain where the method has no shap; largest first.
 
     feature, group; gain of the newest vintage; permutation: mean over the eras, with its Newey-West standard error
-    permutation_se; permuted_eras; shap: mean over the eras. horizon: weekdays of the target that permutation is scored on.
+    permutation_se; permuted_eras; shap: mean over the eras. horizon: weekdays of the target of permutation.
     """
     newest = by_era[by_era["vintage"] == by_era["vintage"].max()].groupby("feature", sort=False)["gain"].first()
     features = by_era["feature"].unique()
@@ -70,9 +70,9 @@ def importances(by_era: pd.DataFrame, groups: Mapping[str, str], *, horizon: int
 
 
 def by_group(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a group of `importances`, of most gain first: features, used (with any gain), shares of gain and shap, best.
+    """One row per group of `importances`, largest gain first: features, used (with any gain), shares of gain and shap, best.
 
-    best: its feature of most importance.
+    best: the most important feature of the group.
     """
     shares = table.assign(shap=table["shap"] / table["shap"].sum(), used=table["gain"] > 0)
     grouped = shares.groupby("group", sort=False)
@@ -87,7 +87,7 @@ def by_group(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_time(by_era: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-    """(features, eras) share of each feature in the sum of all shap of the era; of gain where there is no shap."""
+    """(features, eras) share of each feature in the total shap of the era, or in the gain where there is no shap."""
     measure = "shap" if by_era["shap"].notna().any() else "gain"
     table = by_era.pivot(index="feature", columns="era", values=measure)
     return (table / table.sum()).reindex(features).replace([np.inf, -np.inf], np.nan)

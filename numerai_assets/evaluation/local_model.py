@@ -1,8 +1,8 @@
-"""Why one row is predicted as it is: a linear model of the predictions around it (LIME; Ribeiro, Singh & Guestrin 2016).
+"""Local explanation of one prediction: a linear model around the row (LIME; Ribeiro, Singh & Guestrin 2016).
 
-Features have five levels, so the row is perturbed by draws from the levels that the feature has in the row's own era, not
-by Gaussian noise. Of each perturbed row another share of the features is drawn, from none to all: else, of hundreds of
-features, all perturbed rows were equally far away and the kernel told none of them from another.
+Features have five bins, so a perturbed row takes bins that occur in the row's own era, not Gaussian noise. Each perturbed row
+redraws another share of the features, from none to all: with hundreds of features and one share, all perturbed rows would be
+equally far away and the kernel would weight them alike.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,8 @@ Predict = Callable[[NDArray[np.int8]], NDArray[np.floating]]
 class LocalModel:
     """prediction ~ intercept + weights @ levels, near the row.
 
-    weights: (d,) change of the prediction a level. effects: (d,) weight times how far the row's level is from the mean of
-    its era. r2: share of the weighted variance of the predictions that the model explains; where it is low, the weights
-    tell little.
+    weights: (d,) change of the prediction per bin. effects: (d,) weight times the distance of the row's bin from the mean of
+    its era. r2: explained share of the weighted variance of the predictions; where it is low, the weights mean little.
     """
 
     weights: Array
@@ -43,27 +42,27 @@ def local_model(
     width: float = 0.75,
     ridge: float = 0.01,
 ) -> LocalModel:
-    """Fits the linear model.
+    """Fit the linear model.
 
-    predict: (samples, d) int8 levels to (samples,) predictions. row: (d,) levels. levels: (d, n) of the row's era. width:
-    of the kernel exp(-(distance / width)^2), the distance being the root mean square difference in standard deviations of
-    each feature. ridge: penalty on weights a standard deviation. A feature of one level has weight 0.
-    Raises ScoringError when row and levels do not fit.
+    predict: (samples, d) int8 bins to (samples,) predictions. row: (d,) bins. levels: (d, n) bins of the row's era. width:
+    of the kernel exp(-(distance / width)^2); the distance is the root mean square difference in standard deviations of each
+    feature. ridge: penalty on the weights per standard deviation. A constant feature has weight 0.
+    Raises ScoringError when row and levels have different numbers of features.
     """
     if row.shape != levels.shape[:1]:
-        raise ScoringError(f"local model: the row has {row.shape} levels, its era has features {levels.shape[:1]}")
+        raise ScoringError(f"local model: the row has {row.shape} bins, its era has features {levels.shape[:1]}")
     rng = np.random.default_rng(seed)
-    places = rng.integers(0, levels.shape[1], (samples, len(row)))
+    drawn = rng.integers(0, levels.shape[1], (samples, len(row)))
     is_drawn = rng.random((samples, len(row))) < rng.random((samples, 1))
-    perturbed = np.where(is_drawn, levels[np.arange(len(row)), places], row)
-    # The row itself is what is explained.
+    perturbed = np.where(is_drawn, levels[np.arange(len(row)), drawn], row)
+    # The first sample is the row itself.
     perturbed[0] = row
-    spread = levels.std(axis=1, dtype=np.float64)
-    apart = (perturbed.astype(np.float64) - row) / np.where(spread > 0, spread, 1.0)
+    std = levels.std(axis=1, dtype=np.float64)
+    apart = (perturbed.astype(np.float64) - row) / np.where(std > 0, std, 1.0)
     nearness = np.exp(-(apart**2).mean(axis=1) / width**2)
     predictions = np.asarray(predict(perturbed), np.float64)
     model = Ridge(alpha=ridge).fit(apart, predictions, sample_weight=nearness)
-    weights = np.where(spread > 0, model.coef_ / np.where(spread > 0, spread, 1.0), 0.0)
+    weights = np.where(std > 0, model.coef_ / np.where(std > 0, std, 1.0), 0.0)
     return LocalModel(
         weights=weights,
         effects=weights * (row - levels.mean(axis=1, dtype=np.float64)),

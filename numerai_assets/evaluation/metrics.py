@@ -1,11 +1,11 @@
-"""Numerai's scores: of many predictions over many eras at once.
+"""Numerai's scores, for many predictions over many eras at once.
 
 The definitions are those of numerai-tools 0.7 (`numerai_corr`, `correlation_contribution`, `feature_neutral_corr`,
-`spearman_correlation`, `pearson_correlation`, `tie_broken_rank_correlation`), which is the oracle in the tests; there
-they take one era as pandas frames, here columns of arrays.
+`spearman_correlation`, `pearson_correlation`, `tie_broken_rank_correlation`), which is the oracle in the tests; it takes
+one era as pandas frames, this module takes columns of arrays.
 
-A score costs one sort of each prediction in each era: a tie-kept rank is a multiple of one half, so its normal quantile
-comes from a table of the 2n there can be, and a ranking is shared by all scores that count the same rows.
+A score needs one sort of each prediction in each era: a tie-kept rank is a multiple of one half, so its normal quantile
+comes from a table of the 2n possible values, and all scores over the same rows share a ranking.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ Array = NDArray[np.float64]
 
 # numerai-tools refuses to compare series that share fewer of their ids (DEFAULT_MAX_FILTERED_INDEX_RATIO = 0.2).
 MIN_OVERLAP = 0.8
-# Cells ranked at once: 2 MiB of float64, so that the passes over them stay in the cache of one core.
+# Number of cells ranked at once: 2 MiB of float64, which stay in the cache of one core.
 _CELLS = 1 << 18
 
 
 class Kind(StrEnum):
-    """What is done with a prediction s and a target t.
+    """Formulas of the scores, for a prediction s and a target t.
 
     r: tie-kept ranks. g: normal quantiles of (r - 0.5) / n. p: sign(x) |x|^1.5. c: less the mean.
 
@@ -53,7 +53,7 @@ class Kind(StrEnum):
 
 
 class Neutraliser(Protocol):
-    """What takes an era's features out of predictions (n, m) of all its rows: `neutralisation.EraFactor`."""
+    """Neutralises predictions (n, m) of all rows of an era to its features: `neutralisation.EraFactor`."""
 
     def neutralise(self, values: Array, /) -> Array: ...
 
@@ -62,9 +62,9 @@ class Neutraliser(Protocol):
 class Score:
     """A score to compute of predictions (n, m).
 
-    target: (n,). reference: (n,), what a contribution goes beyond. kind: None stands for CORR, or for the contribution
-    where there is a reference. neutralisers: for FNC, one an era, in the order of the eras; it may make each when it is
-    asked for, which is once an era. Raises ScoringError for a kind without what it needs or with what it has no use for.
+    target: (n,). reference: (n,), for a contribution. kind: None is CORR, or the contribution where there is a reference.
+    neutralisers: for FNC, one per era, in the order of the eras; the sequence may make each on access, which happens once per
+    era. Raises ScoringError for a kind without its inputs or with inputs of another kind.
     """
 
     target: NDArray[np.floating]
@@ -83,7 +83,7 @@ class Score:
 
     @property
     def measure(self) -> Kind:
-        """The kind, settled."""
+        """The kind, with None resolved."""
         return self.kind or (Kind.CORR if self.reference is None else Kind.CONTRIBUTION)
 
 
@@ -92,10 +92,10 @@ def score_eras(
 ) -> dict[str, Array]:
     """(eras, m) float64 of each wanted score of predictions (n, m), whose rows of an era are contiguous.
 
-    predictions may be memory-mapped: about 2 MiB of them are worked on at a time. Rows whose target or reference is NaN
-    count for nothing in that score, but in the neutralising of FNC. NaN for a constant prediction or reference, for a
-    constant target but in a contribution, where it is 0, for a prediction with a NaN among the rows that count, and
-    where fewer than two rows count. Raises ScoringError when lengths differ.
+    predictions may be memory-mapped: about 2 MiB are processed at a time. Rows whose target or reference is NaN are ignored
+    in that score, except in the neutralising of FNC. NaN for a constant prediction or reference, for a constant target
+    (0 for a contribution), for a prediction with a NaN among the rows that count, and for fewer than two rows.
+    Raises ScoringError when lengths differ.
     """
     rows, columns = predictions.shape
     _check_lengths(rows, rows_of_era, wanted)
@@ -125,7 +125,7 @@ def corr(predictions: NDArray[np.floating], target: NDArray[np.floating]) -> Arr
     """(m,) CORR of predictions (n, m) with a target (n,) of one era; NaN for a constant prediction.
 
     Pearson correlation of the 1.5th powers of the gaussianised ranks and of the centred target.
-    Rows whose target is NaN count for nothing.
+    Rows with a NaN target are ignored.
     """
     return score_era(predictions, Score(target))
 
@@ -165,7 +165,7 @@ def pearson_rows(left: NDArray[np.floating], right: NDArray[np.floating]) -> Arr
 
 
 class _Ranking:
-    """The columns of (n, m), sorted once; everything is (m, n), whose rows are contiguous, which is what sorting wants."""
+    """The columns of (n, m), sorted once; all arrays are (m, n) with contiguous rows, which sort fastest."""
 
     def __init__(self, scores: NDArray[np.floating]) -> None:
         self.values = np.ascontiguousarray(scores.T)
@@ -193,7 +193,7 @@ class _Ranking:
         return np.argsort(self.values, axis=1)
 
     def _from_table(self, table: Array) -> Array:
-        """What stands in (2n,) for twice the rank less one of each value, ranks being tie-kept and from 1."""
+        """Entry of `table` (2n,) at twice the rank less one of each value; ranks are tie-kept and begin at 1."""
         order, rows = self._order, self.values.shape[1]
         ranked = np.take_along_axis(self.values, order, axis=1)
         out = np.empty(self.values.shape)
@@ -201,7 +201,7 @@ class _Ranking:
         for column in np.flatnonzero((ranked[:, 1:] == ranked[:, :-1]).any(axis=1)):
             first = np.flatnonzero(np.concatenate([[True], ranked[column, 1:] != ranked[column, :-1]]))
             counts = np.diff(first, append=rows)
-            # Places first..first+count-1, from 0: their mean rank less a half is (2 first + count) / 2.
+            # Positions first..first+count-1, from 0: their mean rank less a half is (2 first + count) / 2.
             out[column, order[column]] = np.repeat(table[2 * first + counts], counts)
         out[np.isnan(ranked[:, -1:]).any(axis=1)] = np.nan  # NaN sorts last
         return out
@@ -226,15 +226,15 @@ def _score_block(
     neutralisers: Mapping[int, Neutraliser],
     wanted: Mapping[str, Score],
 ) -> dict[str, Array]:
-    """(m,) of each wanted score of predictions (n, m), which are of the rows `of_era` of the targets and references.
+    """(m,) of each wanted score of predictions (n, m) of the rows `of_era` of the targets and references.
 
-    neutralisers: those of the era, by the identity of the sequence that they come from.
+    neutralisers: of the era, by the identity of their sequence.
     """
     rankings: dict[tuple[int, bytes], _Ranking] = {}
     neutral: dict[int, Array] = {}
 
     def ranking(values: NDArray[np.floating], owner: object, known: NDArray[np.bool_]) -> _Ranking:
-        # What is ranked once serves every score over the same rows.
+        # One ranking serves every score over the same rows.
         key = id(owner), known.tobytes()
         if key not in rankings:
             rankings[key] = _Ranking(values if known.all() else values[known])
@@ -254,25 +254,25 @@ def _score_block(
             known &= ~np.isnan(reference[of_era])
         if not known.any():
             continue
-        aim = np.asarray(target[of_era][known], np.float64)
+        known_target = np.asarray(target[of_era][known], np.float64)
         if score.neutralisers is not None:
             values = neutralised(id(score.neutralisers))
-            scores[name] = _corr(ranking(values, values, known).gaussian, aim)
+            scores[name] = _corr(ranking(values, values, known).gaussian, known_target)
             continue
         ours = ranking(predictions, predictions, known)
         if reference is not None:
             theirs = ranking(reference[of_era, None], reference, known).gaussian[0]
-            scores[name] = _contribution(ours.gaussian, theirs, aim)
+            scores[name] = _contribution(ours.gaussian, theirs, known_target)
         elif score.measure is Kind.CWMM:
-            scores[name] = _pearson_of(_powers(ours.gaussian), aim)
+            scores[name] = _pearson_of(_powers(ours.gaussian), known_target)
         elif score.measure is Kind.SPEARMAN:
             scores[name] = pearson_rows(ours.tie_kept, ranking(target[of_era, None], target, known).tie_kept[0])
         elif score.measure is Kind.PEARSON:
-            scores[name] = pearson_rows(ours.values, aim)
+            scores[name] = pearson_rows(ours.values, known_target)
         elif score.measure is Kind.TIE_BROKEN:
-            scores[name] = pearson_rows(ours.tie_broken, aim)
+            scores[name] = pearson_rows(ours.tie_broken, known_target)
         else:
-            scores[name] = _corr(ours.gaussian, aim)
+            scores[name] = _corr(ours.gaussian, known_target)
     return scores
 
 
@@ -288,8 +288,8 @@ def _without_features(gaussian: Array, neutraliser: Neutraliser) -> Array:
 
 
 def _pearson_of(left: Array, right: Array) -> Array:
-    """`pearson_rows`, overwriting `left`: at this size the copy would cost as much as the sums."""
-    # A mean is rounded, so that what is left of a constant need not be 0: it is told by its values.
+    """`pearson_rows`, overwriting `left`: a copy would cost as much as the sums."""
+    # The mean is rounded, so a centred constant need not be 0: constants are detected by their values.
     varies = (left.min(axis=-1) < left.max(axis=-1)) & (right.min(axis=-1) < right.max(axis=-1))
     left -= left.mean(axis=-1, keepdims=True)
     right = right - right.mean(axis=-1, keepdims=True)
@@ -299,7 +299,7 @@ def _pearson_of(left: Array, right: Array) -> Array:
 
 
 def _powers(gaussian: Array) -> Array:
-    """sign(x) |x|^1.5, by a square root, which is faster than a power."""
+    """sign(x) |x|^1.5, with a square root, which is faster than a power."""
     powers = np.abs(gaussian)
     np.sqrt(powers, out=powers)
     powers *= gaussian
@@ -315,19 +315,19 @@ def _corr(ours: Array, target: Array) -> Array:
 
 def _contribution(ours: Array, theirs: Array, target: Array) -> Array:
     """(m,) from gaussianised ranks (m, n), those of the reference (n,) and a target (n,)."""
-    aim = target * 4 if ((target >= 0) & (target <= 1)).all() else target
-    aim = aim - aim.mean() if aim.min() < aim.max() else np.zeros_like(aim)
+    scaled = target * 4 if ((target >= 0) & (target <= 1)).all() else target
+    centred = scaled - scaled.mean() if scaled.min() < scaled.max() else np.zeros_like(scaled)
     if not theirs.any():
         return np.full(len(ours), np.nan)
-    # (ours - theirs k) aim = ours (aim - theirs (theirs aim) / (theirs theirs)): one vector changes instead of m.
-    score = ours @ (aim - theirs * ((theirs @ aim) / (theirs @ theirs))) / len(aim)
-    # Ranks of a constant are all the middle one, whose quantile is 0.
+    # (ours - theirs k) t = ours (t - theirs (theirs t) / (theirs theirs)): one vector changes instead of m.
+    score = ours @ (centred - theirs * ((theirs @ centred) / (theirs @ theirs))) / len(centred)
+    # All ranks of a constant are the middle one, whose quantile is 0.
     return np.asarray(np.where(ours.any(axis=1), score, np.nan))
 
 
 @lru_cache(maxsize=16)
 def _quantiles(rows: int) -> Array:
-    """(2 rows,) normal quantiles of k / (2 rows); the first, minus infinity, is of no rank."""
+    """(2 rows,) normal quantiles of k / (2 rows); the first, minus infinity, belongs to no rank."""
     table = np.asarray(ndtri(np.arange(2 * rows) / (2 * rows)))
     table.flags.writeable = False
     return table

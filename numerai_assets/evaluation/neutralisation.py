@@ -1,11 +1,11 @@
 """Neutralising predictions of one era to its features, or to some of them, and feature-neutral CORR.
 
 The definitions are those of numerai-tools 0.7 (`neutralize`, `feature_neutral_corr`), which solves the least squares
-by a singular value decomposition for each call. Here the normal equations are solved by a Cholesky factor that is made
-once an era. Squaring the condition costs nothing that matters: features are integers of 0 to 4, so their Gram matrix is
-exact in int32, and a feature either is a combination of others, to rounding, or is far from being one.
+by a singular value decomposition for each call. Here the normal equations are solved with a Cholesky factor that is made
+once per era. The squared condition number does no harm: features are integers of 0 to 4, so their Gram matrix is exact in
+int32, and a feature is either a combination of others, up to rounding, or far from one.
 
-A factor serves any number of predictions and proportions; kept in a file (`kept_factor`), it serves other processes too.
+One factor serves any number of predictions and proportions.
 """
 
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ from numerai_assets.errors import ScoringError
 from numerai_assets.evaluation.metrics import Kind, Score, score_era
 from numerai_assets.panel.gram import _CHUNK, Array, Positions, checked, integer_gram, moments, without_gaps
 
-# Least share of a feature's variance that the features before it must leave. Where it is a combination of them rounding
-# alone is left, some 1e-13; levels of whole numbers that are no combination leave far more.
+# Smallest share of a feature's variance that must remain after the features before it. A combination of them leaves only
+# rounding errors, some 1e-13; other whole numbers leave far more.
 _COLLINEAR = 1e-9
-# Of the mean variance. Each refinement takes ridge / (variance + ridge) of what the one before left in a direction.
+# Ridge as a share of the mean variance. Each refinement leaves ridge / (variance + ridge) of the error in a direction.
 _RIDGE, _REFINEMENTS = 1e-8, 2
 
 
 @dataclass(frozen=True)
 class EraFactor:
-    """What neutralising needs of one era's features; made once by `of`, then used for any number of predictions.
+    """Factor of one era's features for neutralising; made once by `of`, then used for any number of predictions.
 
-    levels: (k, n) int8, feature-major, those of the features that vary in the era. means: (k,). cholesky: (k, k)
-    float64, lower triangle of the factor of the centred Gram matrix. refinements: of each solution, 0 where no feature
-    is a combination of others.
+    levels: (k, n) int8 bins, feature-major, of the features that vary in the era. means: (k,). cholesky: (k, k)
+    float64, lower triangle of the factor of the centred Gram matrix. refinements: of each solution; 0 where no feature is
+    a combination of others.
     """
 
     levels: NDArray[np.int8]
@@ -44,10 +44,10 @@ class EraFactor:
     def of(cls, block: NDArray[np.int8], subset: Positions | None = None) -> Self:
         """Factor of the features of one era, a (d, n) int8 block, or of those at the positions `subset`.
 
-        A missing cell (-1) counts as the middle level, 2. Features that are constant in the era say what the intercept
-        says and are left out. Where features are combinations of others, a ridge of 1e-8 of the mean variance and two
-        refinements give the projection on what they span. Raises ScoringError for another dtype, for an era without
-        rows, and where even the ridge gives no factor.
+        A missing cell (-1) counts as the middle bin, 2. Features that are constant in the era are left out: the intercept
+        covers them. Where features are combinations of others, a ridge of 1e-8 of the mean variance and two refinements give
+        the projection on their span. Raises ScoringError for another dtype, for an era without rows, and where even the
+        ridge gives no factor.
         """
         levels = _varying(without_gaps(block, subset))
         rows = levels.shape[1]
@@ -99,10 +99,10 @@ class EraFactor:
 def feature_neutral_corr(predictions: NDArray[np.floating], factor: EraFactor, target: NDArray[np.floating]) -> Array:
     """(m,) FNC of predictions (n, m) with a target (n,) of one era: CORR of the neutralised gaussianised ranks.
 
-    Numerai's FNCv3 neutralises to the feature set `fncv3_features`. Rows whose target is NaN count in the neutralising
-    and not in the CORR. NaN for a prediction that is constant or holds NaN.
+    Numerai's FNCv3 neutralises to the feature set `fncv3_features`. Rows with a NaN target count in the neutralising and not
+    in the CORR. NaN for a prediction that is constant or has NaN.
     """
-    # Ranks do not see the scale, so numerai-tools' normalising of the variance would change nothing.
+    # Ranks do not depend on the scale, so the variance normalisation of numerai-tools would change nothing.
     return score_era(predictions, Score(target, kind=Kind.FNC, neutralisers=[factor]))
 
 
@@ -117,7 +117,7 @@ def _centred(gram: NDArray[np.int32], sums: Array, rows: int) -> Array:
 
 
 def _cholesky(normal: Array) -> tuple[Array, float]:
-    """Lower factor of (k, k), in its place, and the least share of a feature's variance that those before it leave."""
+    """Lower factor of (k, k), in place, and the smallest share of a feature's variance left by the features before it."""
     before = normal.diagonal().copy()
     factor, failed_at = lapack.dpotrf(normal, lower=1, clean=0, overwrite_a=1)
     return factor, 0.0 if failed_at else float((factor.diagonal() ** 2 / before).min())

@@ -1,4 +1,4 @@
-"""What a prediction loses when a feature is permuted among the rows of an era (Breiman 2001, section 10)."""
+"""Permutation importance: the CORR lost when a feature is permuted among the rows of an era (Breiman 2001, section 10)."""
 
 import itertools
 from collections.abc import Iterable
@@ -11,18 +11,20 @@ from numerai_assets.evaluation.metrics import corr
 
 Array = NDArray[np.float64]
 
-# Predictions scored at once.
+# Number of predictions scored at once.
 _SCORED = 64
 
 
 def corr_lost(predictions: Iterable[tuple[NDArray[np.floating], bool]], target: NDArray[np.float32]) -> Array:
-    """(k,) CORR of the first predictions (n,) of one era less that of each of the k others; negative where one gains.
+    """(k,) CORR of the first predictions (n,) of one era less that of each of the k others; negative for a gain.
 
-    Beside each prediction stands whether it can differ from the first: where it cannot, 0 is lost and nothing is scored.
+    Each prediction comes with a flag whether it can differ from the first: where it cannot, the loss is 0 without scoring.
     Raises ScoringError when no target is known.
     """
     if np.isnan(target).all():
-        raise ScoringError(f"permutation: none of {len(target)} targets is known, so nothing can be lost")
+        raise ScoringError(
+            f"permutation: none of {len(target)} targets is known; score an era whose target has resolved"
+        )
     found = iter(predictions)
     as_they_are = _corr(next(found)[0][:, None], target)[0]
     lost: list[float] = []
@@ -36,5 +38,5 @@ def corr_lost(predictions: Iterable[tuple[NDArray[np.floating], bool]], target: 
 
 
 def _corr(predictions: NDArray[np.floating], target: NDArray[np.float32]) -> Array:
-    """(m,) CORR; 0 for predictions that are all alike, which tell nothing."""
+    """(m,) CORR; 0 for constant predictions."""
     return np.asarray(np.nan_to_num(corr(predictions, target)))

@@ -1,4 +1,4 @@
-"""One score of one prediction over eras: its mean and Sharpe ratio, each with what is known of it."""
+"""Summary of one score over eras: mean, Sharpe ratio and drawdown, each with its uncertainty."""
 
 import math
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ LEVEL = 0.9
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """eras: those with a score. error: Newey-West standard error of the mean. low, high: of the true mean, at 0.9.
+    """eras: number with a score. error: Newey-West standard error of the mean. low, high: 90 % interval of the true mean.
 
-    std: ddof 0. sharpe: mean / std, with its bootstrap interval at 0.9. adjusted_sharpe: what independent eras with the
-    same mean and the same error of it would have: comparable between horizons. effective_eras: how many such eras these
-    are worth. max_drawdown: with where that of another such run of eras would lie. probabilistic_sharpe: probability of
-    a true mean above 0. deflated_sharpe: the same for the best of the trials. least_eras: after which the first would
-    reach 0.95, infinite for a mean that is not above 0. NaN stands for what the eras do not tell.
+    std: ddof 0. sharpe: mean / std, with its bootstrap interval at 0.9. adjusted_sharpe: the ratio of independent eras with
+    the same mean and the same error, comparable between horizons. effective_eras: number of independent eras with the same
+    error. max_drawdown: with the interval of another such run of eras. probabilistic_sharpe: probability of a true mean
+    above 0. deflated_sharpe: the same for the best of the trials. least_eras: number of eras at which probabilistic_sharpe
+    reaches 0.95, infinite for a mean of 0 or less. NaN: the eras do not determine the value.
     """
 
     eras: int
@@ -46,9 +46,9 @@ class ScoreSummary:
 
 
 def summarise(eras: ArrayLike, scores: NDArray[np.float64], *, horizon: int, trials: int, seed: int) -> ScoreSummary:
-    """Summary of per-era scores (n,) of ascending eras (n,); NaN stands for an era without a score.
+    """Summary of per-era scores (n,) of ascending eras (n,); NaN: an era without a score.
 
-    trials: distinct variants that were judged on these eras, this one among them (`HoldoutLedger.trials`).
+    trials: number of variants scored on these eras, this one included (`HoldoutLedger.trials`).
     Raises ScoringError without any score, for fewer than one trial, and for eras that do not ascend.
     """
     values = np.asarray(scores, np.float64)
@@ -81,7 +81,7 @@ def summarise(eras: ArrayLike, scores: NDArray[np.float64], *, horizon: int, tri
 
 
 def deflated_sharpe_of(eras: ArrayLike, scores: NDArray[np.float64], *, horizon: int, trials: int) -> float:
-    """`ScoreSummary.deflated_sharpe` alone, which takes no resampling; arguments and errors as in `summarise`."""
+    """`ScoreSummary.deflated_sharpe` alone, without resampling; arguments and errors as in `summarise`."""
     values = np.asarray(scores, np.float64)
     worth = effective_eras(values, horizon=horizon, eras=eras)
     ratio = float(sharpe(values))
@@ -89,7 +89,7 @@ def deflated_sharpe_of(eras: ArrayLike, scores: NDArray[np.float64], *, horizon:
 
 
 def _moments(values: NDArray[np.float64]) -> dict[str, float]:
-    """Skew and kurtosis of the known scores; a constant, whose Sharpe ratio is NaN anyway, gets the normal ones."""
+    """Skew and kurtosis of the known scores; for a constant, whose Sharpe ratio is NaN anyway, those of a normal variable."""
     known = values[~np.isnan(values)]
     if math.isnan(sharpe(known)):
         return {"skew": 0.0, "kurtosis": 3.0}

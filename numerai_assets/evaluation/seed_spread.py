@@ -1,4 +1,4 @@
-"""The mean score of a method over several seeds, and which part of its error is of the eras, which of the seeds."""
+"""Mean score of a method over several seeds, with the errors from the choice of eras and from the choice of seeds."""
 
 import math
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """Mean over eras and seeds, with two errors and both together.
+    """Mean over eras and seeds, with its errors.
 
-    era_error: other eras, these seeds. seed_error: these eras, other seeds. error: other eras and other seeds.
-    between_seeds: standard deviation (ddof 1) of the seeds' means, which is what two fits of one method differ by.
+    era_error: standard error over other eras, with these seeds. seed_error: over other seeds, in these eras. error: over both.
+    between_seeds: standard deviation (ddof 1) of the means of the seeds.
     """
 
     eras: int
@@ -30,10 +30,10 @@ class SeedSpread:
 
 
 def seed_spread(scores: Array, *, horizon: int, eras: ArrayLike | None = None) -> SeedSpread:
-    """Spread of per-era scores (n, seeds), a column a seed; rows that are NaN throughout are eras without scores.
+    """Errors of per-era scores (n, seeds), one column per seed; rows of NaN are eras without scores.
 
-    The error of both is clustered two ways (Cameron, Gelbach and Miller 2011): eras' variance plus seeds' variance, less
-    what both hold, which is how much seeds differ from era to era; and never less than the larger of them.
+    The joint error is clustered two ways (Cameron, Gelbach and Miller 2011): variance of eras plus variance of seeds, less
+    their interaction (how much seeds differ from era to era), and never less than the larger of them.
     eras: (n,) ascending numbers; None for consecutive ones.
     Raises ScoringError for fewer than two seeds or eras, and for an era that only some seeds have.
     """
@@ -49,7 +49,7 @@ def seed_spread(scores: Array, *, horizon: int, eras: ArrayLike | None = None) -
     era_error = standard_error(of_era, horizon=horizon)
     between = float(of_seed.std(ddof=1))
     seed_error = between / math.sqrt(seeds)
-    # The share of each seed in the mean of an era is taken out of its residuals: seeds - 1 of them are free.
+    # The mean of an era is subtracted from the seeds, so seeds - 1 of the residuals are free.
     shared = float((standard_errors(grid - of_era[:, None], horizon=horizon) ** 2).mean()) / (seeds - 1)
     variance = max(era_error**2 + seed_error**2 - shared, era_error**2, seed_error**2)
     return SeedSpread(

@@ -1,9 +1,8 @@
-"""What a Sharpe ratio is worth that was the best of several.
+"""Significance of a Sharpe ratio that was selected as the best of several.
 
 Bailey and Lopez de Prado: "The Sharpe Ratio Efficient Frontier" (2012) for the probabilistic Sharpe ratio and the
 minimum track record, "The Deflated Sharpe Ratio" (2014) for the rest. All Sharpe ratios are per observation, none is
-annualised. Where the papers count returns, give the number of independent ones: of eras whose targets overlap that is
-`uncertainty.effective_eras`.
+annualised. `observations` counts independent returns: for eras whose targets overlap, `uncertainty.effective_eras`.
 """
 
 import math
@@ -20,7 +19,7 @@ def probabilistic_sharpe(
     """Probability that the true Sharpe ratio exceeds `benchmark` (2012, eq. 11; kurtosis is 3 of a normal distribution).
 
     NaN for a NaN Sharpe ratio and for one observation or fewer.
-    Raises ScoringError for a skew and kurtosis that no distribution has (kurtosis < 1 + skew^2).
+    Raises ScoringError for a skew and kurtosis that no distribution can have (kurtosis < 1 + skew^2).
     """
     scale = _variance(sharpe, skew, kurtosis)
     if math.isnan(sharpe) or not observations > 1:
@@ -32,12 +31,12 @@ def probabilistic_sharpe(
 
 
 def expected_max_sharpe(trials: int, *, spread: float) -> float:
-    """Expected greatest Sharpe ratio of so many independent trials without skill (2014, eq. 1); 0 of a single one.
+    """Expected largest Sharpe ratio of independent trials without skill (2014, eq. 1); 0 for a single trial.
 
     spread: standard deviation of the Sharpe ratios of the trials. Raises ScoringError for fewer than one trial.
     """
     if trials < 1:
-        raise ScoringError(f"{trials} trials: expected one or more, the one that is judged among them")
+        raise ScoringError(f"{trials} trials: expected one or more, the selected one included")
     if trials == 1:
         return 0.0
     near, far = float(ndtri(1 - 1 / trials)), float(ndtri(1 - 1 / (trials * math.e)))
@@ -53,11 +52,11 @@ def deflated_sharpe(
     kurtosis: float = 3.0,
     spread: float | None = None,
 ) -> float:
-    """Probability that the true Sharpe ratio exceeds 0, when it is that of the best of `trials` (2014, eq. 2).
+    """Probability that the true Sharpe ratio of the best of `trials` exceeds 0 (2014, eq. 2).
 
     spread: standard deviation of the trials' Sharpe ratios; None takes that of trials without skill, which differ by
-    sampling alone: 1 / sqrt(observations - 1). Variants of one method are no independent trials, so their number makes
-    this too low rather than too high. NaN and errors as in `probabilistic_sharpe` and `expected_max_sharpe`.
+    sampling alone: 1 / sqrt(observations - 1). Variants of one method are not independent, so counting them as trials makes
+    the result too low rather than too high. NaN and errors as in `probabilistic_sharpe` and `expected_max_sharpe`.
     """
     if not observations > 1:
         return math.nan
@@ -86,7 +85,7 @@ def minimum_track_record(
 
 def _variance(sharpe: float, skew: float, kurtosis: float) -> float:
     """Of the estimated Sharpe ratio, times observations - 1."""
-    # A series of two values has exactly the least kurtosis: leave room for rounding.
+    # A series of two distinct values has exactly the smallest kurtosis: leave room for rounding.
     if kurtosis < 1 + skew**2 - 1e-9 * (1 + skew**2):
         raise ScoringError(f"skew {skew:g} with kurtosis {kurtosis:g}: no distribution has a kurtosis below 1 + skew^2")
     return max(1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2, 0.0)

@@ -1,8 +1,8 @@
-"""Standard errors of means over eras whose targets overlap, and what may be concluded from them.
+"""Standard errors of means over eras whose targets overlap, and intervals and tests made of them.
 
 Eras are numbered, so a series may have gaps: covariances count pairs of eras by their distance in the calendar (Parzen
-1963, "On spectral analysis with missing observations": the missing era stands as a zero of the centred series), with
-the weights of Newey and West (1987, eq. 5). A score that is NaN is that of a missing era.
+1963, "On spectral analysis with missing observations": a missing era is a zero of the centred series), with the weights
+of Newey and West (1987, eq. 5). NaN: a missing era.
 """
 
 import math
@@ -21,16 +21,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of a score over eras, with what is known of its error.
+    """The mean of a score over eras, with its error and the quality of that error.
 
-    error: Newey-West standard error, NaN for fewer than two eras. seen: share of the true variance of the mean that the
-    squared error shows in expectation when targets overlap fully, that is when eras l apart correlate by as much as
-    they share of their returns; what is lost goes with the mean that is taken off, and with the weights of the kernel.
-    degrees: of freedom of the squared error in the same case, by its first two moments (Satterthwaite 1946).
+    error: Newey-West standard error, NaN for fewer than two eras. seen: expected share of the true variance of the mean in
+    the squared error when targets overlap fully, that is when the correlation of eras l apart is the share of returns that
+    they have in common; the rest is lost to the subtracted mean and to the weights of the kernel.
+    degrees: degrees of freedom of the squared error in the same case, by its first two moments (Satterthwaite 1946).
 
-    Scores of which less than that carries over are judged somewhat too strictly: of 100 intervals at 0.9, 90 hold the
-    truth under full overlap, and 96 for independent scores (of a year of eras 98). Judged as if all scores were independent
-    it would be 80 of 100 under full overlap, however many eras there are.
+    Intervals are somewhat too wide for scores with less overlap: of 100 intervals at 0.9, 90 contain the true mean under full
+    overlap, and 96 for independent scores (98 for a year of eras). Intervals that assume independent scores would contain it
+    in 80 of 100 cases under full overlap, for any number of eras.
     """
 
     eras: int
@@ -41,12 +41,12 @@ class Estimate:
 
     @property
     def cautious_error(self) -> float:
-        """The error of the mean that full overlap would imply: what `p` and `interval` are made of."""
+        """The error of the mean under full overlap; `p` and `interval` use it."""
         return self.error / math.sqrt(self.seen)
 
     @property
     def t(self) -> float:
-        """Mean over error: 0 of scores that are all 0, infinite of others that are all the same."""
+        """Mean over error: 0 when all scores are 0, infinite for any other constant."""
         if self.mean == 0 and self.error == 0:
             return 0.0
         return self.mean / self.error if self.error != 0 else math.copysign(math.inf, self.mean)
@@ -57,7 +57,7 @@ class Estimate:
         return float(2 * student.sf(abs(self.t) * math.sqrt(self.seen), self.degrees))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Of the mean, by the same distribution as `p`: outside it lie the means with p < 1 - level."""
+        """Interval of the mean, by the same distribution as `p`: means outside have p < 1 - level."""
         reach = self.cautious_error * float(student.ppf((1 + level) / 2, self.degrees))
         return self.mean - reach, self.mean + reach
 
@@ -66,15 +66,15 @@ def standard_error(scores: Array, *, horizon: int, eras: ArrayLike | None = None
     """Standard error of the mean of per-era scores (n,), Newey and West (1987, eq. 5) with a Bartlett kernel.
 
     eras: (n,) ascending numbers of the eras; None for consecutive ones. The kernel reaches one era less than the target
-    takes to resolve: eras further apart share no return. NaN for fewer than two scores. With few eras it is too small
-    rather than too large, as every such estimate is: `estimate` says by how much.
-    Raises ScoringError for eras that do not ascend or do not fit the scores.
+    takes to resolve: eras further apart share no return. NaN for fewer than two scores. With few eras it is biased downwards,
+    as every such estimate: `estimate` says by how much.
+    Raises ScoringError for eras that do not ascend or have another length than the scores.
     """
     return float(standard_errors(np.asarray(scores, np.float64)[:, None], horizon=horizon, eras=eras)[0])
 
 
 def standard_errors(scores: Array, *, horizon: int, eras: ArrayLike | None = None) -> Array:
-    """(m,) `standard_error` of each column of scores (n, m), of the eras in which it is not NaN."""
+    """(m,) `standard_error` of each column of scores (n, m), over its eras without NaN."""
     grid = calendar_grid(scores, eras)
     count = _count(grid)
     values, reach = centred(grid), _reach(grid, horizon)
@@ -86,7 +86,7 @@ def standard_errors(scores: Array, *, horizon: int, eras: ArrayLike | None = Non
 
 
 def estimate(scores: Array, *, horizon: int, eras: ArrayLike | None = None) -> Estimate:
-    """Mean of per-era scores (n,) with its standard error, and how much that error is to be trusted.
+    """Mean of per-era scores (n,) with its standard error, and the quality of that error.
 
     eras and errors as in `standard_error`. Raises ScoringError where no score is known.
     """
@@ -103,10 +103,10 @@ def estimate(scores: Array, *, horizon: int, eras: ArrayLike | None = None) -> E
 
 
 def effective_eras(scores: Array, *, horizon: int, eras: ArrayLike | None = None) -> float:
-    """Independent eras that would know the mean as well as these do: variance over squared cautious error.
+    """Number of independent eras with the same error of the mean: variance over squared cautious error.
 
-    Independent scores are taken for somewhat fewer than they are, about two thirds. At most the eras there are, which is
-    what a constant series gets; NaN for fewer than two.
+    For independent scores it is about two thirds of their number. At most the number of eras, as for a constant series; NaN
+    for fewer than two.
     """
     found = estimate(scores, horizon=horizon, eras=eras)
     if found.eras < 2:
@@ -116,9 +116,9 @@ def effective_eras(scores: Array, *, horizon: int, eras: ArrayLike | None = None
 
 
 def calendar_grid(scores: Array, eras: ArrayLike | None = None) -> Array:
-    """(span, m) float64: scores (n, m) at the place of their eras (n,), NaN in the eras between that are missing.
+    """(span, m) float64: scores (n, m) on the calendar of their eras (n,), NaN in missing eras between.
 
-    It begins and ends with an era of which some column has a score; those not resolved yet are no part of it.
+    It begins and ends with an era in which some column has a score; later eras that have not resolved are left out.
     Raises ScoringError for other shapes, for eras that do not ascend or are not whole numbers, and for infinite scores.
     """
     scores = np.asarray(scores, np.float64)
@@ -130,7 +130,7 @@ def calendar_grid(scores: Array, eras: ArrayLike | None = None) -> Array:
         return _trimmed(scores)
     numbers = np.asarray(eras)
     if numbers.shape != (len(scores),):
-        raise ScoringError(f"eras: expected ({len(scores)},) as there are scores, found {numbers.shape}")
+        raise ScoringError(f"eras: expected ({len(scores)},), one per score, found {numbers.shape}")
     if not len(numbers):
         return scores
     if not np.issubdtype(numbers.dtype, np.integer):
@@ -139,7 +139,7 @@ def calendar_grid(scores: Array, eras: ArrayLike | None = None) -> Array:
     if (np.diff(offsets) <= 0).any():
         first = int(np.flatnonzero(np.diff(offsets) <= 0)[0])
         raise ScoringError(
-            f"eras: expected each once and ascending, found {numbers[first]} before {numbers[first + 1]}; sort them first"
+            f"eras: expected distinct and ascending, found {numbers[first]} before {numbers[first + 1]}; sort them first"
         )
     grid = np.full((int(offsets[-1]) + 1, scores.shape[1]), np.nan)
     grid[offsets] = scores
@@ -162,13 +162,13 @@ def centred(grid: Array) -> Array:
 def bartlett_sums(values: Array, width: int) -> Array:
     """(...) sums over all pairs of eras of centred values (span, ...), weighted by max(0, 1 - distance / width).
 
-    They are the squared sums of all windows of `width` eras, over the width: no negative number, and no pass for each lag.
+    They equal the squared sums of all windows of `width` eras, divided by the width: never negative, in a single pass.
     """
     total = np.cumsum(values, axis=0)
     width_within = min(width, len(values))
     before, within = total[:width_within], total[width_within:] - total[: len(values) - width_within]
     after = total[-1:] - total[len(values) - width_within : -1]
-    # Windows longer than the series hold all of it, whose sum is 0.
+    # Windows longer than the series contain all of it, whose sum is 0.
     return np.asarray(sum(np.einsum("i...,i...->...", part, part) for part in (before, within, after)) / width)
 
 
@@ -177,7 +177,7 @@ def _count(grid: Array) -> NDArray[np.intp]:
 
 
 def _reach(grid: Array, horizon: int) -> NDArray[np.intp]:
-    """(m,) lags of the kernel: those at which targets overlap, and none that is longer than the series."""
+    """(m,) lags of the kernel: those at which targets overlap, at most the length of the series."""
     known = ~np.isnan(grid)
     spans = [np.ptp(np.flatnonzero(column)) if column.any() else 0 for column in known.T]
     return np.minimum(spanned_eras(horizon), np.asarray(spans, np.intp))

@@ -1,8 +1,8 @@
-"""What every method of boosted trees is told about its trees, in LightGBM's words.
+"""Hyperparameters that all methods of boosted trees share, under LightGBM's names.
 
 `quick` is Numerai's example model (hello_numerai: 2,000 trees, learning rate 0.01, depth 5, 31 leaves, a tenth of the
-features a tree, every fourth era); `full` has the parameters of the v5 benchmark models (30,000 trees of 1,024 leaves,
-learning rate 0.001, at least 10,000 rows a leaf; Numerai docs, "Models"; forum.numer.ai 7638).
+features per tree, every fourth era); `full` has the parameters of the v5 benchmark models (30,000 trees of 1,024 leaves,
+learning rate 0.001, at least 10,000 rows per leaf; Numerai docs, "Models"; forum.numer.ai 7638).
 """
 
 from abc import abstractmethod
@@ -31,11 +31,11 @@ DEEP: dict[str, Any] = {
     "min_data_in_leaf": 10_000,
     "every_eras": 1,
 }
-"""Of the v5 benchmark models."""
+"""Hyperparameters of the v5 benchmark models."""
 
 
 SHALLOW: dict[str, Any] = {"n_estimators": 20, "learning_rate": 0.1, "max_depth": 3, "num_leaves": 7}
-"""For a fit in seconds that proves that everything is connected, nothing else."""
+"""For a fit in seconds that only proves that everything is connected."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -131,7 +131,7 @@ def importance_table(names: tuple[str, ...], gain: NDArray[np.float64], splits: 
 
 
 def lightgbm_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
-    """All that LightGBM is told but the objective."""
+    """LightGBM's parameters without the objective."""
     return BIN_PARAMETERS | {
         "num_threads": trees.execution.cores,
         "learning_rate": trees.learning_rate,
@@ -140,14 +140,14 @@ def lightgbm_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
         "colsample_bytree": trees.colsample_bytree,
         "min_data_in_leaf": trees.min_data_in_leaf,
         "seed": seed,
-        # Same seed, same data, same trees, whatever the number of threads.
+        # The same seed and data give the same trees with any number of threads.
         "deterministic": True,
         "force_col_wise": True,
     }
 
 
 def xgboost_parameters(trees: BoostedTrees, seed: int) -> dict[str, Any]:
-    """The same for XGBoost. A row's squared error has a second derivative of 1, so rows are what its leaves weigh."""
+    """XGBoost's parameters. The second derivative of squared error is 1, so `min_child_weight` counts rows."""
     return {
         "objective": "reg:squarederror",
         "tree_method": "hist",

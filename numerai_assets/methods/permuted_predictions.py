@@ -1,4 +1,4 @@
-"""What a method predicts of an era when features are permuted among its rows: through its trees, or by asking it anew."""
+"""Predictions of a method for an era whose features are permuted among its rows: through its trees, or by predicting again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,10 +15,10 @@ Permuting = Callable[[EraPanel, Sequence[int], np.random.Generator], Predictions
 
 
 def permuting(method: Method) -> Permuting:
-    """A function of a panel of one era, places of features and a generator.
+    """A function of a panel of one era, indices of features and a random generator.
 
-    It yields (n,) predictions as they are, then with each feature permuted, and whether they can differ: raw scores of a
-    method of trees, ranks of another, which order rows alike.
+    It yields the (n,) predictions as they are, then with each feature permuted, and whether they can differ. A method of
+    trees yields raw scores, any other ranks; both order the rows in the same way.
     """
     if isinstance(method, OfTrees):
         trees = method.trees()
@@ -34,5 +34,5 @@ def _asked_anew(method: Method, panel: EraPanel, places: Sequence[int], rng: np.
     for place in places:
         changed = block.copy()
         changed[place] = rng.permutation(block[place])
-        # What is kept of the panel as it was is not this one's.
+        # Digests and cache belong to the panel with the original features.
         yield method.predict(replace(panel, blocks=(changed,), digests=(), cache=None)), True

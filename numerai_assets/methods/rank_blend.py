@@ -1,4 +1,4 @@
-"""Blending what several models predict: the mean of their ranks within an era, with weights that are never negative."""
+"""Blends of several models: the weighted mean of their ranks within an era, with weights >= 0."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -9,13 +9,14 @@ from scipy.optimize import nnls
 from scipy.stats import rankdata
 
 from numerai_assets.evaluation.metrics import gaussian_ranks
+from numerai_assets.methods.contract import rank_within_eras
 
 Ranks = Literal["uniform", "gaussian"]
 RANKS: tuple[Ranks, ...] = ("uniform", "gaussian")
 
 Array = NDArray[np.float64]
 
-# How far learned weights are drawn to equal ones: members are near copies of each other, so their optimum is ill-defined.
+# Share of equal weights in the learned ones: members are almost copies of each other, so their optimum is ill-defined.
 _SHRINKAGE = 0.5
 
 
@@ -26,16 +27,23 @@ def centred_ranks(raw: NDArray[np.floating], kind: Ranks) -> Array:
     return np.asarray((rankdata(raw, axis=1) - 0.5) / raw.shape[1] - 0.5, np.float64)
 
 
+def blended(weights: Array, ranks: Iterable[Array], rows_of_era: list[int]) -> NDArray[np.float32]:
+    """(n,) float32 ranks within each era of the weighted mean (m,) of the members' ranks, (m, n_era) of each era."""
+    # Not a matrix product, whose rounding depends on where a row stands.
+    means = [np.sum(weights[:, None] * of_era, axis=0) for of_era in ranks]
+    return rank_within_eras(np.concatenate(means), rows_of_era)
+
+
 def equal_weights(members: int) -> Array:
     """(members,) weights of sum 1."""
     return np.full(members, 1 / members)
 
 
 def learned_weights(eras: Iterable[tuple[Array, NDArray[np.floating]]]) -> Array:
-    """(m,) weights >= 0 of sum 1: half equal, half such that the blend is nearest to the target by least squares.
+    """(m,) weights >= 0 of sum 1: the mean of equal weights and of those whose blend is nearest to the target (least squares).
 
-    eras: of each, (m, n) centred ranks and the (n,) target, NaN where unknown. Where no weights but 0 are nearest, as where
-    each member is worse than nothing, they are equal. Eras weigh the same.
+    eras: for each era, (m, n) centred ranks and the (n,) target, NaN where unknown. Eras weigh the same. The weights are
+    equal if least squares sets all of them to 0, for example if every member is worse than no prediction.
     """
     gram, moment = np.zeros((0, 0)), np.zeros(0)
     for ranks, target in eras:
@@ -44,7 +52,7 @@ def learned_weights(eras: Iterable[tuple[Array, NDArray[np.floating]]]) -> Array
         gram = seen @ seen.T / known.sum() + (gram if gram.size else 0)
         moment = seen @ (wanted - wanted.mean()) / known.sum() + (moment if moment.size else 0)
     members = len(moment)
-    # Least squares on the sums alone, with a ridge so small that it only makes copies of one member share.
+    # Least squares on the sums only. The small ridge splits the weight between identical members.
     lower = np.linalg.cholesky(gram + 1e-6 * np.trace(gram) / members * np.eye(members))
     nearest, _ = nnls(lower.T, np.linalg.solve(lower, moment))
     learned = nearest / nearest.sum() if nearest.any() else equal_weights(members)

@@ -1,4 +1,4 @@
-"""What the neural methods share: era loading, graph learning, weights on disk.
+"""Shared by all nets: era loading, losses, the training loop, graph learning, weights on disk.
 
 May import torch, `evaluation`, `panel`, `eras`, `errors`, `progress`. Takes panels and arrays, never stores.
 """

@@ -1,4 +1,4 @@
-"""A sparse graph among nodes, learned from how alike their signals are: by iterations, and by a network made of them.
+"""A sparse graph among nodes, learned from the similarity of their signals: by iterations, and by a network made of them.
 
 Papers: Kalofolias 2016, How to learn a graph from smooth signals (arXiv 1601.02513), eq. 12 and algorithm 1; Pu et al.
 2021, Learning to learn graph topologies (arXiv 2110.09807), whose layers are such iterations with parameters of their
@@ -9,8 +9,8 @@ after row. Where A is the symmetric matrix of the weights and Dw = A 1 the degre
 
     min over w >= 0 of  2 z'w - alpha 1'log(Dw) + beta |w|^2.
 
-The logarithm leaves no node without a neighbour. What decides how many neighbours it has is alpha x beta against the
-square of the scale of z, so distances are `scaled` to mean 1, for which alpha = beta = 1 keeps the nearest.
+The logarithm leaves no node without a neighbour. The number of neighbours depends on alpha x beta relative to the square
+of the scale of z. So distances are `scaled` to mean 1; alpha = beta = 1 then keeps the nearest neighbours.
 """
 
 import math
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from numerai_assets.errors import MethodError
 
 _STEP = 0.9
-"""Length of a step unless told otherwise, as a share of the longest with which iterations converge."""
+"""Default length of a step, as a share of the longest with which iterations converge."""
 
 
 def learn_graph(
@@ -31,9 +31,9 @@ def learn_graph(
 ) -> NDArray[np.float64]:
     """(nodes, nodes) float64 weights >= 0, symmetric, diagonal 0, of the graph on which signals (nodes, samples) are smooth.
 
-    Only differences between nodes count, and they relative to each other: signals times a number have the same graph.
+    Only relative differences between nodes count: signals times a constant have the same graph.
     500 steps end within 1e-5 of the largest weight from the optimum of up to 128 nodes at alpha = beta = 1.
-    Raises MethodError for fewer than two nodes, values that are not finite and nodes that are all the same.
+    Raises MethodError for fewer than two nodes, values that are not finite and nodes that are all equal.
     """
     if signals.ndim != 2 or len(signals) < 2 or not np.isfinite(signals).all():
         raise MethodError(f"signals {signals.shape}: expected finite numbers (nodes, samples) of two nodes or more")
@@ -45,7 +45,7 @@ def learn_graph(
 def primal_dual(
     distances: Tensor, *, alpha: float = 1.0, beta: float = 1.0, gamma: float | None = None, steps: int = 500
 ) -> Tensor:
-    """(..., e) weights after so many iterations from 0, all with the same parameters.
+    """(..., e) weights after `steps` iterations from 0, all with the same parameters.
 
     gamma: length of a step; None for one that converges, 0.9 of `largest_step`.
     """
@@ -58,9 +58,9 @@ def primal_dual(
 class UnrolledGraph(nn.Module):
     """Iterations as layers, each with an alpha, beta and gamma of its own, all learnable (Pu et al. 2021).
 
-    They begin as the iterations that converge, so that an untrained network already finds a graph. Parameters are
-    logarithms of alpha and beta, and of a step the log-odds of its share of `largest_step`: whatever they are trained
-    to, alpha and beta are positive and steps stable, for graphs of any size.
+    Initially they are the iterations that converge, so an untrained network already finds a graph. The parameters are the
+    logarithms of alpha and beta and the log-odds of the step as a share of `largest_step`: at any parameters alpha and beta
+    are positive and the steps stable, for graphs of any size.
     """
 
     def __init__(self, layers: int = 20, *, alpha: float = 1.0, beta: float = 1.0) -> None:
@@ -79,8 +79,8 @@ class UnrolledGraph(nn.Module):
 def unroll(distances: Tensor, alpha: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
     """(..., e) weights >= 0 of distances (..., e), by a primal-dual step for each of alpha, beta and gamma (layers >= 1,).
 
-    Forward-backward-forward splitting (Kalofolias 2016, algorithm 1). The iterate w itself may still be negative or not
-    quite 0, so that what is returned is the first half of one step more, which is neither.
+    Forward-backward-forward splitting (Kalofolias 2016, algorithm 1). The iterate w may still be slightly negative or not
+    exactly 0, so the result is the first half of one more step, whose values are >= 0 and sparse.
     """
     nodes = node_count(distances)
     cost = 2 * distances
@@ -90,7 +90,7 @@ def unroll(distances: Tensor, alpha: Tensor, beta: Tensor, gamma: Tensor) -> Ten
         moved = weights - g * (2 * b * weights + cost + spread(dual))
         moved_dual = dual + g * degrees(weights)
         kept = torch.relu(moved)
-        # What is proximal to the conjugate of the logarithmic barrier.
+        # Proximal operator of the conjugate of the logarithmic barrier.
         kept_dual = (moved_dual - (moved_dual**2 + 4 * a * g).sqrt()) / 2
         weights = weights - moved + kept - g * (2 * b * kept + cost + spread(kept_dual))
         dual = dual - moved_dual + kept_dual + g * degrees(kept)
@@ -119,7 +119,7 @@ def spread(values: Tensor) -> Tensor:
 
 
 def ends(nodes: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(e,) and (e,) int64 nodes that each pair joins, the lower first."""
+    """(e,) and (e,) int64 nodes of each pair, the lower first."""
     first, second = torch.triu_indices(nodes, nodes, offset=1, device=device)
     return first, second
 
@@ -150,7 +150,7 @@ def as_pairs(matrix: Tensor) -> Tensor:
 
 def pairwise_distances(signals: Tensor) -> Tensor:
     """(..., e) squared Euclidean distances between nodes of signals (..., n, samples)."""
-    # The mean cancels, and with it the digits that a sum of large squares would lose.
+    # Without the mean, which cancels, the squares are small and lose no digits.
     centred = signals - signals.mean(dim=-2, keepdim=True)
     products = centred @ centred.mT
     return (spread(products.diagonal(dim1=-2, dim2=-1)) - 2 * as_pairs(products)).clamp_min(0)

@@ -1,9 +1,9 @@
-"""Eras of a panel as torch tensors: int8 all the way, as they lie in the store where that can be.
+"""Eras of a panel as int8 torch tensors, without a copy where possible.
 
-A whole era in the store's own layout is a tensor over the memory map: nothing is copied. `EraTensors` is a torch Dataset
-whose items are eras, so a DataLoader with `batch_size=None` takes it too; sent to another process it maps its files
-there instead of copying them. `load` is the loop most methods want: seeded order, batches of rows, the next ones made
-ready by a thread, on the device.
+A whole era in the layout of the store is a tensor over the memory map: nothing is copied. `EraTensors` is a torch Dataset
+whose items are eras, so a DataLoader with `batch_size=None` takes it too. Sent to another process, it maps its files
+there instead of copying them. `load` suits most methods: seeded order, batches of rows on the device, the next ones
+prepared by a thread.
 """
 
 import queue
@@ -24,7 +24,7 @@ from numerai_assets.panel.panel import EraPanel
 
 T = TypeVar("T")
 Layout = Literal["features", "rows"]
-# Features turned to rows at once: one cache line of each row.
+# Features transposed at once: one cache line of each row.
 _TILE = 64
 
 
@@ -44,8 +44,8 @@ class EraTensors(Dataset[EraBatch]):
     """The eras of a panel, item by item; `targets` in the order given.
 
     layout: "features", feature-major as stored, without a copy unless `features` chooses some of them; or "rows",
-    a contiguous row-major copy, which takes about ten times as long as copying does. A network that casts its input
-    anyway is as well served by `features.T` of the former. Raises StoreError for a feature or target not in the panel.
+    a contiguous row-major copy, which takes about ten times as long as a plain copy. A network that casts its input
+    anyway can use `features.T` of the former. Raises StoreError for a feature or target not in the panel.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class EraTensors(Dataset[EraBatch]):
 
     def __getitem__(self, position: int) -> EraBatch:
         """All rows of the era at `position`, in their order."""
-        # Through DLPack, because torch's other ways warn of every read-only array.
+        # Through DLPack: torch's other functions warn about every read-only array.
         features = from_dlpack(self._blocks[position])
         if self._chosen is not None:
             features = features.index_select(0, self._chosen)
@@ -102,14 +102,14 @@ def load(
     pinned: bool = False,
     device: str | torch.device = "cpu",
 ) -> Iterator[EraBatch]:
-    """`batches`, made ready `ahead` of their use by a thread, in pinned memory where asked, and moved to the device.
+    """`batches` on the device, through pinned memory if `pinned`. A thread prepares up to `ahead` of them before their use.
 
-    A CUDA device is served from pinned memory always. ahead: 0 for no thread. Raises MethodError where pinned memory or
-    CUDA is asked for and there is none.
+    Batches for a CUDA device always go through pinned memory. ahead: 0 for no thread. Raises MethodError for pinned memory
+    or CUDA on a machine without CUDA.
     """
     to = torch.device(device)
     if (pinned or to.type == "cuda") and not torch.cuda.is_available():
-        raise MethodError(f"device {str(to)!r}, pinned {pinned}: there is no CUDA device here")
+        raise MethodError(f"device {str(to)!r}, pinned {pinned}: this machine has no CUDA device")
     found = batches(eras, seed=seed, epoch=epoch, batch_rows=batch_rows, drop_last=drop_last)
     if pinned or to.type == "cuda":
         found = (_moved(batch, to) for batch in found)
@@ -123,8 +123,8 @@ def batches(
 ) -> Iterator[EraBatch]:
     """Batches of one era each: whole eras, or `batch_rows` rows at a time, fewer in an era's last unless `drop_last`.
 
-    With a seed eras come in random order, and rows of an era too where it is cut up; the order is a function of
-    (seed, epoch), that of an era's rows of (seed, epoch, era). Random batches are cheap under the layout "rows" alone.
+    With a seed the eras come in random order, a function of (seed, epoch); with `batch_rows` the rows of an era do too, a
+    function of (seed, epoch, era). Random batches are cheap only under the layout "rows".
     """
     order = np.arange(len(eras)) if seed is None else np.random.default_rng([seed, epoch]).permutation(len(eras))
     for position in order.tolist():
@@ -140,7 +140,7 @@ def batches(
 
 
 def prefetched(items: Iterable[T], ahead: int) -> Iterator[T]:
-    """The items, of which a thread keeps up to `ahead` (>= 1) ready and makes the next. Its error is raised here, in turn.
+    """The items, prepared by a thread up to `ahead` (>= 1) before their use. An error of the thread is raised here, in turn.
 
     The thread ends when the items do, or when this iterator is closed or dropped.
     """
@@ -194,16 +194,18 @@ def _cut(whole: EraBatch, layout: Layout, rows: slice | NDArray[np.int64]) -> Er
 
 
 def _moved(batch: EraBatch, device: torch.device) -> EraBatch:
-    """The batch in pinned memory and, where that is another place, on its way to the device."""
-    held = [part.contiguous().pin_memory() for part in batch[1:]]
-    return EraBatch(batch.era, *(part if device.type == "cpu" else part.to(device, non_blocking=True) for part in held))
+    """The batch in pinned memory, or on its way from there to the device."""
+    pinned = [part.contiguous().pin_memory() for part in batch[1:]]
+    return EraBatch(
+        batch.era, *(part if device.type == "cpu" else part.to(device, non_blocking=True) for part in pinned)
+    )
 
 
 def _row_major(block: Tensor) -> Tensor:
     """(n, d) contiguous copy of a (d, n) block."""
     features, rows = block.shape
     turned = torch.empty((rows, features), dtype=torch.int8)
-    # In numpy and in tiles, which is a little faster than torch's own copy of a transposed tensor.
+    # In NumPy and in tiles: a little faster than torch's copy of a transposed tensor.
     source, target = block.numpy(), turned.numpy()
     for start in range(0, features, _TILE):
         target[:, start : start + _TILE] = source[start : start + _TILE].T

@@ -11,9 +11,9 @@ import pandas as pd
 
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import ComputeError, FeatureError, MethodError, StoreError, WallError
-from numerai_assets.execution import LOCAL
+from numerai_assets.execution import LOCAL, threads_limited
 from numerai_assets.features.contract import FittedBlock, features_of
-from numerai_assets.features.registry import create_fitted_block
+from numerai_assets.features.registry import create_fitted_block, learned
 from numerai_assets.methods.contract import Extensible, Method
 from numerai_assets.methods.registry import create_method, method_class
 from numerai_assets.panel.panel import EraPanel
@@ -62,7 +62,8 @@ def fit_vintage(
             f"{len(panel.eras)} eras" + ("" if base is None else f", warm start from {era_label(base)}")
         )
         grow = estimator.extend if base is not None and isinstance(estimator, Extensible) else estimator.fit
-        grow(panel, target=spec.target, seed=spec.seed, progress=progress)
+        with threads_limited(settings.execution.cores):
+            grow(panel, target=spec.target, seed=spec.seed, progress=progress)
         with workspace.vintages.writing(method, vintage) as folder:
             estimator.save(folder)
             # A vintage is complete in itself: it keeps a copy of its learned blocks.
@@ -85,7 +86,8 @@ def fit_block(workspace: Workspace, name: str, vintage: int, progress: Progress)
         panel = training_panel(workspace, spec, vintage, block)
         keys = [era_label(era) for era in panel.eras]
         panel = workspace.block_columns().with_history(panel, keys, block.reads, spec.reads)
-        block.fit(panel, target=spec.target, seed=spec.seed, progress=progress)
+        with threads_limited(settings.execution.cores):
+            block.fit(panel, target=spec.target, seed=spec.seed, progress=progress)
         with workspace.fitted_blocks.writing(name, vintage) as folder:
             block.save(folder)
             record = _seal(folder, name, vintage, panel, spec, {"fit": panel.eras})
@@ -128,17 +130,14 @@ def is_refused(vintages: VintageStore, store: EraStore, method: str, vintage: in
 
 def refused_vintages(workspace: Workspace) -> list[Refusal]:
     """Vintages of the active methods and learned blocks that cannot be fitted as the settings and the data are now."""
-    methods = [(workspace.vintages, name, workspace.specs.method(name)) for name in workspace.settings.active_methods]
-    blocks = [
-        (workspace.fitted_blocks, name, spec)
-        for name in workspace.settings.active_blocks
-        if isinstance(spec := workspace.specs.block(name), VintageSpec)
-    ]
+    specs, store = workspace.specs, workspace.store
+    blocks = [(workspace.fitted_blocks, specs.block, name) for name in learned(workspace.settings.active_blocks)]
+    methods = [(workspace.vintages, specs.method, name) for name in workspace.settings.active_methods]
     return [
         refusal
-        for vintages, name, spec in [*blocks, *methods]
+        for vintages, spec_of, name in [*blocks, *methods]
         for refusal in vintages.refusals(name)
-        if is_refused(vintages, workspace.store, name, refusal.vintage, spec)
+        if isinstance(spec := spec_of(name), VintageSpec) and is_refused(vintages, store, name, refusal.vintage, spec)
     ]
 
 

@@ -1,16 +1,16 @@
 """One fit on all workers of a Dask cluster: `compute = "dask://HOST:PORT"` in the settings of a method.
 
-Dask finds the workers, places one task on each, brings the model back and tells who went away; the boosting itself is
-LightGBM's and XGBoost's own data-parallel one, between the workers. So do `lightgbm.dask` and `xgboost.dask`; but these
-want the rows as Dask arrays, a byte a cell that Dask keeps and another while a worker joins its chunks, and search for
-bins. Here each worker runs the code of the fit on one machine over its share of the eras: half a byte a cell in LightGBM,
-a file in XGBoost, the five levels declared as bins, so that all workers have the same ones.
+Dask finds the workers, places one task on each, returns the model and reports lost workers. The boosting itself is the
+data-parallel one of LightGBM and XGBoost, between the workers. `lightgbm.dask` and `xgboost.dask` work this way too, but
+they want the rows as Dask arrays (one byte per cell that Dask keeps, and another while a worker joins its chunks), and they
+search for bins. Here each worker runs the same code as a fit on one machine, over its share of the eras: half a byte per
+cell in LightGBM, a file in XGBoost. The five bins are declared, so all workers have the same ones.
 
-A worker is told the places of its eras' files, not their bytes: cluster and client share the disk of the era store. Only
-the labels travel, four bytes a row.
+A worker receives the paths of its eras' files, not their bytes: cluster and client share the disk of the era store. Only
+the labels travel, four bytes per row.
 
 A fit ends whole or with one ComputeError. LightGBM waits for ever for a peer that is gone (lightgbm-org/LightGBM 4074,
-5920), so it is not asked: the client looks after the workers, and has those of a fit that broke restarted by their nannies.
+5920). Therefore the client watches the workers, and the nannies restart the workers of a fit that failed.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
 _HOLDER = "numerai_assets_fit_of"
-# Of ports that a worker keeps for a fit which is about to begin.
+# Sockets of the ports that a worker reserves for a fit that is about to begin.
 _reserved: dict[int, socket.socket] = {}
 
 Result = TypeVar("Result")
@@ -38,10 +38,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds after which something on the cluster is taken for gone.
+    """Seconds to wait for the cluster before a fit is given up.
 
-    connect: a scheduler and a worker to begin with. answer: a scheduler that took part, or a worker that is to be
-    restarted; a busy one may be slow. turn: another fit on the same cluster. word: workers that tell of no progress.
+    connect: for a scheduler and a first worker. answer: for a scheduler that took part, or for a worker to restart; both
+    may be busy. turn: for another fit on the same cluster to end. word: for workers to report progress.
     """
 
     connect: float = 20.0
@@ -52,7 +52,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Peers:
-    """The workers of one fit, seen from one of them. addresses: HOST:PORT that each may listen on. threads: of this one."""
+    """The workers of one fit, seen from worker `rank`. addresses: HOST:PORT of each. threads: of this worker."""
 
     rank: int
     addresses: tuple[str, ...]
@@ -60,7 +60,7 @@ class Peers:
 
     @property
     def port(self) -> int:
-        """The port kept for this worker, which it may listen on from now on."""
+        """The port reserved for this worker; it is released, so that the worker can listen on it."""
         port = int(self.addresses[self.rank].rpartition(":")[2])
         if port in _reserved:
             _reserved.pop(port).close()
@@ -72,7 +72,7 @@ _LOOK_SECONDS = 0.5
 _RUMOUR_SECONDS = 3.0
 
 Work = Callable[[EraPanel, Peers, Progress], Result]
-"""What a worker does with its share of the eras, together with its peers."""
+"""A worker's part of a fit: a function of its share of the eras, its peers and a progress callback."""
 
 
 def on_cluster(
@@ -84,11 +84,11 @@ def on_cluster(
     progress: Progress = silent,
     patience: Patience = _PATIENCE,
 ) -> Result:
-    """What `work` returns on the first worker, when all have done it over their shares of the panel's eras.
+    """Run `work` on every worker over its share of the panel's eras; returns the result of the first worker.
 
-    compute: "dask://HOST:PORT". Each worker gets every so many-th of the eras in which `target` is known, with the features
-    and that target alone. `work` goes to the workers as a pickle. Raises ComputeError, naming the address, when the cluster
-    cannot be reached, is taken, goes away or loses a worker, or when a worker fails.
+    compute: "dask://HOST:PORT". Each of n workers gets every n-th era in which `target` is known, with the features and
+    that target alone. `work` is sent to the workers as a pickle. Raises ComputeError, naming the address, when the cluster
+    cannot be reached, is busy, goes away or loses a worker, or when a worker fails.
     """
     with _connected(compute, patience) as client:
         _take_turn(client, compute, patience)
@@ -96,11 +96,11 @@ def on_cluster(
             client.wait_for_workers(1, timeout=patience.connect)
         except TimeoutError:
             raise ComputeError(
-                f"{compute}: no worker there; start some with `dask worker`. Nothing was written"
+                f"{compute}: has no worker; start some with `dask worker`. Nothing was written"
             ) from None
         held = client.nthreads()
         shares = shares_of(panel, target, len(held))
-        # By address, so that the same cluster shares out the same way.
+        # Sorted by address, so that the same cluster gets the same shares.
         threads = dict(sorted(held.items())[: len(shares)])
         try:
             return _together(_Fit(client, compute, threads, patience), shares, work, progress)
@@ -110,25 +110,26 @@ def on_cluster(
 
 
 def threads_of(compute: str, *, patience: Patience = _PATIENCE) -> list[int]:
-    """Threads of each worker that a cluster has now. Raises ComputeError when it cannot be reached."""
+    """Threads of each worker of a cluster. Raises ComputeError when it cannot be reached."""
     with _connected(compute, patience) as client:
         return list(client.nthreads().values())
 
 
 def _restart(client: Any, workers: Iterable[str], patience: Patience) -> None:
-    """Ends what is left of a fit, which would else wait for its peers, or keep a thread busy, as long as its worker lives."""
+    """Ends the rest of a fit, which would otherwise wait for lost peers, or keep a thread busy until its worker ends."""
     if client.status != "running":
         return
-    # What cannot be restarted now has gone, or goes with the scheduler.
+    # A worker that cannot be restarted is gone already, or ends with the scheduler.
     with contextlib.suppress(OSError, TimeoutError, KeyError):
         left = [worker for worker in client.nthreads() if worker in workers]
         client.restart_workers(left, timeout=patience.answer, raise_for_error=False)
 
 
 def shares_of(panel: EraPanel, target: str, count: int) -> list[EraPanel]:
-    """At most `count` panels, each every so many-th era in which the target is known, without ids and other targets.
+    """At most `count` panels of every `count`-th era in which the target is known, without ids and other targets.
 
-    Neighbouring eras, of about as many rows, go to different shares. A share has no cache: it would be kept once a cluster.
+    Neighbouring eras have about as many rows, so they go to different shares. A share has no cache, because another
+    cluster would have other shares.
     """
     known = panel.eras_with(target)
     bare = replace(
@@ -142,7 +143,7 @@ def shares_of(panel: EraPanel, target: str, count: int) -> list[EraPanel]:
 
 @dataclass(frozen=True)
 class _Fit:
-    """One fit under way. threads: of each worker, by its address."""
+    """One running fit. threads: of each worker, by its address."""
 
     client: Any
     compute: str
@@ -162,12 +163,12 @@ class _Fit:
         raise self.lost("the scheduler went away")
 
     def lost(self, what: str) -> ComputeError:
-        """What is raised when the fit cannot go on."""
-        return ComputeError(f"{self.compute}: {what}. The fit was given up; nothing was written, fit again")
+        """The error of a fit that cannot continue."""
+        return ComputeError(f"{self.compute}: {what}. The fit was given up and nothing was written; run it again")
 
 
 def _together(fit: _Fit, shares: list[EraPanel], work: "Work[Result]", progress: Progress) -> Result:
-    """Has every worker do its share at the same time; returns what the first one made."""
+    """Runs all shares at the same time; returns the result of the first worker."""
     import dask
 
     topic, heard = f"numerai_assets-{uuid.uuid4().hex}", _Heard()
@@ -177,7 +178,7 @@ def _together(fit: _Fit, shares: list[EraPanel], work: "Work[Result]", progress:
         f"{urlsplit(worker).hostname}:{port}"
         for worker, port in zip(fit.threads, _watched(fit, ports, heard, progress), strict=True)
     )
-    # Labels may be more than what Dask warns of.
+    # The labels may exceed the size at which Dask warns.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
         futures = [
             _on(fit, worker, _share, work, share, Peers(rank, addresses, threads), topic)
@@ -188,12 +189,12 @@ def _together(fit: _Fit, shares: list[EraPanel], work: "Work[Result]", progress:
 
 
 def _on(fit: _Fit, worker: str, task: Callable[..., Any], *arguments: Any) -> Any:
-    """Future of a task that runs on that worker or not at all."""
+    """Future of a task that may only run on that worker."""
     return fit.client.submit(task, *arguments, workers=[worker], allow_other_workers=False, pure=False, retries=0)
 
 
 def _reserve() -> int:
-    """A free port of this worker, kept from others until `Peers.port` is asked for."""
+    """A free port of this worker, reserved until `Peers.port` is read."""
     kept = socket.socket()
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     kept.bind(("", 0))
@@ -203,7 +204,7 @@ def _reserve() -> int:
 
 
 def _share(work: "Work[Result]", share: EraPanel, peers: Peers, topic: str) -> Result | None:
-    """Runs on a worker. The first one tells how far it is, which goes for all, and hands over what was made."""
+    """Runs on a worker. Only the first worker reports progress, which holds for all, and returns the result."""
     from distributed import get_worker
 
     worker, told = get_worker(), [0.0]
@@ -218,7 +219,7 @@ def _share(work: "Work[Result]", share: EraPanel, peers: Peers, topic: str) -> R
 
 
 class _Heard:
-    """What the first worker told last; told in Dask's thread, passed on in that of the fit."""
+    """The last progress report of the first worker: received in Dask's thread, passed on in the thread of the fit."""
 
     def __init__(self) -> None:
         self.at = time.monotonic()
@@ -234,7 +235,7 @@ class _Heard:
 
 
 def _watched(fit: _Fit, futures: list[Any], heard: _Heard, progress: Progress) -> list[Any]:
-    """Results of tasks of which each needs all, looked after until they are done. ComputeError when one cannot end."""
+    """Results of tasks that need each other, watched until all are done. Raises ComputeError when one cannot end."""
     while not all(future.status == "finished" for future in futures):
         time.sleep(_LOOK_SECONDS)
         heard.pass_on(progress)
@@ -243,17 +244,17 @@ def _watched(fit: _Fit, futures: list[Any], heard: _Heard, progress: Progress) -
             for worker, future in zip(fit.threads, futures, strict=True)
             if future.status not in ("pending", "finished")
         ]
-        # A worker may fail because another went away, of which the scheduler may be told a little later.
+        # A worker may fail because another one is gone, and the scheduler may learn that a little later.
         gone = fit.gone()
         if failed and not gone:
             time.sleep(_RUMOUR_SECONDS)
             gone = fit.gone()
         if gone:
-            raise fit.lost(f"{len(gone)} of {len(fit.threads)} workers went away: {', '.join(gone)}")
+            raise fit.lost(f"{len(gone)} of {len(fit.threads)} workers are gone: {', '.join(gone)}")
         if failed:
             raise fit.lost("; ".join(failed))
         if time.monotonic() - heard.at > fit.patience.word:
-            raise fit.lost(f"its workers told of no progress for {fit.patience.word:.0f} s")
+            raise fit.lost(f"its workers reported no progress for {fit.patience.word:.0f} s")
     heard.pass_on(progress)
     return list(fit.client.gather(futures))
 
@@ -275,7 +276,7 @@ def _connected(compute: str, patience: Patience) -> Iterator[Any]:
         client = Client(address, timeout=patience.connect, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise ComputeError(
-            f"{compute}: no Dask scheduler answers there ({error or type(error).__name__}); start one with "
+            f"{compute}: no Dask scheduler answers ({error or type(error).__name__}); start one with "
             '`dask scheduler`, or set compute = "local". Nothing was written'
         ) from None
     with client:
@@ -283,24 +284,24 @@ def _connected(compute: str, patience: Patience) -> Iterator[Any]:
             yield client
         except (OSError, TimeoutError, asyncio.CancelledError) as error:
             raise ComputeError(
-                f"{compute}: the scheduler went away ({type(error).__name__} {error}). Nothing was written, fit again"
+                f"{compute}: the scheduler went away ({type(error).__name__} {error}). Nothing was written; run the fit again"
             ) from None
 
 
 def _take_turn(client: Any, compute: str, patience: Patience) -> None:
-    """Two fits at once on one cluster would each hold workers that the other waits for (LightGBM 4942)."""
+    """Waits for the cluster: two fits at once would each block workers that the other waits for (LightGBM 4942)."""
     until = time.monotonic() + patience.turn
     while not client.run_on_scheduler(_is_taken_by, client_id=client.id):
         if time.monotonic() > until:
             raise ComputeError(
-                f"{compute}: another fit has had the cluster for {patience.turn:.0f} s; try again when it is over. "
+                f"{compute}: another fit has used the cluster for {patience.turn:.0f} s; try again when it is over. "
                 "Nothing was written"
             )
         time.sleep(_LOOK_SECONDS)
 
 
 def _is_taken_by(dask_scheduler: Any, client_id: str) -> bool:
-    """Runs on the scheduler. The cluster is a client's until this one has gone, however it went."""
+    """Runs on the scheduler. A client owns the cluster until it disconnects, for whatever reason."""
     holder = getattr(dask_scheduler, _HOLDER, None)
     if holder is not None and holder != client_id and holder in dask_scheduler.clients:
         return False

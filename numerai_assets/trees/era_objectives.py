@@ -1,6 +1,6 @@
-"""What boosted trees are grown for, era by era: custom objectives of LightGBM and XGBoost, and era boosting.
+"""Objectives of boosted trees that count by era, for LightGBM and XGBoost, and era boosting.
 
-With the target y of an era standardised, and its raw predictions p less their mean, of spread s:
+With the target y of an era standardised, and its raw predictions p less their mean, of standard deviation s:
 
     c_e = mean(p y) / r_e,  r_e^2 = s^2 + ridge^2        dc_e/dp_i = (y_i - p_i mean(p y) / r_e^2) / (n_e r_e)
 
@@ -11,19 +11,20 @@ which is the correlation once s is well beyond the ridge. Objectives are minimis
     sharpe    -m / q, with q^2 the variance of c_e over eras plus what chance alone makes of it, 1 / rows of an era;
               dL/dc_e = -(1/E)[1/q - m(c_e - m)/q^3], which is 1/q times that of era_corr times 1 - m(c_e - m)/q^2
 
-The ridge is what makes a learning rate mean what it means for mse. A correlation does not depend on the scale of the
-predictions: a small first tree would count for as much as a grown ensemble, and every later one would be fitted to what the
-few before it left, however little of it they had taken. Measured on two planted worlds, 100 and 300 trees, correlation with
-later eras over that of mse: 0.36 to 0.84 at a ridge of 0.03 of the target's spread, 0.95 to 1.03 at 0.1, 1.00 to 1.14 at
-0.3, where that with the fitted eras is alike. It also says what happens at the first tree, where predictions are constant:
-the gradient is the standardised target, as that of mse is. So it is in an era in which no feature varies. The gradient is
-multiplied by one number for all rows, so that there it is that of mse.
+The ridge gives a learning rate the meaning that it has for mse. A correlation does not depend on the scale of the
+predictions: without a ridge, a small first tree would count for as much as a grown ensemble, and every later tree would be
+fitted to the residual of the few before it, however little these had explained. Measured on two planted worlds, with 100
+and 300 trees, the ratio of the correlation in later eras to that of mse is 0.36 to 0.84 at a ridge of 0.03 of the target's
+standard deviation, 0.95 to 1.03 at 0.1, and 1.00 to 1.14 at 0.3; the correlation in the training eras is about the same.
+The ridge also defines the gradient of the first tree, where predictions are constant, and of an era in which no feature
+varies: it is the standardised target, as for mse. The gradient is multiplied by one number for all rows, so that in these
+two cases it equals that of mse.
 
-The second derivative is taken to be the weight of the row's era. Eras weigh the same, however many rows they have, but for
-mse.
+The second derivative is set to the weight of the row's era. Eras weigh the same whatever their number of rows, except
+under mse.
 
-Era boosting (R. Craib, forum.numer.ai, "Era Boosted Models"): after each round of trees only the eras that correlate worst
-so far are grown on.
+Era boosting (R. Craib, forum.numer.ai, "Era Boosted Models"): after each round of trees, the next one is grown on the eras
+with the lowest correlation so far.
 """
 
 import math
@@ -39,15 +40,15 @@ OBJECTIVES: tuple[Objective, ...] = ("mse", "era_corr", "sharpe")
 Array = NDArray[np.float64]
 
 RIDGE = 0.3
-"""Of the target's spread: that of predictions whose squared error is least where they correlate so much with the target."""
+"""In units of the target's std. Predictions with a correlation of 0.3 have the least squared error when this is their std."""
 
 
 @dataclass(frozen=True)
 class EraTargets:
-    """Known targets of rows whose eras follow each other.
+    """Known targets of rows that are sorted by era.
 
-    values: (n,) of mean 0 and mean square 1 within each era, 0 where an era's do not vary. spread: (E,) standard deviation of
-    each era. rows: (E,) rows of each era, none of them 0.
+    values: (n,) of mean 0 and mean square 1 within each era, 0 in an era whose targets do not vary. spread: (E,) standard
+    deviation of each era. rows: (E,) rows of each era, none of them 0.
     """
 
     values: Array
@@ -64,7 +65,7 @@ class EraTargets:
 
     @property
     def scale(self) -> float:
-        """Root mean square of the eras' spreads."""
+        """Root mean square of the eras' standard deviations."""
         return float(np.sqrt(np.mean(self.spread**2)))
 
 
@@ -105,7 +106,7 @@ def correlation_gradient(predicted: Array, targets: EraTargets, *, sharpe: bool)
 
 
 def sharpe_weights(correlations: Array, rows: NDArray[np.intp]) -> Array:
-    """(E,) what the correlation of each era counts for in m / q, of mean 1; below 0 where it is far above the others'."""
+    """(E,) weight of each era's correlation in m / q, of mean 1; below 0 for a correlation far above the others."""
     mean = correlations.mean()
     variance = correlations.var() + 1 / rows.mean()
     return np.asarray(1 - mean * (correlations - mean) / variance)
@@ -118,10 +119,10 @@ def worst_eras(correlations: Array, share: float) -> NDArray[np.bool_]:
 
 
 class EraObjective:
-    """A custom objective for LightGBM and XGBoost, called once a tree.
+    """A custom objective for LightGBM and XGBoost, called once per tree.
 
-    trees: how many will be grown. rounds: of era boosting, 1 for none: the first grows on all eras, each later one on the
-    `share` of them that correlates worst at its begin.
+    trees: how many will be grown. rounds: of era boosting, 1 for none: the first round grows on all eras, each later round
+    on the `share` of them with the lowest correlation when it begins.
     """
 
     def __init__(

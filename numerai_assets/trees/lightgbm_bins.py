@@ -1,11 +1,12 @@
-"""LightGBM's own form of an EraPanel, at half a byte a cell, without a float copy and without a search for bins.
+"""LightGBM's own form of an EraPanel, at half a byte per cell, without a float copy and without a search for bins.
 
-LightGBM keeps a column of up to 16 bins in 4 bits, but its loader leaves the buffer it filled them through beside them
-(`DenseBin::FinishLoad` clears the buffer without giving it back), so what everybody sees is a byte a cell. Columns that
-arrive by `Dataset.add_features_from` are copied without that buffer. So the panel is binned a few columns at a time, each
-part added to the ones before and dropped: all of v5.3, 6.85 M x 3,555, takes 12.2 GB. The trees are the same, bit for bit.
+LightGBM stores a column of up to 16 bins in 4 bits, but its loader also keeps the buffer that it filled them from
+(`DenseBin::FinishLoad` clears the buffer without freeing it), so a cell usually takes a whole byte. Columns that arrive
+through `Dataset.add_features_from` are copied without that buffer. Therefore the panel is binned a few columns at a time;
+each part is added to the ones before and dropped. All of v5.3, 6.85 M x 3,555, takes 12.2 GB. The trees are the same, bit
+for bit.
 
-The bins are declared: every part is built on a reference that has seen each level, so nothing is sampled or searched.
+The bins are declared: every part is built on a reference that has each value, so nothing is sampled or searched.
 """
 
 import hashlib
@@ -24,22 +25,22 @@ from numerai_assets.progress import Progress, silent
 from numerai_assets.store.cache import content_key
 
 BIN_PARAMETERS: dict[str, Any] = {
-    # Values 0..4, the mark -1 of a kept missing value and a spare level: every level is a bin, none is merged.
+    # Values 0..4, -1 for a missing value, and a spare one: each value has a bin of its own.
     "max_bin": 7,
     "min_data_in_bin": 1,
     "feature_pre_filter": False,
     "enable_bundle": False,
     "verbosity": -1,
 }
-"""Goes with every use of a data set made here; LightGBM refuses others."""
+"""Needed with every use of a data set made here; LightGBM refuses other parameters."""
 
-# Part of the name of what is cached; another number when what the parts hold changes.
+# Part of the cache key; to be raised when the content of the parts changes.
 _LAYOUT = 2
 
-# Above all values: extremely randomised trees of LightGBM never draw the last threshold, which would be the one below 4.
+# Above all values: LightGBM's extremely randomised trees never draw the last threshold, which else would be that below 4.
 _SPARE = 5
 
-# Of the int8 columns that are gathered at a time; LightGBM needs about as much again meanwhile.
+# Bytes of int8 columns gathered at a time; LightGBM needs about as much again.
 _PART_BYTES = 64 << 20
 
 
@@ -48,8 +49,8 @@ def binned(
 ) -> lgb.Dataset:
     """LightGBM's data of the panel's rows whose `label` (n,) is known, not NaN, in their order.
 
-    At most 64 MB of columns are gathered at a time, beside 4 bits for each cell so far. Where the panel has a cache with
-    room for them, the bins are kept there, and taken from there when the same cells are asked for again.
+    At most 64 MB of columns are gathered at a time, beside 4 bits for each cell so far. If the panel has a cache with
+    enough room, the bins are stored there, and read from there when the same cells are needed again.
     """
     known = ~np.isnan(label)
     parameters = BIN_PARAMETERS | {"num_threads": num_threads}
@@ -77,7 +78,7 @@ def _joined(parts: Iterable[lgb.Dataset], label: NDArray[np.float32]) -> lgb.Dat
     whole = next(parts)
     for part in parts:
         with warnings.catch_warnings():
-            # It tells that raw data and categories cannot be joined; there are none.
+            # It warns that raw data and categories cannot be joined; there are none.
             warnings.simplefilter("ignore", UserWarning)
             whole.add_features_from(part)
     return whole.set_label(label)
@@ -88,7 +89,7 @@ def _parts(
 ) -> Iterator[lgb.Dataset]:
     names = panel.feature_names
     width = max(1, _PART_BYTES // max(int(known.sum()), 1))
-    # LightGBM leaves the first part with its buffer, so it is a single column.
+    # The first part keeps LightGBM's buffer, so it is a single column.
     starts = [0, *range(1, len(names), width)]
     for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
         part = panel.with_features(names[start:stop])
@@ -97,7 +98,7 @@ def _parts(
 
 
 def _columns(panel: EraPanel, known: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """(d, n) values of the known rows of all eras, a feature in one run of bytes."""
+    """(d, n) values of the known rows of all eras, each feature contiguous in memory."""
     columns = np.empty((len(panel.feature_names), int(known.sum())), np.int8)
     edges, filled = panel.edges, 0
     for position, block in enumerate(panel.blocks):
@@ -109,12 +110,12 @@ def _columns(panel: EraPanel, known: NDArray[np.bool_]) -> NDArray[np.int8]:
 
 
 def _part(columns: NDArray[np.int8], names: list[str], parameters: dict[str, Any]) -> lgb.Dataset:
-    # Enough rows of each level that no bin is thought too rare to be kept apart.
+    # Enough rows of each value, so that LightGBM merges no bin because it is rare.
     levels = np.repeat(np.arange(MISSING, _SPARE + 1, dtype=np.float32), 20)[:, None]
     reference = lgb.Dataset(np.tile(levels, len(names)), feature_name=names, params=parameters)
     arrays = [pa.Array.from_buffers(pa.int8(), len(column), [None, pa.py_buffer(column)]) for column in columns]
     table = pa.table(dict(zip(names, arrays, strict=True)))
-    # LightGBM wants some label before it makes bins; the true one is set when all columns are there.
+    # LightGBM needs a label to make bins; the true label is set when all columns are joined.
     label = np.zeros(columns.shape[1], np.float32)
     data = lgb.Dataset(table, label=label, reference=reference, feature_name=names, params=parameters)
     return data.construct()

@@ -1,8 +1,8 @@
-"""LightGBM's trees for an EraPanel, grown on this machine or, the same, by the workers of a cluster.
+"""LightGBM's trees for an EraPanel, grown on this machine or by the workers of a cluster; the trees are the same.
 
 On a cluster each worker has the bins of its own eras and LightGBM adds up the histograms (`tree_learner=data`; LightGBM
-docs, "Distributed Learning Guide"): the trees are those of one machine but for the order in which floats are added and for
-a constant, which no rank within an era sees: LightGBM begins with the mean of the workers' mean labels.
+docs, "Distributed Learning Guide"). Compared with one machine, floats are added in another order, and the raw scores differ
+by a constant, which does not change ranks within an era: LightGBM starts from the mean of the workers' mean labels.
 """
 
 import re
@@ -17,7 +17,7 @@ from numerai_assets.progress import Progress, silent
 from numerai_assets.trees.cluster import Peers, on_cluster
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS, binned
 
-# Of the parameters that LightGBM writes into a model: where it was grown, which is no part of it.
+# Parameters in LightGBM's model text that say where it was grown; they are removed from the model.
 _WHERE_GROWN = re.compile(
     r"^\[(?:machines|num_machines|local_listen_port|tree_learner|num_threads): .*\]\n", re.MULTILINE
 )
@@ -34,8 +34,8 @@ def train(
 ) -> lgb.Booster:
     """LightGBM's model of `trees` trees on the rows whose `target` is known; features (n, d) int8, target (n,) float32.
 
-    parameters: LightGBM's own, with num_threads. compute: "local", or a cluster's address; its workers' threads are then
-    those that they were started with. Raises MethodError when the cluster is not there to the end.
+    parameters: LightGBM's own, with num_threads. compute: "local", or the address of a cluster, whose workers use the
+    threads that they were started with. Raises ComputeError when the cluster cannot be reached or goes away.
     """
     if compute == LOCAL:
         return _grow(panel, target, parameters, trees, progress)
@@ -72,9 +72,9 @@ def _network(peers: Peers) -> dict[str, Any]:
 def _grow_with_peers(
     share: EraPanel, peers: Peers, progress: Progress, *, target: str, parameters: dict[str, Any], trees: int
 ) -> str:
-    """Runs on each worker; LightGBM's text model."""
+    """Runs on each worker; returns LightGBM's text model."""
     parameters = parameters | {"num_threads": peers.threads}
     booster = _grow(share, target, parameters, trees, progress, peers if len(peers.addresses) > 1 else None)
-    # The network is the thread's, not the booster's, and Dask uses its threads again.
+    # LightGBM ties the network to the thread, not to the booster, and Dask reuses its threads.
     booster.free_network()
     return _WHERE_GROWN.sub("", booster.model_to_string())

@@ -1,9 +1,9 @@
-"""What LightGBM's trees predict when some features are permuted, at the cost of a few predictions.
+"""Predictions of LightGBM's trees with some features permuted, at the cost of a few predictions.
 
-A feature that a tree does not ask for cannot change what it predicts, and of 300 trees of 31 leaves on 3,555 features two
-or three ask for any one. In the trees that do ask for it, what all other features say of a row is the same as before: as
-sets of the leaves they leave open, a bit a leaf (Lucchese et al. 2015, "QuickScorer"), these are joined once for all
-features of a tree, and the leaf of a row with one feature permuted is one `and` away.
+A feature that a tree does not split on cannot change its prediction, and of 300 trees of 31 leaves on 3,555 features only
+two or three split on a given one. In these trees the other features keep their values. Each feature leaves a set of leaves
+reachable, stored as one bit per leaf (Lucchese et al. 2015, "QuickScorer"). These sets are intersected once for all features
+of a tree; then the leaf of a row with one feature permuted takes one more `and`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,16 +21,16 @@ Bits = NDArray[np.uint64]
 
 _LEVELS = range(int(MISSING), 5)
 _WORD = 64
-# Bytes of the leaves left open that are held at once.
+# Bytes of leaf sets in memory at a time.
 _HELD_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
 class Tree:
-    """One tree by what each feature's level leaves open.
+    """One tree as the leaves that each value of each feature leaves reachable.
 
-    features: (k,) those it asks for, in the order of the data. open: (words, k, 6) a bit a leaf, set where the leaf can be
-    reached by a row of that level, -1 first. values: (leaves,).
+    features: (k,) indices of the features it splits on, ascending. open: (words, k, 6) one bit per leaf, set if a row with
+    that value, -1 first, can reach the leaf. values: (leaves,).
     """
 
     features: NDArray[np.intp]
@@ -39,7 +39,7 @@ class Tree:
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """A tree of numerical splits from its part of LightGBM's text model."""
+        """A tree of numerical splits from its section of LightGBM's text model."""
         fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         values = np.array(fields["leaf_value"].split(), float)
         asked, left, right = (
@@ -78,11 +78,11 @@ class Tree:
         )
 
     def left_open(self, levels: NDArray[np.int8]) -> Bits:
-        """(words, k, n) leaves that each feature, by its levels (k, n), leaves open to each row."""
+        """(words, k, n) leaves that each feature, with its values `levels` (k, n), leaves reachable for each row."""
         return self.open[:, np.arange(len(self.features))[:, None], levels - _LEVELS[0]]
 
     def value_of(self, leaves: Bits) -> Array:
-        """(...) float64 of the one leaf that is set in each of (words, ...)."""
+        """(...) float64 value of the one leaf whose bit is set in each of (words, ...)."""
         place = np.zeros(leaves.shape[1:], np.intp)
         for word, bits in enumerate(leaves):
             place += np.where(bits, np.bitwise_count(bits - np.uint64(1)) + np.intp(_WORD * word), 0)
@@ -98,11 +98,11 @@ def trees_of(booster: lgb.Booster) -> list[Tree]:
 def permuted_predictions(
     trees: list[Tree], levels: NDArray[np.int8], clusters: Sequence[NDArray[np.intp]], rng: np.random.Generator
 ) -> Iterator[tuple[Array, bool]]:
-    """What the trees predict of (d, n) levels, once as they are, then with each cluster of features permuted.
+    """Predictions of the trees for features `levels` (d, n), first as they are, then with each cluster of features permuted.
 
-    Yields (n,) float64 and whether any tree asks for one of the features; where none does the first come again. The rows
-    of a cluster's features are permuted together, so what they say of each other stays true, and those of all clusters in
-    one order. No feature is in two clusters. Holds 8 bytes for each row and cluster.
+    Yields (n,) float64 and whether any tree splits on one of the features; if none does, the first predictions are repeated.
+    The features of a cluster are permuted together, so that their relation to each other is kept, and all clusters in the
+    same order of rows. No feature may be in two clusters. Takes 8 bytes of memory per row and cluster.
     """
     cluster_of = np.full(len(levels), len(clusters))
     for place, cluster in enumerate(clusters):
@@ -130,7 +130,7 @@ def permuted_predictions(
 def _values(
     tree: Tree, starts: NDArray[np.intp], levels: NDArray[np.int8], permuted: NDArray[np.int8]
 ) -> tuple[Array, Array]:
-    """(n,) of the rows as they are and (m, n) with the levels of each of m runs of features, from `starts` on, permuted."""
+    """(n,) values of the rows as they are, and (m, n) with each of m runs of features, which begin at `starts`, permuted."""
     if not len(starts):
         return np.full(levels.shape[1], tree.values[0]), np.empty((0, levels.shape[1]))
     own: Bits

@@ -1,7 +1,7 @@
 """XGBoost's own form of an EraPanel: a file, from which it trains in about half a gigabyte of memory.
 
-XGBoost reads the eras through an iterator, keeps their bins in a file, by rows and again by columns, and maps that file at
-every level of every tree (ExtMemQuantileDMatrix; XGBoost docs, "Using XGBoost External Memory Version"). The bins are
+XGBoost reads the eras through an iterator, writes their bins to a file, once by rows and once by columns, and maps that file
+at every level of every tree (ExtMemQuantileDMatrix; XGBoost docs, "Using XGBoost External Memory Version"). The bins are
 declared, not searched for.
 """
 
@@ -22,9 +22,9 @@ from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
 
 BINS = 5
-"""Values 0..4; a missing value goes its own way at each split and needs no bin."""
+"""Values 0..4; a missing value follows the default direction of each split and needs no bin."""
 
-# Of XGBoost's file, measured where no value is missing; where some are it takes up to 5.2.
+# Size of XGBoost's file, measured without missing values; with some it is up to 5.2.
 _BYTES_A_CELL = 2.18
 
 
@@ -34,9 +34,9 @@ def binned_on_disk(
 ) -> Iterator[xgb.ExtMemQuantileDMatrix]:
     """XGBoost's data of the panel's rows whose `label` (n,) is known, not NaN, in their order.
 
-    2.2 bytes a cell are written beside the panel's cache, or among temporary files, and gone after. Who takes the data lets
-    go of it before: XGBoost removes its file then, and complains when that has gone already. Raises ComputeError when the disk
-    has no room.
+    A file of 2.2 bytes per cell is written beside the panel's cache, or to the folder of temporary files, and removed at the
+    end of the context. The caller deletes its reference to the data before that: XGBoost removes its file at that moment and
+    warns when the file is gone already. Raises ComputeError when the disk has no room.
     """
     beside = panel.cache.folder if panel.cache is not None else Path(tempfile.gettempdir())
     beside.mkdir(parents=True, exist_ok=True)
@@ -73,22 +73,22 @@ def importances(booster: xgb.Booster, features: int) -> tuple[NDArray[np.float64
 
 def _scores(booster: xgb.Booster, features: int, kind: str) -> NDArray[np.float64]:
     found = booster.get_score(importance_type=kind)
-    # XGBoost leaves out the features that no tree uses.
+    # XGBoost omits the features that no tree uses.
     return np.array([found.get(f"f{position}", 0.0) for position in range(features)], np.float64)
 
 
 def _check_room(place: Path, rows: int, features: int) -> None:
-    """XGBoost ends the whole process when the disk is full. Raises ComputeError before it comes to that."""
+    """Raises ComputeError when the disk has no room: XGBoost would end the whole process when it is full."""
     needed, free = rows * features * _BYTES_A_CELL, shutil.disk_usage(place).free
     if needed > free:
         raise ComputeError(
-            f"XGBoost: {rows:,} rows x {features:,} features take {needed / 1e9:.1f} GB of disk until they are fitted on, "
-            f"{place} has {free / 1e9:.1f} GB left; make room, or fit on fewer features or, by every_eras, eras"
+            f"XGBoost: {rows:,} rows x {features:,} features take {needed / 1e9:.1f} GB of disk during the fit, "
+            f"{place} has {free / 1e9:.1f} GB left; free some space, or fit on fewer features or eras (every_eras)"
         )
 
 
 def _declared_bins(features: int) -> xgb.QuantileDMatrix:
-    """One row a level: with it as a reference nothing is searched, which would take another reading of all eras."""
+    """One row per value: with this reference XGBoost does not search for bins, which would read all eras once more."""
     levels = np.repeat(np.arange(BINS, dtype=np.int8)[:, None], features, axis=1)
     return xgb.QuantileDMatrix(levels, label=np.zeros(BINS, np.float32), max_bin=BINS)
 
@@ -105,7 +105,7 @@ class TreesTold(xgb.callback.TrainingCallback):
 
 
 class _Eras(xgb.DataIter):
-    """Hands XGBoost the known rows of one era after another."""
+    """Gives XGBoost the rows with a known label, one era after another."""
 
     def __init__(self, panel: EraPanel, label: NDArray[np.float32], cache_prefix: str, progress: Progress) -> None:
         super().__init__(cache_prefix=cache_prefix)
@@ -133,5 +133,5 @@ class _Eras(xgb.DataIter):
 
 
 def _rows(block: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(n, d) of a (d, n) block, a row in one run of bytes: XGBoost takes other strides for something else."""
+    """(n, d) of a (d, n) block, C-contiguous: XGBoost misreads other strides."""
     return np.ascontiguousarray(block.T)

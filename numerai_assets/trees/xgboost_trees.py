@@ -1,8 +1,8 @@
-"""XGBoost's trees for an EraPanel, from disk, grown on this machine or, the same, by the workers of a cluster.
+"""XGBoost's trees for an EraPanel, from disk, grown on this machine or by the workers of a cluster; the trees are the same.
 
 On a cluster each worker has the bins of its own eras in a file of its own and XGBoost adds up the histograms (XGBoost
-docs, "Distributed training with external memory"): the trees are those of one machine but for the order in which floats
-are added.
+docs, "Distributed training with external memory"). Compared with one machine, only the order in which floats are added
+differs.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ from numerai_assets.progress import Progress, silent
 from numerai_assets.trees.cluster import Peers, on_cluster
 from numerai_assets.trees.xgboost_bins import TreesTold, binned_on_disk
 
-# A worker may be that much slower than another over what comes before the first tree.
+# One worker may take this much longer than another before its first tree.
 _APART_SECONDS = 3600
 
 
@@ -33,9 +33,10 @@ def train(
 ) -> xgb.Booster:
     """XGBoost's model of `trees` trees on the rows whose `target` is known; features (n, d) int8, target (n,) float32.
 
-    parameters: XGBoost's own, with nthread. compute: "local", or a cluster's address; its workers' threads are then those
-    that they were started with. 2.2 bytes a cell are written beside the panel's cache, or among temporary files, until the
-    fit is over. Raises MethodError when the disk has no room for that, and when the cluster is not there to the end.
+    parameters: XGBoost's own, with nthread. compute: "local", or the address of a cluster, whose workers use the threads
+    that they were started with. A fit writes 2.2 bytes per cell beside the panel's cache, or to the folder of temporary
+    files, and removes them at its end. Raises ComputeError when the disk has no room for them, and when the cluster cannot
+    be reached or goes away.
     """
     if compute == LOCAL:
         return _grow(panel, target, parameters, trees, progress)
@@ -55,7 +56,7 @@ def _grow(panel: EraPanel, target: str, parameters: dict[str, Any], trees: int, 
 def _grow_with_peers(
     share: EraPanel, peers: Peers, progress: Progress, *, target: str, parameters: dict[str, Any], trees: int
 ) -> bytearray:
-    """Runs on each worker; XGBoost's binary JSON model."""
+    """Runs on each worker; returns XGBoost's binary JSON model."""
     host, _, port = peers.addresses[0].rpartition(":")
     if peers.rank == 0:
         tracker = RabitTracker(len(peers.addresses), host, peers.port, sortby="task")

@@ -14,17 +14,10 @@ import pytest
 import requests
 
 from numerai_assets.sandbox.server import process
+from numerai_assets_tests.browser import CHROMIUM, new_page
 from numerai_assets_tests.end_to_end.conftest import SETTINGS, free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-]
 STARTS_WITHIN_SECONDS = 600
 # The daemon looks at its code locations once a minute.
 STARTS_ANEW_WITHIN_SECONDS = 600
@@ -89,16 +82,11 @@ def wait_until_answering(url: str, server: "subprocess.Popen[bytes]", log: Path)
 
 def text_of_page(url: str, *, expects: str, picture: Path) -> str:
     """Visible text of a page once `expects` is on it; a screenshot is kept."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1800, "height": 1000})
-        page.goto(url, timeout=300_000)
-        page.get_by_text(expects).first.wait_for(timeout=300_000)
+    with new_page(1800, 1000) as page:
+        page.goto(url)
+        page.get_by_text(expects).first.wait_for()
         page.screenshot(path=picture)
         text: str = page.inner_text("body")
-        browser.close()
     return text
 
 

@@ -149,7 +149,7 @@ def test_a_perfect_prediction_has_rising_slices_and_an_unresolved_era_has_none()
 
     assert (np.diff(calibration(target, target)) > 0).all()
     assert np.isnan(calibration(target, np.full(100, np.nan))).all()
-    with pytest.raises(ScoringError, match="100 predictions of 99 targets"):
+    with pytest.raises(ScoringError, match="100 predictions for 99 targets"):
         calibration(target, target[1:])
 
 

@@ -74,5 +74,5 @@ def test_a_feature_of_one_level_has_no_weight() -> None:
 
 
 def test_a_row_of_other_features_is_refused() -> None:
-    with pytest.raises(ScoringError, match=r"the row has \(3,\) levels, its era has features \(4,\)"):
+    with pytest.raises(ScoringError, match=r"the row has \(3,\) bins, its era has features \(4,\)"):
         local_model(lambda rows: rows[:, 0].astype(float), np.zeros(3, np.int8), era(0, 4), seed=0)

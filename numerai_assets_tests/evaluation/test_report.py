@@ -1,7 +1,6 @@
 """The page: whole in itself, and everything in it is text, never markup of a name."""
 
 import json
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,17 +9,10 @@ import pytest
 
 from numerai_assets.evaluation import breakdowns, figures
 from numerai_assets.evaluation.report import NOTHING_YET, Section, Shown, html_report
+from numerai_assets_tests.browser import CHROMIUM, new_page
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
 
 EVIL = '<script>alert("x")</script>'
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 class Tags(HTMLParser):
@@ -133,15 +125,11 @@ def test_sections_stand_in_their_order_and_the_table_of_contents_leads_to_each()
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_draws_every_figure_without_an_error_or_a_request(scheme: str, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
     path = tmp_path / "report.html"
     path.write_text(full_page(), encoding="utf-8")
     said: list[str] = []
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
+    with new_page(1100, 900, color_scheme=scheme) as page:
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
@@ -150,7 +138,6 @@ def test_a_browser_draws_every_figure_without_an_error_or_a_request(scheme: str,
         drawn = [page.locator(f"#f{number} .main-svg").count() > 0 for number in range(1, 8)]
         legend = page.locator("#f1 .legendtext").all_text_contents()
         ink = page.locator("#f2 .ytick text").first.evaluate("node => getComputedStyle(node).fill")
-        browser.close()
     assert said == []
     assert asked == [path.as_uri()]
     assert drawn == [True] * 7

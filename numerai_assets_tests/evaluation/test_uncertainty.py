@@ -20,6 +20,7 @@ from numerai_assets.evaluation.uncertainty import (
     standard_errors,
 )
 
+Gappy = tuple[NDArray[np.int64], NDArray[np.float64]]
 LAWFUL = settings(deadline=None, max_examples=50)
 
 
@@ -108,9 +109,7 @@ def gappy(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 @given(series=gappy(), horizon=st.sampled_from(HORIZONS))
 @LAWFUL
-def test_eras_count_together_by_their_distance_in_the_calendar(
-    series: tuple[NDArray[np.int64], NDArray[np.float64]], horizon: int
-) -> None:
+def test_eras_count_together_by_their_distance_in_the_calendar(series: Gappy, horizon: int) -> None:
     eras, scores = series
     centred, reach = scores - scores.mean(), min(resolve_lag(horizon), int(np.ptp(eras)) + 1)
 
@@ -123,7 +122,7 @@ def test_eras_count_together_by_their_distance_in_the_calendar(
 @given(series=gappy(), horizon=st.sampled_from(HORIZONS), shift=st.integers(0, 500))
 @LAWFUL
 def test_only_distances_between_eras_matter_and_a_missing_score_is_a_missing_era(
-    series: tuple[NDArray[np.int64], NDArray[np.float64]], horizon: int, shift: int
+    series: Gappy, horizon: int, shift: int
 ) -> None:
     eras, scores = series
     error = standard_error(scores, horizon=horizon, eras=eras)
@@ -225,9 +224,7 @@ def test_an_interval_at_90_per_cent_holds_the_mean_of_about_90_in_100_series(hor
 
 @given(series=gappy(), horizon=st.sampled_from(HORIZONS), level=st.floats(0.5, 0.99))
 @LAWFUL
-def test_an_interval_leaves_out_zero_exactly_where_p_is_small(
-    series: tuple[NDArray[np.int64], NDArray[np.float64]], horizon: int, level: float
-) -> None:
+def test_an_interval_leaves_out_zero_exactly_where_p_is_small(series: Gappy, horizon: int, level: float) -> None:
     eras, scores = series
     found = estimate(scores, horizon=horizon, eras=eras)
     low, high = found.interval(level)

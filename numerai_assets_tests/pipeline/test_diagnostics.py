@@ -51,7 +51,8 @@ def workspace_of(home: Path, version: str) -> Workspace:
 
 
 def test_a_release_of_another_version_is_scored_by_its_settings_alone(tmp_path: Path) -> None:
-    today, later = (era_scores(scored_rows(workspace_of(tmp_path / v, v), "benchmark")) for v in ("v5.3", "v5.4"))
+    made = (workspace_of(tmp_path / version, version) for version in ("v5.3", "v5.4"))
+    today, later = (era_scores(scored_rows(w.predictions, w.store, w.release, "benchmark")) for w in made)
 
     assert today[["bmc20", "bmc60", "mmc60", "corr60"]].notna().all(axis=None)
     pd.testing.assert_frame_equal(today, later)

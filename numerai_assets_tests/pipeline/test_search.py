@@ -149,9 +149,10 @@ def test_other_settings_are_another_study(workspace: Workspace) -> None:
     assert len(list((workspace.folder / "searches").glob("*.db"))) == 3
 
 
-@pytest.mark.parametrize("splits", [name for name in SPLITS if name != "official"])
-def test_every_kind_of_splits_has_a_study_of_its_own(workspace: Workspace, splits: str) -> None:
-    done = CliRunner().invoke(main, ["search", "dial", "--trials", "1", "--folds", "5", "--splits", splits])
+@pytest.mark.parametrize(("splits", "folds"), [("forward", 3), ("rolling", 3), ("k-fold", 3), ("combinatorial", 5)])
+def test_every_kind_of_splits_has_a_study_of_its_own(workspace: Workspace, splits: str, folds: int) -> None:
+    options = ["--trials", "1", "--folds", str(folds), "--splits", splits]
+    done = CliRunner().invoke(main, ["search", "dial", *options])
 
     assert done.exit_code == 0, done.output
     (study,) = (workspace.folder / "searches").glob("*.db")

@@ -129,7 +129,7 @@ def test_members_of_an_ensemble_are_grown_by_the_workers_too(cluster: Cluster, p
 
     assert np.corrcoef(here, there.fit(panel, target=TARGET, seed=3).predict(panel))[0, 1] > 0.999
 
-    with pytest.raises(MethodError, match="a member that goes on from trees that are there is grown on one machine"):
+    with pytest.raises(MethodError, match="a member that continues existing trees is grown on one machine"):
         there.extend(panel, target=TARGET, seed=3)
     there.objective = "era_corr"
     with pytest.raises(MethodError, match="a member that has an objective of its own is grown on one machine"):
@@ -194,7 +194,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_bounded_time(panel: EraPanel) 
         taken.bind(("127.0.0.1", 0))
         compute = f"dask://127.0.0.1:{taken.getsockname()[1]}"
 
-        with pytest.raises(MethodError, match=f"{compute}: no Dask scheduler answers there"):
+        with pytest.raises(MethodError, match=f"{compute}: no Dask scheduler answers"):
             on_cluster(compute, panel, TARGET, lambda *_: None, patience=Patience(connect=1))
 
 
@@ -215,7 +215,7 @@ def test_a_second_fit_is_told_that_another_has_the_cluster(cluster: Cluster, pan
     method.fit(panel, target=TARGET, seed=0, progress=lambda *_: told.append(second()) if not told else None)
 
     assert told == [
-        f"{cluster.compute}: another fit has had the cluster for 1 s; try again when it is over. Nothing was written"
+        f"{cluster.compute}: another fit has used the cluster for 1 s; try again when it is over. Nothing was written"
     ]
 
 
@@ -230,7 +230,7 @@ def test_what_fails_on_a_worker_is_told_with_the_worker(cluster: Cluster, panel:
 def test_workers_that_tell_of_nothing_are_given_up(cluster: Cluster, panel: EraPanel) -> None:
     before = cluster.workers()
 
-    with pytest.raises(MethodError, match=f"{cluster.compute}: its workers told of no progress for 1 s"):
+    with pytest.raises(MethodError, match=f"{cluster.compute}: its workers reported no progress for 1 s"):
         on_cluster(cluster.compute, panel, TARGET, lambda *_: time.sleep(600), patience=Patience(word=1))
 
     assert not set(cluster.workers().values()) & set(before.values())
@@ -282,7 +282,7 @@ def test_a_worker_that_dies_ends_the_fit_and_the_last_good_vintage_stays(
     told = broken_by(lambda: os.kill(workers[victim], signal.SIGKILL), workspace)
 
     assert told.startswith(f"{cluster.compute}: ")
-    assert told.endswith("went away: " + victim + ". The fit was given up; nothing was written, fit again")
+    assert told.endswith("are gone: " + victim + ". The fit was given up and nothing was written; run it again")
     assert held(workspace) == before
 
 
@@ -294,5 +294,7 @@ def test_a_cluster_that_goes_away_ends_the_fit_and_the_last_good_vintage_stays(
 
     told = broken_by(cluster.process.kill, workspace)
 
-    assert f"{cluster.compute}: the scheduler went away. The fit was given up; nothing was written, fit again" == told
+    assert told == (
+        f"{cluster.compute}: the scheduler went away. The fit was given up and nothing was written; run it again"
+    )
     assert held(workspace) == before

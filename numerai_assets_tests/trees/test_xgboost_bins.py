@@ -112,7 +112,7 @@ def test_a_disk_without_room_for_the_bins_is_refused_before_the_fit(
     monkeypatch.setattr("shutil.disk_usage", lambda place: free)
 
     with (
-        pytest.raises(ComputeError, match=r"take 0\.0 GB of disk until they are fitted on, .* make room"),
+        pytest.raises(ComputeError, match=r"take 0\.0 GB of disk during the fit, .* free some space"),
         binned_on_disk(panel, panel.target(TARGET), num_threads=1),
     ):
         pass

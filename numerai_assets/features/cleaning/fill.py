@@ -1,7 +1,7 @@
-"""Cleaning of one era's features: what is missing is found, and filled or left for methods that want it.
+"""Cleaning of one era's features: missing values are found, and filled or kept for methods that can use them.
 
 Numerai marks a feature that did not exist in an era by the constant 2 (hello_numerai, `apply_missing_all_twos_as_nan`);
-a single missing value cannot be told in int8 releases, but a release with real missing values is taken all the same.
+int8 releases cannot mark a single missing value, but a release with real missing values is accepted too.
 """
 
 from typing import Literal
@@ -19,24 +19,24 @@ STRATEGIES: tuple[Strategy, ...] = ("median", "mean", "mode", "knn", "keep")
 
 
 def absent_features(features: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """(d,) True for features of an era, (n, d) int8, that are constant 2: they did not exist then."""
+    """(d,) True for features of an era, (n, d) int8, that are constant 2: they did not exist in that era."""
     absent = np.asarray((features[:1] == 2).all(axis=0))
-    # Only what begins with 2 can be constant 2: a fifth of what there is to look through.
+    # Only features whose first value is 2 can be constant 2, which leaves a fifth of them to check.
     absent[absent] = (features[:, absent] == 2).all(axis=0)
     return absent
 
 
 def leaves_as_released(strategy: Strategy, missing_cells: int) -> bool:
-    """True when `clean` would return an era with so many cells without a value as it is."""
+    """True when `clean` returns an era with this many missing cells unchanged."""
     return strategy != "keep" and missing_cells == 0
 
 
 def clean(features: NDArray[np.int8], strategy: Strategy) -> NDArray[np.int8]:
-    """Features (n, d) int8 of one era with missing values (-1) and absent features dealt with.
+    """Features (n, d) int8 of one era, cleaned of missing values (-1) and absent features.
 
-    median, mean, mode: of the feature's own values in the era, rounded to a level; knn: mean of the five nearest rows
+    median, mean, mode: of the feature's own values in the era, rounded to a bin; knn: mean of the five nearest rows
     (as scikit-learn's KNNImputer over the era); keep: missing cells and absent features stay or become -1. Under the four
-    filling strategies an absent feature becomes 2, the middle level, which is what Numerai releases.
+    filling strategies an absent feature becomes 2, the middle bin, as in Numerai's releases.
     Raises MethodError for an unknown strategy.
     """
     if strategy not in STRATEGIES:
@@ -52,7 +52,7 @@ def clean(features: NDArray[np.int8], strategy: Strategy) -> NDArray[np.int8]:
 
 
 def coverage(features: NDArray[np.int8]) -> NDArray[np.float32]:
-    """(n,) float32 share of features, absent ones aside, on which a row is not at the middle level or missing.
+    """(n,) float32 share of features, without absent ones, in which a row is neither in the middle bin nor missing.
 
     0 where every feature is absent.
     """
@@ -62,7 +62,7 @@ def coverage(features: NDArray[np.int8]) -> NDArray[np.float32]:
 
 
 def _typical_levels(counts: NDArray[np.int64], strategy: Strategy) -> NDArray[np.int8]:
-    """(d,) level to fill each feature with, from its counts (d, 5); the middle level where it has no value."""
+    """(d,) bin to fill each feature with, from its counts (d, 5); the middle bin if it has no value."""
     rows = counts.sum(axis=1)
     if strategy == "mode":
         typical = counts.argmax(axis=1).astype(np.float64)
@@ -70,6 +70,6 @@ def _typical_levels(counts: NDArray[np.int64], strategy: Strategy) -> NDArray[np
         typical = counts @ np.arange(LEVELS) / np.maximum(rows, 1)
     else:
         through = np.cumsum(counts, axis=1)
-        # Mean of the two middle values, which are one where their number is odd.
+        # Mean of the two middle values, which are the same if the number of values is odd.
         typical = sum((through <= middle[:, None]).sum(axis=1) for middle in ((rows - 1) // 2, rows // 2)) / 2
     return np.where(rows > 0, np.rint(typical), 2).astype(np.int8)

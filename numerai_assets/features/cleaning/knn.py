@@ -1,9 +1,9 @@
-"""Missing levels filled from the nearest rows of the era: scikit-learn's KNNImputer on levels, at the size of an era.
+"""Missing bins filled from the nearest rows of the era: scikit-learn's KNNImputer on bins, at the size of an era.
 
 scikit-learn's distances between rows with gaps take four matrix products, one of them of 64-bit integers, which no BLAS
-multiplies. Levels are whole numbers from 0 to 4, so four int8 products give the same distances exactly. The nearest rows
-of a row are put in order once, not once a missing cell; where equally near rows could be chosen either way, the choice
-is that of KNNImputer: numpy's `argpartition` of the same distances in the same order.
+multiplies. Bins are whole numbers from 0 to 4, so four int8 products give the same distances exactly. The nearest rows
+of a row are sorted once, not once per missing cell. Ties between equally near rows are resolved as KNNImputer does: by
+numpy's `argpartition` of the same distances in the same order.
 """
 
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ from torch.utils.dlpack import from_dlpack
 
 from numerai_assets.panel.blocks import MISSING
 
-# Rows to fill whose distances to all rows are held at once.
+# Number of rows to fill whose distances to all rows are in memory at a time.
 _RECEIVERS = 512
-# Nearest rows that are put in order for each row; gaps that these do not settle are looked up one by one.
+# Number of nearest rows sorted for each row; gaps that they do not settle are filled one by one.
 _RANKED = 64
-# Gaps that are filled at once.
+# Number of gaps filled at a time.
 _GAPS = 1 << 14
 
 
 def filled_from_nearest_rows(block: NDArray[np.int8], neighbours: int = 5) -> NDArray[np.int8]:
-    """(d, n) int8 with each missing cell (-1) the mean over the nearest rows that have the feature, rounded to a level.
+    """(d, n) int8 with each missing cell (-1) replaced by the mean of the nearest rows that have the feature, rounded to a bin.
 
-    block: (d, n) int8, feature-major. As scikit-learn's `KNNImputer(n_neighbors=neighbours)` of float32 does with its
-    uniform weights: the distance of two rows is that over the features both have, scaled up to all; a row that shares
-    no feature with any that has the missing one takes the feature's mean. A feature without any value takes the middle
-    level, 2, before anything else.
+    block: (d, n) int8, feature-major. The result is that of scikit-learn's `KNNImputer(n_neighbors=neighbours)` on float32
+    with uniform weights: the distance of two rows is that over the features both have, scaled up to all features. If a row
+    shares no feature with any row that has the missing one, it takes the feature's mean. A feature without any value takes
+    the middle bin, 2, before anything else.
     """
     filled = block.copy()
     filled[(block == MISSING).all(axis=1)] = 2
@@ -52,7 +52,7 @@ def filled_from_nearest_rows(block: NDArray[np.int8], neighbours: int = 5) -> ND
 
 
 def nan_distances(levels: NDArray[np.int8], missing: NDArray[np.bool_], rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """(r, n) float32 distance of some rows to all, NaN where two share no feature: `nan_euclidean_distances` to the bit.
+    """(r, n) float32 distances of some rows to all, NaN if two share no feature; bit-equal to `nan_euclidean_distances`.
 
     levels: (d, n) int8, 0 where missing (d, n) is True. rows: (r,) positions.
     """
@@ -65,7 +65,7 @@ def nan_distances(levels: NDArray[np.int8], missing: NDArray[np.bool_], rows: ND
     apart += torch._int_mm(ours_present, theirs_squares)
     apart -= 2 * torch._int_mm(ours_levels, theirs_levels)
     shared = torch._int_mm(ours_present, theirs_present).numpy()
-    # Divided in float64 and kept in float32, multiplied in float32, as scikit-learn does: other roundings, other ties.
+    # Divided in float64, stored and multiplied in float32, as in scikit-learn: other rounding would give other ties.
     distances: NDArray[np.float32] = (apart.numpy() / np.maximum(shared, 1)).astype(np.float32)
     distances *= np.float32(len(levels))
     np.sqrt(distances, out=distances)
@@ -82,7 +82,7 @@ def _in_order(distances: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _gaps(missing: NDArray[np.bool_], rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Place in `rows` and feature of each missing cell of these rows, some at a time."""
+    """Index into `rows` and feature of each missing cell of these rows, in batches."""
     feature, row = np.nonzero(missing[:, rows])
     for start in range(0, len(row), _GAPS):
         yield row[start : start + _GAPS], feature[start : start + _GAPS]
@@ -96,17 +96,17 @@ def _from_ranked(
     nearest: NDArray[np.intp],
     neighbours: int,
 ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """(g,) level of each gap from the rows nearest to it, and (g,) True where these settle it.
+    """(g,) bin of each gap from the rows nearest to it, and (g,) True if these rows settle it.
 
-    feature: (g,). distances, nearest: (g, k) of the k nearest rows of each gap's row, nearest first. They settle it when
-    they hold enough rows that have the feature, the last of which is strictly nearer than any left out.
+    feature: (g,). distances, nearest: (g, k) of the k nearest rows of each gap's row, nearest first. They settle a gap if
+    enough of them have the feature, and the farthest row used is strictly nearer than every row not used.
     """
     known = ~missing[feature[:, None], nearest]
     place = np.cumsum(known, axis=1, dtype=np.int16)
     chosen = known & (place <= neighbours)
     farthest = np.where(chosen, distances, -np.inf).max(axis=1)
     left_out = np.where(known & ~chosen, distances, np.inf).min(axis=1)
-    # Rows that are not among the nearest k are no nearer than the last of these.
+    # Rows outside the nearest k are no nearer than the last of the k.
     settled = (place[:, -1] >= neighbours) & (farthest < np.minimum(left_out, distances[:, -1]))
     total = (levels[feature[:, None], nearest] * chosen).sum(axis=1, dtype=np.int64)
     return np.rint(total / neighbours).astype(np.int8), settled
@@ -115,7 +115,7 @@ def _from_ranked(
 def _as_knn_imputer(
     levels: NDArray[np.int8], missing: NDArray[np.bool_], distances: NDArray[np.float32], neighbours: int
 ) -> int:
-    """Level of one gap from the levels (n,) of its feature and the distances (n,) of its row."""
+    """Bin of one gap from the values `levels` (n,) of its feature and the distances (n,) of its row."""
     donors = np.flatnonzero(~missing)
     theirs = distances[donors]
     if np.isnan(theirs).all():

@@ -1,1 +1,1 @@
-"""What learned blocks share: training eras, cross-fitting, levels and correlations."""
+"""Shared by learned blocks: training eras, resolved targets, cross-fitting, levels and correlations."""

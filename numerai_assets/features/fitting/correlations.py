@@ -1,4 +1,4 @@
-"""Which features go together: correlations within eras, clusters around leaders, runs of features that are alike."""
+"""Correlations of features within eras, clusters around leaders, and groups of correlated features."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def correlations(block: NDArray[np.int8]) -> Matrix:
     levels = np.ascontiguousarray(np.where(block == MISSING, MIDDLE, block))
     rows = levels.shape[1]
     sums = levels.sum(axis=1, dtype=np.int64).astype(np.float64)
-    # In place, and in float64 only until it is scaled: at 3,555 features each copy is 100 MB.
+    # In place, and in float64 only until scaled: at 3,555 features each copy is 100 MB.
     moments = integer_gram(levels).astype(np.float64)
     moments -= np.outer(sums / rows, sums)
     spread = moments.diagonal().copy()
@@ -49,10 +49,10 @@ def spread_evenly(available: int, wanted: int) -> list[int]:
 
 
 def leaders(matrix: Matrix, order: Sequence[int], threshold: float) -> NDArray[np.intp]:
-    """(d,) for each feature the position of its leader: itself, or one earlier in `order` that it goes with.
+    """(d,) for each feature the position of its leader: itself, or a correlated feature earlier in `order`.
 
-    Features are taken in `order`, which holds all d. One whose |correlation| with a leader so far is at least
-    `threshold` follows the leader it correlates with most; else it leads. So no two leaders go together.
+    Features are taken in `order`, which has all d. A feature whose |correlation| with a leader so far is at least `threshold`
+    follows the leader it correlates with most; otherwise it leads. So no two leaders correlate that much.
     """
     leader = np.full(len(matrix), -1, np.intp)
     leading: list[int] = []
@@ -67,10 +67,10 @@ def leaders(matrix: Matrix, order: Sequence[int], threshold: float) -> NDArray[n
 
 
 def alike(matrix: Matrix, groups: int) -> list[NDArray[np.intp]]:
-    """The features in `groups` runs of even length, those that correlate beside each other.
+    """The features in `groups` groups of even size, correlated features together.
 
-    The order is that of the leaves of average linkage by 1 - |correlation|: unlike a cut of the tree, even runs of it
-    have no giant and no lonely group.
+    The groups are runs of the leaves of average linkage by 1 - |correlation|. A cut of the tree would give one giant group
+    and many of one feature.
     """
     if len(matrix) < 3:
         return np.array_split(np.arange(len(matrix)), groups)

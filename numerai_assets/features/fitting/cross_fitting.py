@@ -1,8 +1,8 @@
-"""Columns of an era from nets that did not see it: what blocks of nets that learn one target in runs of eras share.
+"""Cross-fitting: columns of a training era from nets that were not trained on it.
 
-Trees that learn from the same eras would see columns that know these eras' targets, trust them, and be wrong about every
-later era. So the fitted eras are cut into runs, one a fold, and the columns of a run come from nets that were fitted on
-the others, less the eras whose target overlaps the run's (`eras.purge`). Later eras get the mean of all folds.
+Otherwise trees fitted on the same eras would see columns that know the targets of these eras, trust them, and be wrong in
+every later era. So the training eras are cut into runs, one a fold, and the columns of a run come from nets trained on
+the other runs, less the eras whose target overlaps the run's (`eras.purge`). Later eras get the mean of all folds.
 """
 
 import itertools
@@ -30,7 +30,7 @@ class Run:
 
 
 def known_eras(panel: EraPanel, target: str, *, block: str) -> EraPanel:
-    """The eras that have the target in at least one row. Raises FeatureError, in the block's name, when none does."""
+    """The eras that have the target in at least one row. Raises FeatureError, with the name of the block, when none does."""
     eras = panel.eras_with(target)
     if not eras:
         raise FeatureError(f"{block}: no row of eras {panel.eras[:1]}..{panel.eras[-1:]} has {target}")
@@ -62,7 +62,7 @@ def fitted_eras(eras: Sequence[int], runs: Sequence[Run], horizon: int, *, block
 
 
 def speaking_folds(runs: Sequence[Run], era: int) -> list[int]:
-    """The fold whose run holds the era, which did not see it; all folds for an era after the newest fitted one."""
+    """The fold whose run contains the era, which was not trained on it; all folds for an era after the newest training era."""
     fold = next((fold for fold, run in enumerate(runs) if era <= run.last), None)
     return list(range(len(runs))) if fold is None else [fold]
 
@@ -71,7 +71,7 @@ def standard_columns(columns: NDArray[np.floating]) -> NDArray[np.float32]:
     """(k, n) float32, mean 0 and standard deviation 1 of each row of it; 0 where that is constant."""
     away = columns - columns.mean(axis=1, keepdims=True, dtype=np.float64)
     spread = away.std(axis=1, keepdims=True)
-    # Rounding alone makes a constant's spread a little more than 0.
+    # By rounding alone the std of a constant is slightly above 0.
     varies = spread > 1e-6 * np.abs(columns).max(axis=1, keepdims=True, initial=0)
     return np.asarray(np.divide(away, spread, out=np.zeros(away.shape), where=varies), np.float32)
 

@@ -1,8 +1,8 @@
-"""Rank, score and group features of an era by counting levels: five counts say all that sorting a column would.
+"""Ranks, scores and group means of the features of an era from counts of their five levels, without sorting.
 
-Everything here is a look-up table: `level_counts` counts the rows of each level of each feature, a function of the
-counts gives the value of each level, `looked_up` puts it into the cells. Blocks are feature-major, as the era store
-keeps them, so a feature is one run of bytes.
+All functions are look-up tables: `level_counts` counts the rows of each level of each feature, a function of the counts
+gives the value of each level, `looked_up` puts it into the cells. Blocks are feature-major, as in the era store, so a
+feature is one run of bytes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 _CELLS = 1 << 18
 # Features whose levels are counted at once, over all rows: below 256, and few enough for the cache of one core.
 _COUNTED = 64
-# Something of the size of two values, by the bytes of one.
+# A type of the size of two values, by the bytes of one.
 _PAIR_TYPES = {2: np.uint32, 4: np.uint64, 8: np.complex128}
 
 
@@ -33,7 +33,7 @@ def level_counts(block: NDArray[np.int8]) -> NDArray[np.int64]:
     counts = np.empty((len(block), LEVELS), np.int64)
     rows = block.shape[1]
     for some in _slices(block):
-        # Three bits tell the levels 0..4 and -1, which has all of them, apart; counting bits is cheaper than comparing.
+        # Three bits distinguish the levels 0..4 and -1, which has all three; counting bits is cheaper than comparing.
         planes = np.zeros((3, len(block[some]), -(-rows // 64) * 8), np.uint8)
         for bit in range(3):
             planes[bit, :, : -(-rows // 8)] = np.packbits(block[some] & np.int8(1 << bit), axis=1)
@@ -54,7 +54,7 @@ def row_level_counts(block: NDArray[np.int8], groups: Sequence[NDArray[np.intp]]
         for start in range(0, len(places), _COUNTED):
             cells = block[places[start : start + _COUNTED]]
             for level, of_level in enumerate(of_group):
-                # At most _COUNTED, so bytes hold the sums, and as bytes they are cheapest.
+                # Sums of at most _COUNTED fit in bytes, and bytes are cheapest.
                 of_level += np.add.reduce((cells == level).view(np.uint8), axis=0, dtype=np.uint8)
     return counts
 
@@ -76,14 +76,14 @@ def z_table(counts: NDArray[np.int64]) -> Array:
 
 def gauss_table(counts: NDArray[np.int64]) -> Array:
     """(d, 5) normal quantile of each level's average rank; 0 for levels of a feature without any value."""
-    # A level that no row has lies between two others or, outside them, would be infinite: no cell asks for it.
+    # A level without rows may have an infinite quantile; no cell looks it up.
     return np.asarray(ndtri(np.where(counts > 0, (rank_table(counts) + 1) / 2, 0.5)))
 
 
 def mean_table(block: NDArray[np.int8], values: NDArray[np.floating]) -> Array:
     """(d, 5) mean of `values` (n,) over the rows of each level; NaN for a level that no row has.
 
-    Where values are a target, the era must have resolved before whatever the means are used for.
+    If the values are a target, the era must have resolved before the means are used.
     """
     sums = np.empty((len(block), LEVELS))
     exact = np.asarray(values, np.float64)

@@ -1,7 +1,7 @@
-"""What follows from the content of one era and is asked for again by every later era that looks back to it.
+"""A memo of results that depend on one era alone and are used again by every later era that looks back to it.
 
-A block holds no state and need not: what is kept here is a pure function of its key, so whether it is found or made
-again changes nothing but the time it takes.
+A kept result is a pure function of its key, so blocks stay without state: finding it or computing it again differs in time
+only.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ Made = TypeVar("Made")
 
 
 class Kept(Generic[Made]):
-    """The results asked for last, by key; safe to use from several threads, two of which may make the same one."""
+    """The results used last, by key. Thread-safe; two threads may compute the same result at the same time."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -27,7 +27,7 @@ class Kept(Generic[Made]):
         self._lock = threading.Lock()
 
     def of(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What is kept under the key, or else what `make` returns, which is kept; who gets it may not change it."""
+        """Returns the result kept under the key, or computes and keeps it. Callers must not change it."""
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)
@@ -40,7 +40,7 @@ class Kept(Generic[Made]):
         return made
 
     def of_era(self, panel: EraPanel, make: Callable[[], Made], *more: Hashable) -> Made:
-        """`of` for what follows from the features of one era and `more`; of a panel without digests nothing is kept."""
+        """`of` for a result of the features of one era and of `more`; for a panel without digests nothing is kept."""
         if not panel.digests:
             return make()
         return self.of((panel.digests, panel.feature_names, *more), make)

@@ -1,4 +1,4 @@
-"""Columns of any kind as the five levels that Numerai's own features have, for methods that are fitted on levels."""
+"""Columns of any kind as five levels, like those of Numerai's features, for methods that are fitted on levels."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ _CUTS = ndtri(np.arange(1, LEVELS) / LEVELS)
 def quintiles(columns: NDArray[Any]) -> NDArray[np.int8]:
     """(k, n) int8: five equal bins of each column (k, n) within the era, ties together; the middle level where it is NaN.
 
-    A column that is constant in the era says something of the era alone: it is taken as a standard score and cut where
-    a normal one has its quintiles.
+    A column that is constant in the era describes the era alone: it is read as a standard score and cut at the quintiles of
+    the normal distribution.
     """
     values = np.asarray(columns, np.float32)
     known = ~np.isnan(values)

@@ -1,13 +1,13 @@
-"""What fitted blocks learn from: eras of a panel whose target is known, and their targets on one scale."""
+"""The training eras of a learned block, and the one era that it transforms at a time."""
 
 from numerai_assets.errors import FeatureError
 from numerai_assets.panel.panel import EraPanel
 
 
 def eras_to_fit(panel: EraPanel, target: str, every_eras: int, *, block: str) -> list[int]:
-    """Each so many-th era in which the target varies, counted back from the newest of them, ascending.
+    """Every n-th era in which the target varies, counted back from the newest of them, ascending.
 
-    Raises FeatureError, in the name of the block, where there is none, and StoreError for a target not in the panel.
+    Raises FeatureError, with the name of the block, when there is none, and StoreError for a target not in the panel.
     """
     known = panel.eras_with(target, varying=True)
     if not known:
@@ -18,7 +18,7 @@ def eras_to_fit(panel: EraPanel, target: str, every_eras: int, *, block: str) ->
 
 
 def only_era(panel: EraPanel, *, block: str) -> int:
-    """The era of a panel of one era. Raises FeatureError, in the name of the block, for a panel of several."""
+    """The era of a panel of one era. Raises FeatureError, with the name of the block, for several eras."""
     if len(panel.eras) != 1:
         raise FeatureError(f"{block}: one era at a time, found {len(panel.eras)}")
     return panel.eras[0]

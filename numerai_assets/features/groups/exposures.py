@@ -1,4 +1,4 @@
-"""How high a row stands on each named group of features: exact sums of levels, one row of sums a group."""
+"""Exposures of rows to named groups of features: exact sums of levels, one row of sums a group."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,13 @@ OLDEST_GROUPS = (
     "agility",
     "serenity",
 )
-"""Numerai's own grouping of the features that it has had longest."""
+"""Numerai's own grouping of its oldest features."""
 
 _CENTRE = 2
-# The most levels whose sum an int8 holds: 31 x 4 = 124.
+# The most levels whose sum fits in int8: 31 x 4 = 124.
 _ADDENDS = 31
 _GLANCE = 64
-# Eras whose sums are kept: a year and a half for a look-back of two, some 0.2 MB each.
+# Eras whose sums are kept: three years, some 0.2 MB each.
 _ERAS_KEPT = 160
 
 
@@ -35,7 +35,7 @@ _ERAS_KEPT = 160
 class GroupExposures:
     """Exposures of the n rows of one era to g groups.
 
-    sums: (g, n) int32 sum of level - 2 over the features of the group; a missing level counts for 0, the middle.
+    sums: (g, n) int32 sum of level - 2 over the features of the group; a missing level counts as 0, the middle.
     features: (g,) int64 features of the group that exist in the era: not all missing, not constant 2.
     """
 
@@ -49,10 +49,10 @@ class GroupExposures:
 
     @property
     def standard_scores(self) -> NDArray[np.float32]:
-        """(g, n) float32 sums with mean 0 and standard deviation 1 (ddof 0) in the era; NaN where all rows are alike."""
+        """(g, n) float32 sums with mean 0 and standard deviation 1 (ddof 0) in the era; NaN where all rows are equal."""
         rows = self.sums.shape[1]
         sums = self.sums.astype(np.int64)
-        # Of whole numbers, so that the order of rows changes no bit of the two moments.
+        # Sums of whole numbers: the order of rows changes no bit of the two moments.
         total, squares = sums.sum(axis=1), (sums**2).sum(axis=1)
         spread = np.sqrt((rows * squares - total**2).astype(np.float64))[:, None]
         away = (rows * sums - total[:, None]).astype(np.float64)
@@ -63,9 +63,9 @@ class GroupExposures:
 def group_exposures(panel: EraPanel, feature_sets: FeatureSets, groups: tuple[str, ...]) -> GroupExposures:
     """Exposures of the rows of a panel of one era to groups of features.
 
-    The sums of an era are asked for again by every later era that looks back to it. So those of the last 160 eras
-    stay in memory, known by the digest of the era's content and by the names in it; of a panel without digests nothing
-    is kept. Raises FeatureError for a group that features.json does not have.
+    Every later era that looks back to an era uses its sums again. So the sums of the last 160 eras stay in memory, keyed by
+    the digest of the era and the names of its features; for a panel without digests nothing is kept. Raises FeatureError
+    for a group that features.json does not have.
     """
     members = tuple(features_of(feature_sets, group) for group in groups)
     return _KEPT.of_era(panel, lambda: _summed(panel, members), members)
@@ -89,14 +89,14 @@ def level_sums(block: NDArray[np.int8]) -> tuple[NDArray[np.int32], int]:
             some = np.where(some == MISSING, np.int8(_CENTRE), some)
         # Adding bytes to bytes is three times as fast as widening each of them.
         total += np.add.reduce(some, axis=0, dtype=np.int8)
-    # What does not exist has the middle level throughout, by itself or by now.
+    # Absent features have the middle level in all rows, originally or by the replacement above.
     return total - np.int32(_CENTRE * len(block)), len(block) - _absent(block)
 
 
 def _absent(block: NDArray[np.int8]) -> int:
-    """How many features of a block (d, n) int8 are constant 2, or missing, throughout."""
+    """Number of features of a block (d, n) int8 that are constant 2 or missing in all rows."""
     first = block[:, :1]
-    # A few rows tell nearly all that vary; only the rest are gone through.
+    # A few rows rule out nearly all features that vary; only the others are read whole.
     alike = (block[:, :_GLANCE] == first).all(axis=1) & ((first == _CENTRE) | (first == MISSING))[:, 0]
     return int((block[alike] == first[alike]).all(axis=1).sum())
 

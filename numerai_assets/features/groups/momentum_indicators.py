@@ -1,7 +1,7 @@
-"""Momentum of regular series, many at once: one value an era, oldest first, a series a column.
+"""Momentum of many regular series at once: one value an era, oldest first, a series a column.
 
-Returns r (eras, n) make the price p (eras + 1, n) that starts at 0: p_t = r_1 + ... + r_t. A series too short for what
-is asked of it has none of it (NaN), rather than something from fewer eras under the same name.
+Returns r (eras, n) give the price p (eras + 1, n) that starts at 0: p_t = r_1 + ... + r_t. An indicator of a series that is
+too short for it is NaN; it is never computed from fewer eras.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Series = NDArray[np.float64]
 
 FLAT = 1e-4
-"""A standard deviation below this, in units of the target, is that of a series that does not vary."""
+"""A series with a standard deviation below this, in units of the target, counts as constant."""
 
 
 def prices(returns: Series) -> Series:
@@ -21,8 +21,8 @@ def prices(returns: Series) -> Series:
 def scaled_return(returns: Series, look_back: int, overlap: int) -> Series:
     """(n,) return over the last `look_back` eras over its own volatility; NaN for a series that does not vary.
 
-    Moskowitz, Ooi & Pedersen (2012), "Time series momentum", eq. 1 and 5: past return over the volatility of as long a
-    time. overlap: eras that one value of the series spans, h. The mean of the last L values is 1 / h of the return of
+    Moskowitz, Ooi & Pedersen (2012), "Time series momentum", eq. 1 and 5: past return over the volatility of an equally
+    long time. overlap: eras that one value of the series spans, h. The mean of the last L values is 1 / h of the return of
     an h-era average of the price, and their standard deviation sigma is sqrt(h) times that of one era; so the quotient
     is mean / sigma x sqrt(L / h).
     """
@@ -35,24 +35,24 @@ def macd(price: Series, short: int, long: int, volatility: int) -> Series:
     """(n,) short less long exponential mean of the price, over the price's standard deviation in its last eras.
 
     Baz et al. (2015), "Dissecting investment strategies in the cross section and time series": the mean of scale S has
-    decay 1 - 1/S, that is TA-Lib's EMA of 2 S - 1 periods. Theirs begins long before; ours weighs the eras there are
-    so that the weights sum to 1, and nothing hangs on a first value. Their second scaling, by a year's deviation of the
-    signal itself, asks for more eras than look-alikes reach, and is left out. NaN for fewer than `long` prices.
+    decay 1 - 1/S, that is TA-Lib's EMA of 2 S - 1 periods. Theirs begins long before; here the weights of the available
+    eras sum to 1, so no first value has a special weight. Their second scaling, by a year's deviation of the signal itself,
+    needs more eras than look-alikes reach, and is left out. NaN for fewer than `long` prices.
     """
     eras = len(price)
     if eras < max(long, volatility):
         return np.full(price.shape[1], np.nan)
     weights = _decaying(eras, short) - _decaying(eras, long)
-    # Summed along the eras and not as a matrix product, whose last bit may hang on where in the matrix a series stands.
+    # A sum along the eras: the last bit of a matrix product may depend on the position of a series in the matrix.
     return _over((weights[:, None] * price).sum(axis=0), price[-volatility:].std(axis=0))
 
 
 def rsi(returns: Series, period: int) -> Series:
-    """(n,) relative strength index, 0..100; 50 where there was no move at all.
+    """(n,) relative strength index, 0..100; 50 without any move.
 
     Wilder (1978), "New concepts in technical trading systems": 100 x gains / (gains + losses), each a mean of the first
-    `period` moves that then follows avg <- avg + (move - avg) / period. TA-Lib's RSI of the price, but for the case of
-    no move, which it calls 0.
+    `period` moves that then follows avg <- avg + (move - avg) / period. TA-Lib's RSI of the price, except that
+    TA-Lib returns 0 without any move.
     """
     if len(returns) < period:
         return np.full(returns.shape[1], np.nan)
@@ -64,11 +64,11 @@ def rsi(returns: Series, period: int) -> Series:
 
 
 def stochastic(price: Series, period: int, smooth: int) -> Series:
-    """(2, n) stochastic oscillator %K and %D, 0..100; 50 for a price that stood still.
+    """(2, n) stochastic oscillator %K and %D, 0..100; 50 for a price that did not move.
 
-    Lane (1984), "Lane's stochastics": %K is where the price stands between the lowest and highest of the last `period`
-    prices, %D the mean of the last `smooth` %K. There is one price an era, so it is its own high and low: TA-Lib's
-    STOCHF of the price three times.
+    Lane (1984), "Lane's stochastics": %K is the position of the price between the lowest and highest of the last
+    `period` prices, %D the mean of the last `smooth` %K. With one price an era, high, low and close are equal: this is
+    TA-Lib's STOCHF with the price three times.
     """
     found = np.full((2, price.shape[1]), np.nan)
     if len(price) < period + smooth - 1:

@@ -1,10 +1,10 @@
-"""Peer groups: parts of the space of features that persist, and how far each row of an era belongs to them.
+"""Peer groups: persistent regions of the space of features, and the share of each row in them.
 
-Ids do not persist, by Numerai's intent, and groups do not undo that: a group is a place, the centre that k-means found on
-rows of the fitted eras, and a row belongs to the few nearest, in shares. So a group has a past of many eras where a row
-has none. Rows are compared as look-alikes are (`component_space`), but in one space for all eras, for a place to stay.
+Ids do not persist, by Numerai's intent, and groups do not undo that: a group is a centre that k-means found on rows of the
+training eras, and a row belongs to the few nearest centres, in shares. So a group has a past of many eras, and a row has
+none. Rows are compared as look-alikes are (`component_space`), but in one space for all eras, so that centres stay fixed.
 
-Everything after the fit is arithmetic of whole numbers and halves of them: the order of rows changes no bit.
+All arithmetic after the fit is exact, on multiples of a power of two: the order of rows changes no bit.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ Array = NDArray[np.float64]
 _WHITENING = 0.75
 # Eras that groups are found on, and rows of each.
 _ERAS, _ROWS = 64, 512
-# Of an era, on average: below, what a group earned is what a row or two did.
+# Rows of a group in an era, on average: with fewer, its return is that of a row or two.
 _LEAST_ROWS = 4
-# Centres are kept to a sixteenth of a step of the lattice, shares to 1/1024: sums of products of either are exact.
+# Centres are rounded to 1/16 of a step of the lattice, shares to 1/1024: sums of their products are exact.
 _CENTRE, _SHARE = 16, 1024
 _ABOUT, _ARRAYS = "peer_groups.json", "peer_groups.npz"
 
@@ -39,8 +39,8 @@ _ABOUT, _ARRAYS = "peer_groups.json", "peer_groups.npz"
 class PeerGroups:
     """g groups in a space of some features.
 
-    feature_names: those the space is of. centres: (g, dims) float64 on its lattice. nearest: groups that a row belongs to.
-    width: squared distance beyond that to the nearest centre at which a row belongs to a group by 1/e as much.
+    feature_names: features of the space. centres: (g, dims) float64 on its lattice. nearest: groups that a row belongs to.
+    width: a group whose squared distance exceeds that of the nearest centre by `width` has 1/e of the nearest's weight.
     """
 
     feature_names: tuple[str, ...]
@@ -56,7 +56,7 @@ class PeerGroups:
     def of(cls, panel: EraPanel, feature_names: Sequence[str], *, groups: int, nearest: int, seed: int) -> Self:
         """At most `groups` groups of the rows of a panel; fewer where an era has fewer than four rows for each.
 
-        The same seed gives the same groups, whatever the order of rows. Raises FeatureError where no feature varies.
+        The same seed gives the same groups, whatever the order of rows. Raises FeatureError when no feature varies.
         """
         seen = panel.with_features(feature_names)
         positions = spread_evenly(len(seen.eras), _ERAS)
@@ -91,13 +91,13 @@ class PeerGroups:
 
     @property
     def digest(self) -> str:
-        """Of everything that loadings follow from."""
+        """Digest of all values that determine the loadings."""
         arrays = (self.space.varying, self.space.loadings, self.centres)
         named = json.dumps([self.feature_names, self.space.step, self.nearest, self.width]).encode()
         return hashlib.sha256(named + b"".join(array.tobytes() for array in arrays)).hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Writes arrays and what they are of."""
+        """Writes the arrays as .npz, all else as JSON."""
         arrays = {"varying": self.space.varying, "loadings": self.space.loadings, "centres": self.centres}
         np.savez(folder / _ARRAYS, allow_pickle=False, **arrays)
         about = {
@@ -120,10 +120,10 @@ class PeerGroups:
 def group_returns(loadings: Array, centred: NDArray[np.float32]) -> Array:
     """(g,) mean of the centred target (n,) of each group's rows, by loadings (n, g); rows without a target left out.
 
-    0 for a group without rows in the era: nothing was earned there, and its price stands still.
+    0 for a group without rows in the era, whose price does not move.
     """
     known = ~np.isnan(centred)
-    # To a millionth: sums of such are exact, so that the order of rows changes none.
+    # Rounded to a millionth, sums are exact: the order of rows changes none.
     earned = np.rint(centred[known].astype(np.float64) * 2**20) / 2**20
     weight = loadings[known].sum(axis=0)
     return np.asarray(np.divide(earned @ loadings[known], weight, out=np.zeros(len(weight)), where=weight > 0))
@@ -136,5 +136,5 @@ def _squares(points: NDArray[np.int8], centres: Array) -> Array:
 
 
 def _sampled(ids: NDArray[np.object_], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Positions of up to so many rows, drawn by their ids and not by where they stand."""
+    """Positions of up to 512 rows, drawn by their ids, so that the order of rows does not matter."""
     return np.asarray(np.argsort(ids)[rng.permutation(len(ids))[:_ROWS]], np.intp)

@@ -1,9 +1,9 @@
-"""Features along whose levels returns spill over: where rows of a level earned, rows of that level go on to earn.
+"""Features along whose levels returns spill over: after rows of a level earned, rows of that level earn again.
 
-Followers take over what their leaders earned, and leaders are among those like them in something. In what, past targets
-tell: for each feature the mean target of its five levels, as a departure from the level's own mean over all eras, is
-multiplied with that of the newest era which had resolved, and averaged over levels and eras. A lasting effect of a
-feature is in its level's own mean and counts for nothing.
+Followers repeat the returns of their leaders, and leaders resemble their followers in some features. Past targets show in
+which: for each feature the mean target of each of its five levels, less the mean of that level over all eras, is
+multiplied with that of the newest resolved era and averaged over levels and eras. A lasting effect of a feature is in
+the mean of its level, so it does not count.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from numerai_assets.features.fitting.levels import LEVELS
 
 Means = NDArray[np.float32]
 
-# Eras whose products are averaged before their spread is taken: neighbours share days of their targets.
+# Eras whose products are averaged before their std is computed: neighbours share days of their targets.
 _STRETCH = 8
 FEWEST_PAIRS = 3 * _STRETCH
-"""Pairs of eras that strengths are of at the least."""
+"""The fewest pairs of eras for strengths."""
 
 
 def level_means(block: NDArray[np.int8], centred: NDArray[np.float32]) -> Means:
@@ -28,7 +28,7 @@ def level_means(block: NDArray[np.int8], centred: NDArray[np.float32]) -> Means:
     rows, so that the sum of products over levels is a mean over rows.
     """
     known = ~np.isnan(centred)
-    # To 1/64: float32 sums of such are exact, so that the order of rows changes none. Targets are in fourths.
+    # Rounded to 1/64, float32 sums are exact: the order of rows changes none. Targets are in fourths.
     earned = np.rint(centred[known] * 64) / 64
     seen = block[:, known]
     found = np.empty((len(block), LEVELS), np.float32)

@@ -1,1 +1,1 @@
-"""Blocks that are fitted once per vintage on what lies before its wall."""
+"""Blocks that are fitted once per vintage on the eras before its wall."""

@@ -32,9 +32,9 @@ from numerai_assets.progress import Progress, silent
 _VECTORS, _WEIGHTS = "vectors.npy", "weights.npy"
 # Features embedded at once.
 _CHUNK = 256
-# Of s at the start, in units of the target: products of it are well below the target, and far enough from 0 to learn.
+# Initial std of s in units of the target: its products are well below the target, and far enough from 0 to learn.
 _START = 0.1
-# Mean squared error of the last epoch, in variances of the target, that no useful fit comes near.
+# Mean squared error of the last epoch, in variances of the target, far above that of any useful fit.
 _DIVERGED = 2.0
 
 
@@ -66,9 +66,8 @@ class Embeddings(FittedBlock):
     """Columns s of `rank` embeddings, float16. A missing level adds nothing.
 
     epochs: passes over the rows. batch_rows: rows of a step, of one era. learning_rate: the most that a step of AdamW can
-    move the linear term of a row, in standard deviations of the target, whatever the number of features. shrinkage:
-    share by which everything learned shrinks each step. every_eras: fit on each so many-th era, counted back from the
-    newest.
+    move the linear term of a row, in standard deviations of the target, for any number of features. shrinkage: share by
+    which all weights shrink at each step. every_eras: fit on every n-th era, counted back from the newest.
     """
 
     name: ClassVar[str] = "embeddings"
@@ -84,7 +83,7 @@ class Embeddings(FittedBlock):
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the panel's eras whose `target` varies; the same seed gives the same bits on the same processor.
 
-        Raises FeatureError where no era has the target, and where the fit diverged.
+        Raises FeatureError when no era has the target and when the fit diverges.
         """
         eras = eras_to_fit(panel, target, self.every_eras, block=self.name)
         draw, features = np.random.default_rng(seed), len(panel.feature_names)
@@ -146,7 +145,7 @@ class Embeddings(FittedBlock):
         return output
 
     def save(self, folder: Path) -> None:
-        """Writes vectors and weights as .npy and what they are of as JSON."""
+        """Writes vectors and weights as .npy, parameters and names as about.json."""
         np.save(folder / _VECTORS, self.vectors_, allow_pickle=False)
         np.save(folder / _WEIGHTS, self.weights_, allow_pickle=False)
         about = {
@@ -187,9 +186,9 @@ class Embeddings(FittedBlock):
 
 
 def on_principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(k, 5, d) float32 vectors turned so that their products stay, embeddings are orthogonal, and the heaviest is first.
+    """(k, 5, d) float32 vectors rotated to orthogonal embeddings, the heaviest first; products of vectors do not change.
 
-    An embedding's sign is that which makes its largest entry positive.
+    The sign of an embedding makes its largest entry positive.
     """
     flat = vectors.reshape(len(vectors), -1).astype(np.float64)
     axes, _, _ = np.linalg.svd(flat @ flat.T)
@@ -199,7 +198,7 @@ def on_principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _batches(panel: EraPanel, target: str, rows: int, draw: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Marks (5 d, b) and standardised targets (b,) of the rows of one era with a target, in a drawn order."""
+    """Marks (5 d, b) and standardised targets (b,) of the rows of one era with a target, in random order."""
     values = standardised(panel.target(target))
     order = draw.permutation(np.flatnonzero(~np.isnan(values)))
     for some in np.array_split(order, -(-len(order) // rows)):

@@ -1,16 +1,16 @@
-"""Interactions of pairs of features: found on the earlier eras of a panel, kept where the later ones confirm them.
+"""Interactions of pairs of features: found on the earlier eras of a panel, kept if the later ones confirm them.
 
 1. All pairs are searched by the products of their contrasts (`pair_search`) on the earlier half of the eras.
 2. The best of them get a table of the target over their 5 x 5 levels, with the additive effects of both taken out. Each
-   form, a product, a distance, a ratio or the table itself, is worth what it explains of that, less what chance explains
-   (Akaike: 2 a parameter); a pair takes its best form.
-3. The later half of the eras, a purge away, confirms the form's effect beyond additive ones, at a level so strict that
-   a search through noise is expected to bring `expected_false` pairs in all.
+   form (a product, a distance, a ratio or the table itself) is valued by the variance that it explains, less the variance
+   that chance explains (Akaike: 2 a parameter). A pair takes its best form.
+3. The later half of the eras, a purge away, confirms the effect of the form beyond additive ones. The test is so strict
+   that a search through noise is expected to confirm `expected_false` pairs in total.
 
-A pair is judged given its own two features alone: where both stand for a third, the square of that one looks like a
-product of theirs, and is confirmed as such. Numerai's targets have next to no such effects of single features.
+A pair is tested given only its own two features. Where both are proxies of a third feature, the square of the third looks
+like their product and is confirmed as such. Numerai's targets have almost no such effects of single features.
 
-Bounded by counts, never by a clock, so the same panel gives the same columns.
+The search is bounded by counts, never by a clock, so the same panel gives the same columns.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ FORMS: dict[str, Array] = {
     "ratio": (_FIRST + 1) / (_SECOND + 1),
     "inverse_ratio": (_SECOND + 1) / (_FIRST + 1),
 }
-"""(25,) value of each form in each cell of a pair's table; besides them there are "cells", the table that was learned."""
+"""(25,) value of each form in each cell of a pair's table; the remaining form is "cells", the learned table."""
 LEARNED = "cells"
 
 _FREEDOM = (LEVELS - 1) ** 2
@@ -68,11 +68,11 @@ _TABLES = "tables.npy"
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Interactions(FittedBlock):
-    """Columns of confirmed pairs: rank in the era of the pair's form, mapped to (-1, 1), float16; NaN where one is missing.
+    """Columns of confirmed pairs: rank of the pair's form in the era, mapped to (-1, 1), float16; NaN where one is missing.
 
-    pairs: columns at most; fewer, even none, where fewer are confirmed. candidates: pairs that get a table.
-    expected_false: pairs that pass, in the mean, where no feature has to do with the target. pairs_of_feature: columns
-    that one feature may be in. every_eras: fit on each so many-th era, counted back from the newest.
+    pairs: columns at most; fewer, even none, if fewer are confirmed. candidates: pairs that get a table. expected_false:
+    mean number of pairs confirmed when no feature is related to the target. pairs_of_feature: columns that one feature may
+    be in. every_eras: fit on every n-th era, counted back from the newest.
     """
 
     name: ClassVar[str] = "interactions"
@@ -85,9 +85,9 @@ class Interactions(FittedBlock):
     every_eras: int = 4
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Searches the panel's eras whose `target` is known. Nothing is drawn, so `seed` changes nothing.
+        """Searches the panel's eras whose `target` is known. The fit is not random: `seed` changes nothing.
 
-        Raises FeatureError where either half of the eras has fewer than three stretches that share no returns.
+        Raises FeatureError when either half of the eras has fewer than three stretches that share no returns.
         """
         early, late = halves(eras_to_fit(panel, target, self.every_eras, block=self.name), horizon_of(target))
         to_find, to_confirm = (
@@ -122,7 +122,7 @@ class Interactions(FittedBlock):
         return ranks_within(np.take_along_axis(tables, cells.astype(np.intp), axis=1)).astype(np.float16)
 
     def save(self, folder: Path) -> None:
-        """Writes the tables as .npy and what they are of as JSON."""
+        """Writes the tables as .npy, parameters and pairs as about.json."""
         np.save(folder / _TABLES, self.tables_, allow_pickle=False)
         about = {
             "parameters": self.get_params(),
@@ -169,7 +169,7 @@ class Interactions(FittedBlock):
         self.feature_names_ = tuple(dict.fromkeys(feature for pair in pairs for feature in pair))
 
     def _spread(self, found: NDArray[np.intp], order: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The first `pairs` places of `order` that leave no feature in more than `pairs_of_feature` of them."""
+        """The first `pairs` indices of `order` that leave no feature in more than `pairs_of_feature` of them."""
         used: dict[int, int] = {}
         kept: list[int] = []
         for place in order:
@@ -193,7 +193,7 @@ def halves(eras: Sequence[int], horizon: int) -> tuple[list[list[int]], list[lis
     cut = [[list(stretch) for _, stretch in groupby(half, key=lambda era: era // span)] for half in (early, late)]
     if min(map(len, cut)) < _FEWEST_STRETCHES:
         raise FeatureError(
-            f"interactions: of {len(eras)} eras with the target, the halves hold {len(cut[0])} and {len(cut[1])} "
+            f"interactions: of {len(eras)} eras with the target, the halves have {len(cut[0])} and {len(cut[1])} "
             f"stretches of {span} eras, a purge of {purge(horizon)} eras apart; each needs {_FEWEST_STRETCHES}"
         )
     return cut[0], cut[1]
@@ -219,7 +219,7 @@ def _tables(
 
 
 def _forms(sums: Array, rows: Array) -> tuple[list[str], Array, Array]:
-    """Best form of each pair, its value in each cell (p, 25), signed as the target goes, and what it gains (p,)."""
+    """Best form of each pair, its value in each cell (p, 25), with the sign of its effect, and its gain (p,)."""
     means = np.divide(sums, rows, out=np.zeros_like(sums), where=rows > 0)
     left = beyond_additive(means, rows)
     # The target has a mean square of 1, so a sum of squares weighted by rows is a chi-square by chance.
@@ -250,7 +250,7 @@ def _strength(sums: Array, rows: Array, values: Array) -> Array:
     share = prior / (prior + freedom) if np.isfinite(prior) else 1.0
     moderated = share * usual + (1 - share) * variance
     ratio = effects.mean(axis=0) / np.sqrt(moderated / len(effects))
-    # Beyond the smallest probability that a float64 can tell from 0 all are alike.
+    # Smaller probabilities than this are 0 in float64.
     return np.asarray(norm.isf(np.maximum(student.sf(ratio, prior + freedom), 1e-300)))
 
 

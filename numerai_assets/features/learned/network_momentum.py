@@ -1,19 +1,19 @@
-"""Momentum of peer groups, and of the groups they are joined to in a learned graph.
+"""Momentum of peer groups and of their neighbours in a learned graph.
 
 Papers: Pu et al. 2023, L2GMOM (arXiv 2308.12212), network momentum: the features of an asset's neighbours in a learned
 graph, normalised, predict it as its own do, y = A~ (U theta) + b; Kalofolias 2016 for the graph (`graph_learning`).
 
-Changed for Numerai. Nodes are peer groups of rows (`peer_groups`), as rows have no past. A group's return in an era is the
+Changed for Numerai. Nodes are peer groups of rows (`groups.peers`), as rows have no past. A group's return in an era is the
 mean centred target of its rows, by their loadings; returns summed are its price, and U its momentum. Targets of neighbouring
-eras share days, for which `momentum_indicators` and `target_momentum` say what is done. The 20-day target is the one to
-read: it resolves five eras later, the 60-day one thirteen, and followers take over what leaders earned lately.
+eras share days; `momentum_indicators` and `target_momentum` correct for that. The block reads the 20-day target: it
+resolves five eras later, the 60-day one thirteen, and followers repeat the recent returns of leaders.
 
-Groups are found where returns spill over: in the space of the features that `spillover` finds, for what leads a row is like
-it in something, not in everything. The graph joins groups whose momentum went together and that stand near each other. It
-is learned once a vintage, of all eras fitted on, since those of shorter windows are noise. Columns are not cross-fitted: of
-the targets of fitted eras they know which features these are, the graph and the nine numbers of theta.
+Groups are found in the space of the features along which returns spill over (`spillover`): a leader resembles its followers
+in some features, not in all. The graph joins groups whose momentum correlates and whose centres are close. It is learned
+once a vintage from all training eras; graphs of shorter windows are noise. Columns are not cross-fitted: from the targets of
+training eras they know only the choice of features, the graph and the nine numbers of theta.
 
-A row gets its groups' own momentum, that of their neighbours, and the score, all by its loadings.
+The columns of a row are its groups' own momentum, that of their neighbours, and the score, all weighted by its loadings.
 """
 
 from collections.abc import Sequence
@@ -51,13 +51,13 @@ _VOLATILITY = 13
 MEASURES = (*(f"return_{eras}" for eras in RETURNS), *(f"macd_{short}_{long}" for short, long in TRENDS))
 """Of a group's momentum, as in the paper: five scaled returns, of which the first is the newest one, and three trends."""
 
-# Features that may be among those that groups are found on, and the correlation from which two are one.
+# Candidates for the features that groups are found on, and the correlation from which two count as one.
 _CANDIDATES, _ALIKE = 256, 0.5
 _GROUPING_ERAS = 8
-# An edge is a weight of at least this share of the largest: iterations end near 0, not at it.
+# An edge is a weight of at least this share of the largest: iterations end near 0, not exactly at 0.
 _EDGE = 1e-3
 _GRAPH = "graph.npy"
-# Eras whose group returns are kept: many, as each is a few numbers.
+# Eras whose group returns are kept: many, because each is a few numbers.
 _KEPT: Kept[Array] = Kept(8192)
 
 
@@ -65,10 +65,11 @@ _KEPT: Kept[Array] = Kept(8192)
 class NetworkMomentum(FittedBlock):
     """Own and network momentum of the peer groups of each row.
 
-    groups: peer groups; fewer on small markets. nearest: of them that a row belongs to. found_on: features that groups are
-    found on, those along which returns spill over most, no two of them alike; 0 for all. position: share that where groups
-    stand has in the distance the graph is learned from; the rest is of their momentum. momentum_target: whose past is read,
-    named in full. look_back: eras before the one at hand; the last of them have not resolved and are not read.
+    groups: number of peer groups; fewer in small markets. nearest: groups that a row belongs to. found_on: number of features
+    that groups are found on, those with the most spillover, no two of them correlated; 0 for all. position: weight of the
+    groups' centres in the distance that the graph is learned from; the rest is that of their momentum. momentum_target:
+    target whose past is read, named in full. look_back: eras before the one at hand; the last ones have not resolved and
+    are not read.
     """
 
     name: ClassVar[str] = "network_momentum"
@@ -89,7 +90,7 @@ class NetworkMomentum(FittedBlock):
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Finds groups, their graph and theta on the panel's eras whose `target` is known.
 
-        Raises FeatureError for a look-back shorter than the longest measure, and for too few eras, saying how many it takes.
+        Raises FeatureError for a look-back shorter than the longest measure, and for too few eras, with the number needed.
         """
         self._check_look_back()
         fitted = panel.with_eras(eras_to_fit(panel, target, 1, block=self.name))
@@ -103,7 +104,7 @@ class NetworkMomentum(FittedBlock):
         return self
 
     def transform(self, panel: EraPanel) -> NDArray[np.float16]:
-        """(17, n) float16 of one era. A measure that asks for more resolved eras than there are is NaN, and so is the score.
+        """(17, n) float16 of one era. A measure that needs more resolved eras than exist is NaN, and so is the score.
 
         Raises FeatureError for a panel of several eras, and for a target that is wholly unknown in an era by which it should
         have resolved; StoreError for a panel that lacks a feature or carries no history.
@@ -136,12 +137,12 @@ class NetworkMomentum(FittedBlock):
 
     @property
     def density(self) -> float:
-        """Share of pairs of groups that are joined: 1 for a graph that has collapsed to the complete one."""
+        """Share of pairs of groups with an edge: 1 for a graph that has collapsed to the complete one."""
         pairs = squareform(self.graph_, checks=False)
         return float((pairs > _EDGE * pairs.max()).mean())
 
     def picture(self) -> bytes:
-        """A PNG: the graph as a matrix, joined groups beside each other, with its density; what the score is made of."""
+        """A PNG: the graph as a matrix, neighbours beside each other, with its density; the weights of the score."""
         order = _by_cluster(self.graph_)
         figure, (left, right) = empty_axes(1, 2, height=3.8)
         image = left.imshow(self.graph_[np.ix_(order, order)], cmap="Blues", interpolation="nearest")
@@ -209,15 +210,15 @@ class NetworkMomentum(FittedBlock):
     def _too_few(self, found: int, needed: int) -> FeatureError:
         return FeatureError(
             f"{self.name}: {found} eras with a known past of {self.momentum_target} are too few to fit on; it takes "
-            f"{needed} eras in a row before the wall, and more for a fit worth having"
+            f"{needed} eras in a row before the wall, and more for a useful fit"
         )
 
     def _signals(self, momentum: Array) -> Array:
-        """(g, samples) momentum (e, measures, g), each measure of one scale, and where groups stand, in their shares."""
+        """(g, samples) momentum (e, measures, g), each measure on one scale, and the centres of groups, by their weights."""
         past = momentum - momentum.mean(axis=2, keepdims=True)
         past /= np.maximum(past.std(axis=(0, 2), keepdims=True), 1e-12)
         shares = ((past.reshape(-1, past.shape[2]).T, 1 - self.position), (self.groups_.centres, self.position))
-        # A mean squared distance is twice the variances' sum.
+        # A mean squared distance is twice the sum of variances.
         return np.hstack([part * np.sqrt(share / part.var(axis=0).sum()) for part, share in shares])
 
     def _returns(self, history: History) -> Array:
@@ -238,7 +239,7 @@ class NetworkMomentum(FittedBlock):
 def momentum_of(returns: Array, horizon: int) -> Array:
     """(measures, g) of returns (eras, g) that targets of `horizon` weekdays make; NaN for a measure of more eras.
 
-    0 for a group whose price stood still: it has no momentum, and its neighbours take none from it.
+    0 for a group whose price did not move: it has no momentum, and adds none to its neighbours.
     """
     price, overlap = prices(returns), spanned_eras(horizon)
     found = np.array(
@@ -263,7 +264,7 @@ def fitted_theta(network: Array, earned: Array, rows: Array) -> Array:
 
 
 def _by_cluster(graph: Array) -> Sequence[int]:
-    """Order of the groups in which those that are joined stand beside each other."""
+    """Order of the groups that puts neighbours beside each other."""
     apart = 1 - graph / graph.max()
     np.fill_diagonal(apart, 0)
     return [int(place) for place in leaves_list(linkage(squareform(apart, checks=False), method="average"))]

@@ -1,9 +1,9 @@
-"""Which pairs of features act together on a target: a search through all pairs, then tables of some.
+"""A search through all pairs of features for those that act together on a target, and tables of some pairs.
 
-The search costs matrix products and nothing else. A pair's effect beyond those of its features is spread over 16
-contrasts of a 5 x 5 table; four of them, the products of the linear and the quadratic contrast of each, hold most of what
-smooth effects leave there. Weighted by the target, the products of all pairs in one contrast are one Gram matrix of
-int8, exact in int32. The tables then take the additive effects out, which the search leaves in.
+The search consists of matrix products alone. The effect of a pair beyond those of its features has 16 contrasts in a 5 x 5
+table. Four of them, the products of the linear and the quadratic contrast of each feature, contain most of a smooth effect.
+Weighted by the target, the products of all pairs in one contrast are one Gram matrix of int8, exact in int32. The tables
+then remove the additive effects, which the search does not.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ CELLS = LEVELS * LEVELS
 
 Array = NDArray[np.float64]
 
-# Rows of the Gram matrices made at once; only what lies at or right of the diagonal is made.
+# Rows of the Gram matrices computed at once; only cells at or right of the diagonal are computed.
 _TILE = 512
 # Times two, the largest contrast, it fits int8; 31 steps are finer than any target's levels.
 _TARGET_STEPS = 31
@@ -39,14 +39,14 @@ class EraCells:
 
 
 def best_pairs(
-    stretches: Sequence[Sequence[Callable[[], EraCells]]], features: int, most: int, told: Callable[[], None]
+    stretches: Sequence[Sequence[Callable[[], EraCells]]], features: int, most: int, report: Callable[[], None]
 ) -> NDArray[np.intp]:
     """(p, 2) positions a < b of the at most `most` pairs of features whose products agree best with the target, best first.
 
-    stretches: of eras, each read when it is asked for; eras of a stretch share returns of their targets, so a stretch
-    counts once. A pair is as good as its best contrast: the sum over stretches of its moment with the target, over the
-    root of the sum of squares plus the mean sum of squares of all pairs, which keeps pairs that vary little by chance
-    from winning. told: called after each era. Time grows with eras x rows x features^2, memory with features^2.
+    stretches: of eras, each read when it is used; eras of a stretch share returns of their targets, so a stretch counts
+    once. The score of a pair is that of its best contrast: the sum over stretches of its moment with the target, over the
+    root of the sum of squares plus the mean sum of squares of all pairs, so that pairs that vary little by chance do not
+    win. report: called after each era. Time grows with eras x rows x features^2, memory with features^2.
     """
     starts = range(0, features, _TILE)
     sums, squares = (
@@ -57,12 +57,12 @@ def best_pairs(
         for read in stretch:
             for tile, moments in zip(total, _tiles(read()), strict=True):
                 tile += moments
-            told()
+            report()
         for tile, tile_sums, tile_squares in zip(total, sums, squares, strict=True):
             tile_sums += tile
             np.square(tile, out=tile)
             tile_squares += tile
-    # Of the upper triangle and a little beside it, which makes no difference to a mean.
+    # Of the upper triangle and a few cells below it, which hardly change a mean.
     usual = sum(float(tile.sum(dtype=np.float64)) for tile in squares) / sum(tile.size for tile in squares)
     found = [
         _best_of_tile(start, tile_sums, tile_squares, usual, most)
@@ -84,7 +84,7 @@ def cell_sums(era: EraCells, pairs: NDArray[np.intp]) -> tuple[Array, Array]:
     for start in range(0, len(pairs), _PAIRS):
         some = slice(start, start + _PAIRS)
         cells = cells_of(block, pairs[some])
-        # The cell after the last is of rows that miss one of the two.
+        # The cell after the last is that of rows in which one of the two is missing.
         place = (cells + np.arange(len(cells))[:, None] * (CELLS + 1)).ravel()
         size = len(cells) * (CELLS + 1)
         weights = np.broadcast_to(target, cells.shape).ravel()
@@ -111,7 +111,7 @@ def beyond_additive(tables: Array, rows: Array) -> Array:
     share = rows / rows.sum(axis=1, keepdims=True)
     normal = np.einsum("cx,pc,cy->pxy", design, share, design, optimize=True)
     moments = (share * tables) @ design
-    # The two sets of levels share their constant and a level may have no rows: the pseudo-inverse leaves these out.
+    # The two sets of levels share their constant, and a level may have no rows: the pseudo-inverse handles both.
     weights = np.einsum("pxy,py->px", np.linalg.pinv(normal, rcond=1e-9, hermitian=True), moments)
     return np.asarray(np.where(rows > 0, tables - weights @ design.T, 0))
 
@@ -122,7 +122,7 @@ def _tiles(era: EraCells) -> Iterator[NDArray[np.float32]]:
     steps = np.rint(target * (_TARGET_STEPS / np.abs(target).max())).astype(np.int8)
     linear = np.where(era.block == MISSING, np.int8(0), era.block - np.int8(2))
     quadratic = np.where(era.block == MISSING, np.int8(0), linear * linear - np.int8(2))
-    # Each era counts the same, whatever its rows and the rounding of its target.
+    # Each era has the same weight, for any number of rows and any rounding of its target.
     size = np.float32(1 / np.sqrt(np.square(steps, dtype=np.int64).sum() * (~np.isnan(era.target)).sum()))
     right = [from_dlpack(contrast) for contrast in (linear, quadratic)]
     for start in range(0, len(linear), _TILE):
@@ -134,7 +134,7 @@ def _tiles(era: EraCells) -> Iterator[NDArray[np.float32]]:
 def _best_of_tile(
     start: int, sums: NDArray[np.float32], squares: NDArray[np.float32], usual: float, most: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """(p, 2) pairs of a tile and their scores (p,), at most `most`, in no order."""
+    """(p, 2) pairs of a tile and their scores (p,), at most `most`, in no particular order."""
     # Where the mean is 0, all sums are.
     score = (np.abs(sums) / np.sqrt(squares + np.float32(usual or 1))).max(axis=0)
     first, second = np.triu_indices(len(score), 1, score.shape[1])

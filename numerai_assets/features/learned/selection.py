@@ -1,19 +1,19 @@
-"""Which features matter, how surely, and which say the same: on eras that the judged ones cannot see.
+"""Feature selection by four measures of importance, most of them on eras outside the fit.
 
-Four measures of a feature, of two LightGBM models' worth of evidence:
-- gain: its share of the loss that splits on it saved, in the model's own eras;
-- permutation: what the model's per-era CORR loses in later eras, left out of its fit and purged, when the feature is
+The measures of a feature:
+- gain: its share of the loss that splits on it saved, in the training eras of the model;
+- permutation: the per-era CORR that the model loses in later eras, a purge after its training eras, when the feature is
   permuted within the era together with the features that correlate with it (else each hides behind the others);
 - shap: mean |contribution| to predictions of those later eras (Lundberg et al. 2018, LightGBM's `pred_contrib`);
-- stability: the smaller of two shares: of the judged eras in which permuting it costs CORR, so that the effect learned
-  holds, and of half samples of the fitted eras (complementary halves of runs of eras; Meinshausen & Buhlmann 2010, Shah &
-  Samworth 2013) whose own model has it among the q best. q is what bounds the features picked by chance in more than
-  `stable` of the half samples to `false_expected`: q^2 / ((2 stable - 1) d).
+- stability: the smaller of two shares: of the validation eras in which permuting it costs CORR, so that the learned effect
+  persists, and of half samples of the training eras (complementary halves of runs of eras; Meinshausen & Buhlmann 2010,
+  Shah & Samworth 2013) whose own model has it among the q best. q bounds the expected number of features picked by chance
+  in more than `stable` of the half samples to `false_expected`: q^2 / ((2 stable - 1) d).
 
-A feature that correlates with a better one is redundant with it and never selected. What only matters in a product, with
-no effect of its own, greedy trees may miss, and so may all of this. Cost: `n_estimators` trees once and
-half of that in each half sample, whatever the number of features beyond; permuting costs the trees that ask for a feature
-(`methods.permuted_trees`) and a CORR for each cluster and era.
+A feature that correlates with a better one is redundant with it and never selected. Greedy trees may miss a feature that
+only matters in a product, and so may these measures. Cost: `n_estimators` trees once and half as many in each half sample,
+for any number of features; a permutation costs the trees that split on the feature (`trees.permuted_trees`) and a CORR for
+each cluster and era.
 """
 
 from dataclasses import dataclass
@@ -42,20 +42,20 @@ Array = NDArray[np.float64]
 
 _TABLE = "table.parquet"
 _CORRELATED_ERAS = 8
-# Rows whose contributions of all features are held at once.
+# Rows whose contributions of all features are in memory at once.
 _EXPLAINED = 500
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class FeatureSelection(FittedBlock):
-    """Ranks the features of a panel by what they are good for in eras that it keeps apart.
+    """Ranks the features of a panel by their importance in validation eras, which it keeps apart.
 
-    keep: the most features selected. correlated: |correlation| from which features go together. judged_share: newest part
-    of the panel's eras that is kept apart. judged_eras: as many of these are looked at, evenly spread. shap_rows: rows of
-    these explained. pairs: of complementary half samples. stable: share from which a feature counts as stable (> 0.5).
-    false_expected: features that may be in that share of the half samples by chance. every_eras: fit on each so many-th
-    era, counted back. n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree, min_data_in_leaf:
-    LightGBM's own.
+    keep: the most features selected. correlated: |correlation| from which features form a cluster. judged_share: share of
+    the panel's eras, the newest, that is kept apart for validation. judged_eras: number of validation eras used, evenly
+    spaced. shap_rows: rows of these explained. pairs: of complementary half samples. stable: share from which a feature
+    counts as stable (> 0.5). false_expected: features expected in that share of the half samples by chance. every_eras:
+    fit on every n-th era, counted back. n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree,
+    min_data_in_leaf: LightGBM's own.
     """
 
     name: ClassVar[str] = "selection"
@@ -80,9 +80,9 @@ class FeatureSelection(FittedBlock):
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Sets `table_`, `selected_` (also `names_`), `stable_`, and, of eras, `fitted_eras_` and `judged_eras_`.
 
-        The panel holds nothing behind the caller's wall; eras without the target are left out. table_: one row a feature,
+        The panel ends before the caller's wall; eras without the target are left out. table_: one row a feature,
         best first, redundant ones after the others: feature, gain (share of the total), permutation (CORR lost by its
-        cluster), shap, stability, held and frequency (whose smaller it is), redundant_with (a feature, or ""), rank from 1.
+        cluster), shap, stability, held and frequency (the two shares), redundant_with (a feature, or ""), rank from 1.
         selected_: names of the first `keep` that the model uses and that are not redundant. stable_: names of those whose
         stability reaches `stable`. Raises FeatureError when no row has the target, WallError when too few eras do.
         """
@@ -163,7 +163,7 @@ class FeatureSelection(FittedBlock):
     def _choose(self) -> None:
         apart = self.table_[self.table_["redundant_with"] == ""]
         self.selected_ = tuple(apart.loc[apart["gain"] > 0, "feature"].head(self.keep))
-        # What it gives a method, as other learned blocks give columns.
+        # The result for a method, as columns are that of other learned blocks.
         self.names_ = self.selected_
         self.stable_ = tuple(apart.loc[apart["stability"] >= self.stable, "feature"])
 
@@ -192,18 +192,18 @@ class FeatureSelection(FittedBlock):
         seed: int,
         progress: Progress,
     ) -> Array:
-        """(judged eras, clusters) CORR that an era loses when a cluster is permuted; 0 where no tree asks for it."""
+        """(validation eras, clusters) CORR that an era loses when a cluster is permuted; 0 where no tree splits on it."""
         trees = trees_of(booster)
         clusters = np.split(np.argsort(cluster_of, kind="stable"), np.cumsum(np.bincount(cluster_of))[:-1])
         lost = np.zeros((len(judged.eras), len(clusters)))
         for place, era in enumerate(judged.each_era()):
-            aim, rng = era.target(target), np.random.default_rng([seed, era.eras[0]])
-            lost[place] = corr_lost(permuted_predictions(trees, era.blocks[0], clusters, rng), aim)
+            values, rng = era.target(target), np.random.default_rng([seed, era.eras[0]])
+            lost[place] = corr_lost(permuted_predictions(trees, era.blocks[0], clusters, rng), values)
             progress("eras permuted", place + 1, len(judged.eras))
         return lost
 
     def _contributions(self, booster: lgb.Booster, judged: EraPanel, seed: int) -> Array:
-        """(d,) mean |contribution| of each feature to predictions of rows sampled from the judged eras."""
+        """(d,) mean |contribution| of each feature to predictions of rows sampled from the validation eras."""
         rng = np.random.default_rng([seed, 0])
         each = max(1, self.shap_rows // len(judged.eras))
         total, rows = np.zeros(len(judged.feature_names)), 0

@@ -1,7 +1,7 @@
-"""Where a row stands within each group of features: mean, spread, skewness, share of extremes, rank in the era.
+"""Statistics of each row within each group of features: mean, std, skewness, share of extremes, rank in the era.
 
-Everything follows from five counts a row and group, features at each level, which are whole numbers: power sums of the
-levels are exact, so equal rows get equal columns, and the order of features within a group changes nothing.
+Everything is computed from five counts per row and group, the number of features in each bin. Power sums of bins are whole
+numbers and exact, so equal rows get equal columns, and the order of features within a group changes nothing.
 """
 
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from numerai_assets.features.plots import empty_axes, png
 from numerai_assets.panel.panel import EraPanel
 
 NAMED_GROUPS = (*OLDEST_GROUPS, "sunshine", "rain", "midnight", "faith", "quantum")
-"""Groups that Numerai names by what it does not say; the other sets of features.json are subsets by size or version."""
+"""The groups of features that Numerai names; the other sets of features.json are subsets by size or version."""
 
 STATISTICS = ("mean", "deviation", "skewness", "extremes", "rank")
 
@@ -29,9 +29,9 @@ Array = NDArray[np.float64]
 
 
 def chosen_groups(feature_sets: FeatureSets, groups: tuple[str, ...] | None) -> tuple[str, ...]:
-    """`groups` themselves or, for None, the named groups that features.json has, in the order of NAMED_GROUPS.
+    """`groups`, or, for None, the named groups in features.json in the order of NAMED_GROUPS.
 
-    Raises FeatureError for one that it does not have, and where it has none of those named.
+    Raises FeatureError for a group that features.json lacks, and if it has none of the named groups.
     """
     for name in groups or ():
         features_of(feature_sets, name)
@@ -45,22 +45,22 @@ def chosen_groups(feature_sets: FeatureSets, groups: tuple[str, ...] | None) -> 
 
 
 def group_places(panel: EraPanel, feature_sets: FeatureSets, groups: tuple[str, ...]) -> list[NDArray[np.intp]]:
-    """Positions of the features of each group among those of the panel. Raises StoreError for one it does not have."""
+    """Indices of the features of each group in the panel. Raises StoreError for a feature that the panel lacks."""
     return [np.array(panel.places_of(features_of(feature_sets, name)), np.intp) for name in groups]
 
 
 def group_means(counts: NDArray[np.int32]) -> Array:
-    """(g, n) mean level from counts (g, 5, n); NaN where no feature of the group has a value."""
+    """(g, n) mean bin from counts (g, 5, n); NaN if no feature of the group has a value."""
     cells, first, _, _ = _power_sums(counts)
     return _ratio(first, cells)
 
 
 def group_statistics(counts: NDArray[np.int32]) -> Array:
-    """(g, 5, n) of STATISTICS from counts (g, 5, n) of features at each level.
+    """(g, 5, n) STATISTICS from counts (g, 5, n) of features in each bin.
 
-    mean and deviation (ddof 0) in levels; skewness, third central moment over the cube of the deviation, NaN where the
-    group is constant in the row; extremes, share of features at level 0 or 4; rank, average rank of the mean among the
-    rows, mapped to (-1, 1). NaN throughout where no feature of the group has a value.
+    mean and deviation (ddof 0), in bins; skewness: third central moment over the cube of the deviation, NaN if the group
+    is constant in the row; extremes: share of features in bin 0 or 4; rank: average rank of the mean among the rows, mapped
+    to (-1, 1). All are NaN if no feature of the group has a value.
     """
     cells, first, second, third = _power_sums(counts)
     mean = _ratio(first, cells)
@@ -80,7 +80,7 @@ def group_statistics(counts: NDArray[np.int32]) -> Array:
 
 
 def ranks_within(values: Array) -> Array:
-    """(m, n) average rank of each value in its row, mapped to (-1, 1): 2 (rank - 0.5) / values - 1; NaN stays out."""
+    """(m, n) average rank of each value in its row, mapped to (-1, 1): 2 (rank - 0.5) / values - 1; NaN stays NaN."""
     values_of_row = np.maximum((~np.isnan(values)).sum(axis=1, keepdims=True), 1)
     return np.asarray(2 * (rankdata(values, axis=1, nan_policy="omit") - 0.5) / values_of_row - 1)
 
@@ -89,8 +89,8 @@ def ranks_within(values: Array) -> Array:
 class Aggregates:
     """Statistics of each group of features for each row, and the row's coverage, in float16.
 
-    groups: sets of features.json; None for all named groups it has. A missing cell counts for nothing. coverage: share
-    of the features present in the era on which the row is off the middle level.
+    groups: sets of features.json; None for all named groups in it. Missing cells are ignored. coverage: share of the
+    features present in the era in which the row is not in the middle bin.
     """
 
     groups: tuple[str, ...] | None = None
@@ -108,19 +108,19 @@ class Aggregates:
         return ()
 
     def names(self, feature_sets: FeatureSets) -> tuple[str, ...]:
-        """Five a group, `<group>_<statistic>`, then coverage. Raises FeatureError for an unknown group."""
+        """Five per group, `<group>_<statistic>`, then coverage. Raises FeatureError for an unknown group."""
         groups = chosen_groups(feature_sets, self.groups)
         return (*(f"{group}_{statistic}" for group in groups for statistic in STATISTICS), "coverage")
 
     def compute(self, panel: EraPanel, history: History) -> Columns:
-        """(5 g + 1, n) float16; float16 has 11 bits, so ranks nearer than some 1/2,000 fall together."""
+        """(5 g + 1, n) float16. float16 has 11 bits, so ranks that differ by less than about 1/2,000 become equal."""
         groups = chosen_groups(history.feature_sets, self.groups)
         counts = row_level_counts(panel.blocks[0], group_places(panel, history.feature_sets, groups))
         statistics = group_statistics(counts).reshape(-1, panel.rows)
         return np.vstack([statistics, coverage(panel.features)]).astype(np.float16)
 
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        """Distribution over the rows of each group's mean, and of each group's deviation."""
+        """A PNG: distributions over the rows of each group's mean and deviation."""
         groups = chosen_groups(history.feature_sets, self.groups)
         figure, axes = empty_axes(1, 2, height=1.0 + 0.26 * len(groups))
         for place, axis in enumerate(axes):
@@ -128,12 +128,12 @@ class Aggregates:
             known = [of_group[~np.isnan(of_group)] for of_group in values]
             axis.boxplot(known, orientation="horizontal", showfliers=False, whis=(5, 95), tick_labels=groups)
             axis.set_title(f"{STATISTICS[place]} over a group's features", loc="left", fontsize=10)
-            axis.set_xlabel("levels; 5, 25, 50, 75 and 95 % of rows", fontsize=8)
+            axis.set_xlabel("bins; 5, 25, 50, 75 and 95 % of rows", fontsize=8)
         return png(figure)
 
 
 def _power_sums(counts: NDArray[np.int32]) -> tuple[NDArray[np.int64], ...]:
-    """Number of cells and sums of the levels, of their squares and of their cubes: (g, n) int64 each."""
+    """Number of cells, and sums of bins, of their squares and of their cubes: (g, n) int64 each."""
     wide = counts.astype(np.int64)
     return tuple(np.tensordot(np.arange(LEVELS) ** power, wide, axes=(0, 1)) for power in range(4))
 

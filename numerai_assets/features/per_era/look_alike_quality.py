@@ -1,4 +1,4 @@
-"""How good look-alikes are, told without knowing who is who: how near they are, and whether they would choose each other."""
+"""Quality of look-alikes, measured without knowing the stocks: their distance, and the share that is mutual."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _BINS = 60
 
 @dataclass(frozen=True)
 class Quality:
-    """Of the look-alikes of one era, by lag; NaN for a lag before the first era.
+    """Quality of the look-alikes of one era, by lag; NaN for a lag before the first era.
 
     lags: eras back. nearness: (lags,) root mean square distance of all look-alikes over that of all pairs of rows:
-    0 for copies, 1 for rows taken at random. nearness_of_nearest: (lags,) the same of the nearest alone. mutual: (lags,)
-    share of the rows that their nearest look-alike, searching in turn, would find nearest. random: (lags,) root mean
-    square distance of all pairs. nearest: (lags, n) float32 distance of the nearest. Distances as in `Trajectories`.
+    0 for copies, 1 for random rows. nearness_of_nearest: (lags,) the same for the nearest look-alike only. mutual: (lags,)
+    share of the rows that are the nearest row of their nearest look-alike. random: (lags,) root mean square distance of
+    all pairs. nearest: (lags, n) float32 distance of the nearest. Distances as in `Trajectories`.
     """
 
     lags: tuple[int, ...]
@@ -37,7 +37,7 @@ class Quality:
 def quality_of(
     trajectories: Trajectories, space: ComponentSpace, here: Points, there: Callable[[int], Points]
 ) -> Quality:
-    """Quality of trajectories whose rows are the points `here` (dims, n) of a space; `there` gives those of a lag."""
+    """Quality of the trajectories of rows `here` (dims, n), points of a space; `there` returns the points of a lag."""
     lags = trajectories.lags
     near, nearer, mutual, squares = (np.full(len(lags), np.nan) for _ in range(4))
     for position, lag in enumerate(lags):
@@ -54,14 +54,14 @@ def quality_of(
 
 
 def mutual_rows(nearest_rows: NDArray[np.int16], here: Points, there: Points) -> NDArray[np.bool_]:
-    """(n,) True for the rows of `here` (dims, n) that are nearest to their nearest in `there`; False where that is -1."""
+    """(n,) True for the rows of `here` (dims, n) that are nearest to their own nearest in `there`; False where that is -1."""
     chosen, which = np.unique(nearest_rows, return_inverse=True)
     back, _ = nearest(there[:, chosen], here, 1)
     return np.asarray((back[0][which] == np.arange(len(nearest_rows))) & (nearest_rows >= 0))
 
 
 def picture(quality: Quality, title: str) -> bytes:
-    """A PNG: nearness and mutual share by lag, and how distances of nearest look-alikes spread at some lags."""
+    """A PNG: nearness and mutual share by lag, and distributions of the distance of the nearest look-alike at some lags."""
     figure, (by_lag, spread) = empty_axes(1, 2, height=3.4)
     for values, colour, label in (
         (quality.nearness, COLOURS[1], "distance over that of random rows"),
@@ -74,7 +74,7 @@ def picture(quality: Quality, title: str) -> bytes:
     by_lag.minorticks_off()
     known = np.flatnonzero(np.isfinite(quality.random))
     top = 1.1 * float(np.max(quality.random[known], initial=1.0))
-    # The first, a middle and the last: more would hide one another.
+    # The first, a middle and the last lag: more lines would hide each other.
     for position, colour in zip(
         np.unique(known[[0, len(known) // 2, -1]]) if len(known) else [], COLOURS, strict=False
     ):
@@ -97,7 +97,7 @@ def picture(quality: Quality, title: str) -> bytes:
 
 
 def _mean_square(here: Points, there: Points) -> float:
-    """Mean squared distance of all pairs of (dims, n) and (dims, m), from the moments of each alone."""
+    """Mean squared distance of all pairs of (dims, n) and (dims, m), computed from the moments of each."""
     a, b = here.astype(np.float64), there.astype(np.float64)
     apart = a.mean(axis=1) - b.mean(axis=1)
     return float(a.var(axis=1).sum() + b.var(axis=1).sum() + apart @ apart)

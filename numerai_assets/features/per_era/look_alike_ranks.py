@@ -1,4 +1,4 @@
-"""Where a row stands among its look-alikes of one era before: its groups are high or low for a row like it."""
+"""Rank of a row among its look-alikes of the era before: whether its groups are high or low for such a row."""
 
 from typing import Annotated, ClassVar
 
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 def rank_among(values: Array, others: Array, weights: NDArray[np.floating]) -> Array:
     """(m, n) weighted share of others (m, k, n) below values (m, n), plus half of those equal, mapped to (-1, 1).
 
-    weights: (k, n) >= 0. An other that is NaN does not count; NaN where none counts and where the value is NaN.
+    weights: (k, n) >= 0. Others that are NaN are ignored; the result is NaN if all are, and if the value is.
     """
     shares = np.where(np.isnan(others), 0, weights)
     balance = (shares * np.sign(values[:, None] - np.nan_to_num(others))).sum(axis=1)
@@ -31,9 +31,9 @@ def rank_among(values: Array, others: Array, weights: NDArray[np.floating]) -> A
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class LookAlikeRanks:
-    """Rank of each row's group means among those of its look-alikes at the first lag, softly weighted, in float16.
+    """Weighted rank of each row's group means among those of its look-alikes at the first lag, in float16.
 
-    groups: as of `Aggregates`. lags: those of the block `look_alikes`, whose first is read; they must be the same.
+    groups: as in `Aggregates`. lags: must be those of the block `look_alikes`; the first is used.
     """
 
     groups: tuple[str, ...] | None = None
@@ -52,11 +52,11 @@ class LookAlikeRanks:
         return ()
 
     def names(self, feature_sets: FeatureSets) -> tuple[str, ...]:
-        """One a group, `<group>_rank_among_look_alikes`. Raises FeatureError for an unknown group."""
+        """One per group, `<group>_rank_among_look_alikes`. Raises FeatureError for an unknown group."""
         return tuple(f"{group}_rank_among_look_alikes" for group in chosen_groups(feature_sets, self.groups))
 
     def compute(self, panel: EraPanel, history: History) -> Columns:
-        """(g, n) float16; NaN before the first era there is. Raises FeatureError for look-alikes of other lags."""
+        """(g, n) float16; NaN if the era before does not exist. Raises FeatureError for look-alikes of other lags."""
         groups = chosen_groups(history.feature_sets, self.groups)
         earlier = history.era - self.lags[0]
         if not history.holds(earlier):
@@ -75,9 +75,9 @@ class LookAlikeRanks:
         return rank_among(means, theirs[:, found.rows[0]], found.weights()[0]).astype(np.float16)
 
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        """Histogram over rows and groups."""
+        """A PNG: histogram over rows and groups."""
         figure, (axis,) = empty_axes(1, 1, height=2.6)
         axis.hist(np.ravel(columns)[~np.isnan(np.ravel(columns))], bins=40, range=(-1, 1), color=COLOURS[0])
-        axis.set_title("rank of a row's group means among its look-alikes' an era before", loc="left", fontsize=10)
+        axis.set_title("rank of a row's group means among its look-alikes, one era before", loc="left", fontsize=10)
         axis.set_ylabel("rows x groups", fontsize=8)
         return png(figure)

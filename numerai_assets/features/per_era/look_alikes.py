@@ -1,10 +1,10 @@
-"""Look-alikes: for each row of an era, the rows of earlier eras that look most like it.
+"""Look-alikes: for each row of an era, the rows of earlier eras that are most similar to it.
 
-Rows are compared in the space of the era at hand (`component_space`), which is fitted on that era alone: there is no
-state, nothing from later eras, and a live era is treated as a historical one. Every pair is compared, exactly.
+Rows are compared in the space of the current era (`component_space`), which is fitted on that era only: there is no state
+and nothing from later eras, and a live era is treated like a historical one. Every pair is compared, exactly.
 
-Ids do not persist, by Numerai's intent, and this does not undo it: a row is given k >= 8 look-alikes, for weighted means
-(`trajectories`). Partners one to one are an option for study; they are no better history, only a bolder claim.
+Ids do not persist, by Numerai's intent, and this does not undo it: a row has k >= 8 look-alikes, for weighted means
+(`trajectories`). One-to-one partners are an option for study only; they are not a better history.
 """
 
 from typing import ClassVar, Self
@@ -28,12 +28,12 @@ LEAST_K = 8
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class LookAlikes:
-    """The k rows most like each row, in the eras `lags` back; columns as `Trajectories.as_columns` writes them.
+    """The k rows most similar to each row, in the eras `lags` back; columns as written by `Trajectories.as_columns`.
 
-    lags: eras back, ascending. k: look-alikes a lag. dims, whitening: of the space, see `ComponentSpace.of`.
-    feature_set: features that rows are compared on; best one whose features exist in all eras looked back to.
-    one_to_one: instead, one look-alike in the era before, no two rows the same, the sum of squared distances the least;
-        with lags (1,) and k 1 only.
+    lags: eras back, ascending. k: look-alikes per lag. dims, whitening: of the space, see `ComponentSpace.of`.
+    feature_set: features to compare rows on; its features should exist in all eras of the look-back.
+    one_to_one: instead, one look-alike per row in the era before, different for every row, with the least sum of squared
+        distances; needs lags (1,) and k 1.
     """
 
     name: ClassVar[str] = "look_alikes"
@@ -53,10 +53,10 @@ class LookAlikes:
             raise ValueError(f"lags {self.lags}: expected eras back, 1 or more, ascending, without repeats")
         if self.one_to_one and (self.lags != (1,) or self.k != 1):
             raise ValueError(
-                f"one_to_one is of the era before alone: expected lags (1,) and k 1, not {self.lags}, {self.k}"
+                f"one_to_one uses the era before only: expected lags (1,) and k 1, not {self.lags}, {self.k}"
             )
         if not self.one_to_one and self.k < LEAST_K:
-            raise ValueError(f"k {self.k}: expected {LEAST_K} or more, so that nobody's history is one guess")
+            raise ValueError(f"k {self.k}: expected {LEAST_K} or more, so that no history is a single guess")
         return self
 
     @property
@@ -68,7 +68,7 @@ class LookAlikes:
         return ()
 
     def names(self, feature_sets: FeatureSets) -> tuple[str, ...]:
-        """All rows by lag and nearness, then all distances. Raises FeatureError for an unknown feature set."""
+        """All rows by lag and order of distance, then all distances. Raises FeatureError for an unknown feature set."""
         features_of(feature_sets, self.feature_set)
         return tuple(
             f"{what}_lag_{lag}_{nearness}"
@@ -80,8 +80,8 @@ class LookAlikes:
     def compute(self, panel: EraPanel, history: History) -> Columns:
         """(2 x lags x k, n) int16 of one era; -1 and 0 for lags before the first era.
 
-        Raises FeatureError for an unknown feature set, an era without a feature that varies, one without rows, and an
-        earlier era of fewer rows than k or of more than int16 can number.
+        Raises FeatureError for an unknown feature set, an era in which no feature varies, an era without rows, and an
+        earlier era with fewer than k rows or more than int16 can count.
         """
         space, here = self._placed(panel, history)
         rows = np.full((len(self.lags), self.k, panel.rows), -1, np.int16)
@@ -94,24 +94,24 @@ class LookAlikes:
         return Trajectories(self.lags, rows, distances).as_columns()
 
     def trajectories(self, columns: Columns) -> Trajectories:
-        """What `compute` wrote, to be used."""
+        """The look-alikes in columns that `compute` wrote."""
         return Trajectories.of_columns(self.lags, columns)
 
     def quality(self, panel: EraPanel, columns: Columns, history: History) -> look_alike_quality.Quality:
-        """How good the look-alikes of an era are, by lag; reads the earlier eras again."""
+        """Quality of the look-alikes of an era, by lag; reads the earlier eras again."""
         space, here = self._placed(panel, history)
         return look_alike_quality.quality_of(
             self.trajectories(columns), space, here, lambda lag: self._there(space, history, lag)
         )
 
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        """A PNG: how much nearer than chance look-alikes are and how often they are mutual, by lag, and distances."""
+        """A PNG: by lag, distances relative to random rows and the share that is mutual; distributions of distances."""
         return look_alike_quality.picture(
             self.quality(panel, columns, history), f"Look-alikes of era {era_label(history.era)}"
         )
 
     def _placed(self, panel: EraPanel, history: History) -> tuple[ComponentSpace, Points]:
-        """The space of the era at hand, and its rows in it."""
+        """The space of the current era, and its rows in that space."""
         block = self._block(panel, history)
         if not panel.rows:
             raise FeatureError(f"look_alikes: era {era_label(history.era)} has no rows")
@@ -124,7 +124,7 @@ class LookAlikes:
         return space, space.place(block)
 
     def _there(self, space: ComponentSpace, history: History, lag: int) -> Points:
-        """Rows of an earlier era in the space of the era at hand."""
+        """Rows of an earlier era in the space of the current era."""
         era = history.era - lag
         panel = history.panel(era)
         if not self.k <= panel.rows <= np.iinfo(np.int16).max:

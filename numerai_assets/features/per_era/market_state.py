@@ -1,9 +1,9 @@
-"""What kind of era it is: how far apart rows are, how many are high, how groups move together, how much is known.
+"""State of the market in an era: dispersion of rows, share of high rows, co-movement of groups, share of known features.
 
-One value an era, the same for all its rows, so a tree may split eras by it and a network may gate on it. Numerai's bins
-hold a fifth of the rows each in every era, so none of this is in the level of a single feature: it is in how features of
-a row agree. Values and their standard scores against earlier eras are floats, not levels: a constant has no rank within
-its era, and a method that wants levels cuts the scores at fixed places.
+One value per era, the same for all its rows, so that a tree can split eras by it and a network can gate on it. Each of
+Numerai's bins holds a fifth of the rows in every era, so a single feature carries none of this information; the agreement
+between the features of a row does. Values and their z-scores against earlier eras are floats, not bins: a constant has no
+rank within its era, and a method that needs bins cuts the scores at fixed thresholds.
 """
 
 from typing import Annotated, ClassVar
@@ -26,16 +26,16 @@ STATISTICS = ("dispersion", "breadth", "togetherness", "coverage")
 Array = NDArray[np.float64]
 
 _FEWEST_ERAS = 4
-"""Below this a standard deviation over eras says next to nothing, and there is no score."""
+"""With fewer eras a standard deviation over eras is too uncertain, and there is no score."""
 
 
 def era_statistics(panel: EraPanel, feature_sets: FeatureSets, groups: tuple[str, ...]) -> Array:
-    """(4,) float64 of STATISTICS of one era.
+    """(4,) float64 STATISTICS of one era.
 
-    dispersion: mean over groups of the standard deviation over rows of the group's mean, in levels. breadth: share of
-    rows and groups whose mean lies above the middle level, half of those on it. togetherness: mean absolute correlation
-    over rows between the means of two groups. coverage: mean over rows. NaN where nothing is known; togetherness also
-    where no two groups vary.
+    dispersion: mean over groups of the standard deviation over rows of the group's mean, in bins. breadth: share of rows
+    and groups whose mean lies above the middle bin, plus half of those on it. togetherness: mean absolute correlation over
+    rows between the means of two groups. coverage: mean over rows. NaN if nothing is known; togetherness is also NaN if
+    fewer than two groups vary.
     """
     means = group_means(row_level_counts(panel.blocks[0], group_places(panel, feature_sets, groups)))
     known = ~np.isnan(means)
@@ -50,9 +50,9 @@ def era_statistics(panel: EraPanel, feature_sets: FeatureSets, groups: tuple[str
 
 
 def standard_score(now: Array, before: Array) -> Array:
-    """(s,) score of values (s,) against those of earlier eras (e, s), ddof 0, NaN ones aside.
+    """(s,) z-score (ddof 0) of values (s,) against those of earlier eras (e, s), of which NaN are ignored.
 
-    NaN where fewer than four earlier values are known, and where these are all the same.
+    NaN if fewer than four earlier values are known, and if these are all the same.
     """
     known = (~np.isnan(before)).sum(axis=0)
     enough = np.where(known >= _FEWEST_ERAS, 1.0, np.nan)
@@ -64,9 +64,9 @@ def standard_score(now: Array, before: Array) -> Array:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class MarketState:
-    """Statistics of the era and their standard scores against the eras of the look-back, the same for all rows.
+    """Statistics of the era and their z-scores against the eras of the look-back, the same for all rows.
 
-    groups: as of `Aggregates`. look_back: eras; where fewer than four of them exist, scores are NaN.
+    groups: as in `Aggregates`. look_back: eras; if fewer than four of them exist, scores are NaN.
     """
 
     groups: tuple[str, ...] | None = None
@@ -86,7 +86,7 @@ class MarketState:
         return tuple(f"market_{statistic}{kind}" for kind in ("", "_change") for statistic in STATISTICS)
 
     def compute(self, panel: EraPanel, history: History) -> Columns:
-        """(8, n) float16, each row constant. Reads every era of the look-back, but remembers what it read of each."""
+        """(8, n) float16, each row constant. Reads every era of the look-back and caches its statistics."""
         groups = chosen_groups(history.feature_sets, self.groups)
         now = _remembered_statistics(panel, history.feature_sets, groups)
         before = self._before(history, groups)
@@ -94,7 +94,7 @@ class MarketState:
         return np.repeat(values[:, None], panel.rows, axis=1)
 
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        """Each statistic over the look-back, the era at hand last, with its score."""
+        """A PNG: each statistic over the look-back and, last, in the current era, with its score."""
         before = self._before(history, chosen_groups(history.feature_sets, self.groups))
         figure, axes = empty_axes(2, 2, height=4.2)
         for place, (axis, statistic) in enumerate(zip(axes, STATISTICS, strict=True)):
@@ -106,7 +106,7 @@ class MarketState:
         return png(figure)
 
     def _before(self, history: History, groups: tuple[str, ...]) -> Array:
-        """(e, 4) statistics of the eras of the look-back there are, oldest first."""
+        """(e, 4) statistics of the existing eras of the look-back, oldest first."""
         eras = [era for era in range(history.era - self.look_back, history.era) if history.holds(era)]
         found = [_remembered_statistics(history.panel(era), history.feature_sets, groups) for era in eras]
         return np.array(found).reshape(-1, len(STATISTICS))
@@ -116,7 +116,7 @@ _STATISTICS: Kept[Array] = Kept(512)
 
 
 def _remembered_statistics(panel: EraPanel, feature_sets: FeatureSets, groups: tuple[str, ...]) -> Array:
-    """`era_statistics`, remembered by the era's content where the panel names it: a pure function of it and of the groups."""
+    """`era_statistics`, cached by digest if the panel has one: a pure function of the era's content and the groups."""
     if not panel.digests:
         return era_statistics(panel, feature_sets, groups)
     key = (*panel.digests, panel.feature_names, *(features_of(feature_sets, group) for group in groups))
@@ -124,7 +124,7 @@ def _remembered_statistics(panel: EraPanel, feature_sets: FeatureSets, groups: t
 
 
 def _mean(values: NDArray[np.floating]) -> float:
-    """Mean of those known; NaN of none."""
+    """Mean of the known values; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean(dtype=np.float64)) if len(known) else float("nan")
 
@@ -137,12 +137,12 @@ def _deviations(means: Array) -> Array:
 
 
 def _correlations(means: Array) -> Array:
-    """(pairs,) correlation of each two groups' means (g, n) that vary, over the rows in which all of these have one."""
+    """(pairs,) correlations between the groups' means (g, n) that vary, over the rows in which all of these are known."""
     varying = means[_deviations(means) > 0]
     complete = varying[:, ~np.isnan(varying).any(axis=0)]
     centred = complete - complete.mean(axis=1, keepdims=True) if complete.shape[1] else complete
     norms = np.sqrt((centred**2).sum(axis=1))
-    # Rounding leaves 1e-13 or so of a constant.
+    # Rounding leaves about 1e-13 of a constant.
     kept = norms > 1e-9
     scaled = centred[kept] / norms[kept, None]
     return np.asarray((scaled @ scaled.T)[np.triu_indices(len(scaled), 1)])

@@ -1,13 +1,13 @@
 """Momentum of the past targets of look-alikes.
 
-A row has no past of its own. What stands for it is the weighted mean of the centred target over its look-alikes at each
-lag whose target had resolved by the era at hand: the returns of a path, from which scaled returns, moving-average
-convergence, relative strength and the stochastic oscillator follow (`momentum_indicators` gives the sources).
+A row has no past of its own. Instead, the weighted mean of the centred target over its look-alikes is taken at each lag
+whose target had resolved by the current era. These means are the returns of a path, from which scaled returns, MACD,
+relative strength and the stochastic oscillator are computed (`momentum_indicators` gives the sources).
 
-The lags are irregular, so the path is laid on a grid of eras, on which each era holds the newest sample at or before it.
-Targets of neighbouring eras share days: a 20-day target spans 4 eras, a 60-day one 12. Their running sum is therefore
-not a price but, but for a factor, the average of the price over that many eras, and its momentum that of a smoothed
-price. Nothing is made up for it but the volatility, where the factor is known.
+The lags are irregular, so the path is resampled to a grid of eras: each era has the newest sample at or before it. Targets
+of neighbouring eras share days: a 20-day target spans 4 eras, a 60-day target 12. Therefore their running sum is not a
+price but, up to a factor, the average of the price over that many eras, and its momentum is that of a smoothed price. Only
+the volatility is corrected for this, because its factor is known.
 """
 
 from typing import Annotated, ClassVar
@@ -40,9 +40,9 @@ _Eras = Annotated[int, Field(ge=2)]
 class TargetMomentum:
     """Scaled returns, MACD, RSI and stochastic oscillator of the resolved targets of each row's look-alikes.
 
-    lags: those of the look-alikes. targets: named in full. returns: eras of each scaled return. trends: short and long
-    scale of each MACD, in eras; volatility: eras of the deviation it is scaled by. strength: period of the RSI.
-    oscillator: period of %K; smooth: values of it in %D.
+    lags: those of the look-alikes. targets: full names. returns: eras of each scaled return. trends: short and long scale
+    of each MACD, in eras; volatility: eras of the standard deviation that scales it. strength: period of the RSI.
+    oscillator: period of %K; smooth: number of values of %K averaged in %D.
     """
 
     name: ClassVar[str] = "target_momentum"
@@ -74,21 +74,21 @@ class TargetMomentum:
         return self.lags[-1]
 
     def names(self, feature_sets: FeatureSets) -> tuple[str, ...]:
-        """(k,) names, all of a target together."""
+        """(k,) names, target by target."""
         return tuple(f"{target}_{what}" for target in self.targets for what in self._measures)
 
     def compute(self, panel: EraPanel, history: History) -> NDArray[np.float16]:
-        """(k, n) float16; NaN for rows without look-alikes and where their path is shorter than a measure asks for.
+        """(k, n) float16; NaN for rows without look-alikes, and if their path is too short for a measure.
 
-        Raises FeatureError for look-alikes that do not fit, and for a target that is wholly unknown in an era by which
-        it should have resolved.
+        Raises FeatureError for look-alikes of other rows or lags, and for an era in which a target should have resolved
+        and has no value.
         """
         paths = self._paths(panel, history)
         found = [self._measured(path, horizon_of(target)) for target, path in paths.items()]
         return np.concatenate(found).astype(np.float16)
 
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        """A PNG: past paths of the rows with the most and the least momentum, and where all rows stand in strength."""
+        """A PNG: past paths of the rows with the most and the least momentum, and the distribution of relative strength."""
         longest = self._measures.index(f"return_{max(self.returns)}") if self.returns else 0
         strength = self._measures.index(f"rsi_{self.strength}")
         table = np.asarray(columns, np.float64).reshape(len(self.targets), len(self._measures), -1)
@@ -112,7 +112,7 @@ class TargetMomentum:
                 label=target,
             )
         left.axhline(0, color="0.7", linewidth=0.8)
-        left.set_xlabel("eras before the one at hand")
+        left.set_xlabel("eras before the current one")
         left.set_ylabel(f"past path, by {self._measures[longest]}")
         right.set_xlabel(f"relative strength over {self.strength} eras")
         right.set_ylabel("rows")
@@ -132,23 +132,23 @@ class TargetMomentum:
         )
 
     def _resolved(self, target: str) -> tuple[int, ...]:
-        """Lags at which the target had resolved by the era at hand."""
+        """Lags at which the target had resolved by the current era."""
         return tuple(lag for lag in self.lags if lag >= resolve_lag(horizon_of(target)))
 
     def _check_reach(self, target: str) -> None:
         lags = self._resolved(target)
         if not lags:
             raise FeatureError(
-                f"{self.name}: {target}: a target with no resolved era in the window: look-alikes reach "
+                f"{self.name}: {target} has no resolved era in the window: look-alikes reach "
                 f"{self.lags[-1]} eras back, it resolves after {resolve_lag(horizon_of(target))}"
             )
         trends = [long for _, long in self.trends]
-        # One price more than eras.
+        # There is one more price than eras.
         least = max(*self.returns, self.strength, *(n - 1 for n in trends), self.volatility - 1, self._oscillated - 1)
         if lags[-1] - lags[0] + 1 < least:
             raise FeatureError(
-                f"{self.name}: {target}: measures of {least} eras, but at lags {lags[0]} to {lags[-1]} the look-alikes "
-                f"have {lags[-1] - lags[0] + 1}; give fewer eras or later lags"
+                f"{self.name}: {target}: the measures need {least} eras, but look-alikes at lags {lags[0]} to {lags[-1]} "
+                f"have {lags[-1] - lags[0] + 1}; set fewer eras or longer lags"
             )
 
     @property
@@ -156,7 +156,7 @@ class TargetMomentum:
         return self.oscillator + self.smooth - 1
 
     def _paths(self, panel: EraPanel, history: History) -> dict[str, Series]:
-        """For each target, (eras, n) float64 from the oldest lag to the newest that had resolved; NaN before the first."""
+        """For each target, (eras, n) float64 from the oldest lag to the newest resolved one; NaN before the first sample."""
         alikes = look_alikes_of(panel, history, self.lags)
         weights = alikes.weights()
         samples = {target: np.full((len(self.lags), panel.rows), np.nan, np.float32) for target in self.targets}
@@ -176,7 +176,7 @@ class TargetMomentum:
         }
 
     def _measured(self, path: Series, horizon: int) -> Series:
-        """(measures, n) of a path (eras, n) that is NaN before its beginning."""
+        """(measures, n) of a path (eras, n) that is NaN before its first sample."""
         found = np.full((len(self._measures), path.shape[1]), np.nan)
         begins = np.isnan(path).sum(axis=0)
         for begin in np.unique(begins[begins < len(path)]):

@@ -1,8 +1,8 @@
-"""How a row differs from its look-alikes of earlier eras: lags, differences, moving averages and volatility.
+"""Differences of a row from its look-alikes of earlier eras: lags, differences, moving averages and volatility.
 
-For each named group of features, and for all features at once, the exposure of a row is its mean level. The path of
-that exposure is the weighted mean over the row's look-alikes at each lag. Where rows keep their character, a look-alike
-is near by construction, so what differs is small and is news.
+For each named group of features, and for all features together, the exposure of a row is its mean bin. The path of that
+exposure is the weighted mean over the row's look-alikes at each lag. A look-alike is similar by construction, so if rows
+keep their character, differences are small and are news.
 """
 
 from typing import Annotated, ClassVar
@@ -28,18 +28,18 @@ from numerai_assets.features.trajectories.sampled_paths import (
 from numerai_assets.panel.panel import EraPanel
 
 LEVEL = "level"
-"""Stands among the groups for all features of the era."""
+"""Name, among the groups, of all features of the era."""
 
 _Eras = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TrajectoryChanges:
-    """For each group and for the level: differences, two moving averages and the distance from each, volatility.
+    """For each group and for the level: differences, two moving averages, the distance from each, and volatility.
 
-    lags: those of the look-alikes. groups: sets of features.json. changes: lags, each among `lags`, back from which a
-    difference is taken. short, long: eras of the moving averages, the nearest lag to that many eras back; the
-    volatility is that of the long one.
+    lags: those of the look-alikes. groups: sets of features.json. changes: lags, each one of `lags`, of the differences.
+    short, long: eras of the moving averages, from the nearest lag to that many eras back; the volatility is over the long
+    window.
     """
 
     name: ClassVar[str] = "trajectory_changes"
@@ -66,20 +66,20 @@ class TrajectoryChanges:
 
     @property
     def look_back(self) -> int:
-        """Eras back to the oldest lag that it makes use of."""
+        """Eras back to the oldest lag that is used."""
         return self._used[-1]
 
     def names(self, feature_sets: FeatureSets) -> tuple[str, ...]:
-        """(k,) names, all of a group together, the level last. Raises FeatureError for an unknown group."""
+        """(k,) names, group by group, the level last. Raises FeatureError for an unknown group."""
         check_groups(feature_sets, self.groups)
         return tuple(f"{group}_{what}" for group in self._with_level for what in self._measures)
 
     def compute(self, panel: EraPanel, history: History) -> NDArray[np.float16]:
-        """(k, n) float16, in levels; NaN where the look-alikes do not reach as far back, or a group has no feature.
+        """(k, n) float16, in bins; NaN if the look-alikes do not reach far enough back, or a group has no feature.
 
-        The path holds the newest sample at or before each era. Volatility is the square root of the mean squared change
-        of the path from era to era: a change over a gap of several eras counts once, as it would spread over them.
-        Raises FeatureError for look-alikes that do not fit.
+        The path has the newest sample at or before each era. Volatility is the square root of the mean squared change of
+        the path from era to era: a change over a gap of several eras counts once, as it would if it were spread over them.
+        Raises FeatureError for look-alikes of other rows or lags.
         """
         now, samples = self._now(panel, history), self._samples(panel, history)
         path = held(samples, self._used, self.long)
@@ -90,7 +90,7 @@ class TrajectoryChanges:
         return np.asarray(columns.reshape(-1, panel.rows), np.float16)
 
     def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        """A PNG: how far rows have moved from their look-alikes by lag, and short against long distance of the level."""
+        """A PNG: change from the look-alikes by lag, and distance of the level from its short and its long average."""
         table = np.asarray(columns, np.float64).reshape(len(self._with_level), len(self._measures), -1)
         figure, (left, right) = side_by_side(f"Trajectory changes, era {era_label(history.era)}", 2)
         for group, name in enumerate(self._with_level):
@@ -98,19 +98,19 @@ class TrajectoryChanges:
             style = {"color": "black", "linewidth": 2.0} if name == LEVEL else {"color": COLOURS[group % len(COLOURS)]}
             left.plot(self.changes, moved, marker="o", markersize=3, label=name, **style)
         left.set_xlabel("eras back")
-        left.set_ylabel("root mean square change, levels")
+        left.set_ylabel("root mean square change, bins")
         left.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
         away = [self._measures.index(f"away_{eras}") for eras in (self.short, self.long)]
         right.plot(*table[-1, away], ".", markersize=2, alpha=0.4, color=COLOURS[0])
         right.axhline(0, color="0.7", linewidth=0.8)
         right.axvline(0, color="0.7", linewidth=0.8)
-        right.set_xlabel(f"level less its mean of {self.short} eras")
-        right.set_ylabel(f"less its mean of {self.long} eras")
+        right.set_xlabel(f"level minus its mean of {self.short} eras")
+        right.set_ylabel(f"minus its mean of {self.long} eras")
         return png(figure)
 
     @property
     def _used(self) -> tuple[int, ...]:
-        """Lags up to the first that reaches through the long average and all changes."""
+        """Lags up to the first that covers the long average and all changes."""
         oldest = max(self.long, *self.changes, self.lags[0])
         return (*(lag for lag in self.lags if lag < oldest), min(lag for lag in self.lags if lag >= oldest))
 
@@ -143,7 +143,7 @@ class TrajectoryChanges:
 
 
 def _mean_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(m,) mean of the known values in each row of (m, n); NaN where none is."""
+    """(m,) mean of the known values in each row of (m, n); NaN if there are none."""
     known = np.isfinite(values)
     count = known.sum(axis=1)
     total = np.where(known, values, 0).sum(axis=1)

@@ -1,9 +1,10 @@
-"""Momentum, volatility and volume of one stock's daily bars: every value at a bar follows from it and earlier ones.
+"""Momentum, volatility and volume of one stock's daily bars: a value at a bar is computed from it and earlier ones.
 
 Classic indicators come from TA-Lib, on arrays without gaps. The trend signals and normalised returns are those of Baz
 et al. (2015, "Dissecting investment strategies in the cross section and time series") in the form that Lim, Zohren and
 Roberts (2019) and the Momentum Transformer (Wood et al. 2022) use; illiquidity is Amihud's (2002), the 52-week high
-ratio that of George and Hwang (2004). Values in units of money are divided by the close, so that stocks compare.
+ratio that of George and Hwang (2004). Values in units of money are divided by the close, so that they are comparable across
+stocks.
 """
 
 from dataclasses import dataclass
@@ -44,16 +45,16 @@ _OSCILLATOR_DAYS = 14
 _VOLATILITY_SPAN = 60
 _PRICE_DAYS, _TREND_DAYS = 63, 252
 _MONTH, _QUARTER, _YEAR = 21, 63, 252
-# A tenth of a basis point a day: below it, a price stands still, and what is left is rounding.
+# A tenth of a basis point per day: a smaller std of returns is rounding of a constant price.
 _LEAST_VOLATILITY = 1e-5
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Consecutive daily bars of one stock without a break, each (t,) float64.
+    """Consecutive daily bars of one stock without a break, (t,) float64 each.
 
-    close: > 0. high, low: around the close, equal to it where the bar has no usable range. has_range: False there.
-    volume: shares, 0 for a bar that is a quote without a trade.
+    close: > 0. high, low: around the close, equal to it if the bar has no usable range. has_range: whether it has one.
+    volume: shares, 0 for a quote without a trade.
     """
 
     high: Array
@@ -66,10 +67,10 @@ class Bars:
 def indicators(bars: Bars) -> Array:
     """(t, k) float64 of `NAMES` at each bar; NaN before a window is full and where a measure is undefined.
 
-    Undefined are: RSI over bars that never moved; stochastic over a range of nothing; both, and ATR, while a bar without
-    a usable range is in their window; normalised returns and trends of a price that stands still; volume measures where
-    fewer than half the bars of the window have a trade, and the volume score at a bar without one.
-    Raises FeatureError without TA-Lib.
+    Undefined are: RSI of a constant price; the stochastic oscillator of a range of zero; the stochastic oscillator and ATR
+    while a bar without a usable range is in their window; normalised returns and trends of a constant price; volume
+    measures if fewer than half of the bars in the window have a trade, and the volume score at a bar without a trade.
+    Raises FeatureError if TA-Lib is not installed.
     """
     talib = _talib()
     close = bars.close
@@ -97,7 +98,7 @@ def indicators(bars: Bars) -> Array:
 
 
 def weighted_mean(values: Array, alpha: float) -> Array:
-    """(t,) mean of all values so far, weights (1 - alpha)^age."""
+    """(t,) mean of all values so far with weights (1 - alpha)^age."""
     steps = np.arange(1, len(values) + 1)
     return np.asarray(alpha * lfilter([1.0], [1.0, alpha - 1.0], values) / (1 - (1 - alpha) ** steps))
 
@@ -107,7 +108,7 @@ def volatility(returns: Array) -> Array:
     alpha = 2 / (_VOLATILITY_SPAN + 1)
     mean = weighted_mean(returns, alpha)
     spread = np.maximum(weighted_mean(returns**2, alpha) - mean**2, 0)
-    # Sum of squared weights over the squared sum of weights: what a weighted variance falls short by.
+    # Sum of squared weights over squared sum of weights: the bias of a weighted variance.
     faded = (1 - alpha) ** np.arange(1, len(returns) + 1)
     concentration = alpha / (2 - alpha) * (1 + faded) / (1 - faded)
     out = np.full(len(returns), np.nan)
@@ -118,7 +119,7 @@ def volatility(returns: Array) -> Array:
 
 
 def normalised_returns(close: Array) -> list[Array]:
-    """(t,) for each of RETURN_DAYS: return over so many bars, in standard deviations of as many independent days."""
+    """(t,) for each of RETURN_DAYS: return over that many bars, in standard deviations of as many independent days."""
     daily = np.full(len(close), np.nan)
     daily[1:] = volatility(close[1:] / close[:-1] - 1)
     out = []
@@ -133,7 +134,7 @@ def trends(close: Array) -> list[Array]:
     """(t,) for each of TRENDS: difference of two exponential means of the price, over the price's 63-day deviation,
     over the 252-day deviation of that.
 
-    A scale S means weights (1 - 1/S)^age. NaN before 314 bars and where the price stands still.
+    A scale S means weights (1 - 1/S)^age. NaN before 314 bars and while the price is constant.
     """
     spread = rolling_deviation(close, _PRICE_DAYS)
     moves = spread > _LEAST_VOLATILITY * close
@@ -160,10 +161,10 @@ def momentum_features(closes: Array) -> Array:
 
 
 def rolling_deviation(values: Array, days: int) -> Array:
-    """(t,) standard deviation (ddof 1) of the last `days` values; NaN before there are as many and with a NaN among them."""
+    """(t,) standard deviation (ddof 1) of the last `days` values; NaN before there are as many, and if one of them is NaN."""
     gaps = np.isnan(values)
-    # Sums run from the first value of each stretch, and of it: those of a whole history, or of the plain values, lose
-    # all digits behind a price that was once a hundred thousand times higher.
+    # Sums begin at each stretch and are of differences to its first value. Sums over a whole history, or of the plain
+    # values, lose all digits after a price that was once a hundred thousand times higher.
     stretches = _stretches(np.where(gaps, 0.0, values), days)
     away = stretches - stretches[:, :1]
     square = _of_windows(away**2, len(values)) - _of_windows(away, len(values)) ** 2 / days
@@ -173,12 +174,12 @@ def rolling_deviation(values: Array, days: int) -> Array:
 
 
 def rolling_sum(values: Array, days: int) -> Array:
-    """(t,) sum of the last `days` values; NaN before there are as many."""
+    """(t,) sum of the last `days` values; NaN before there are as many values."""
     return _of_windows(_stretches(values, days), len(values))
 
 
 def volume_score(volume: Array) -> Array:
-    """(t,) log volume in standard deviations (ddof 0) from the mean of those of 63 bars that have a trade."""
+    """(t,) z-score (ddof 0) of the log volume among the last 63 bars, of which only those with a trade count."""
     traded = volume > 0
     logs = np.log(np.where(traded, volume, 1.0))
     count = rolling_sum(traded.astype(np.float64), _QUARTER)
@@ -190,7 +191,7 @@ def volume_score(volume: Array) -> Array:
 
 
 def illiquidity(close: Array, volume: Array) -> Array:
-    """(t,) log of the mean, over those of 21 bars that have a trade, of |return| a million of money traded."""
+    """(t,) log of the mean |return| per million of money traded, over those of the last 21 bars that have a trade."""
     moved = np.full(len(close), np.nan)
     moved[1:] = np.abs(close[1:] / close[:-1] - 1)
     traded = (volume > 0) & ~np.isnan(moved)
@@ -204,7 +205,7 @@ def illiquidity(close: Array, volume: Array) -> Array:
 
 def _relative_strength(talib: Any, close: Array) -> Array:
     strength: Array = talib.RSI(close, _OSCILLATOR_DAYS)
-    # TA-Lib says 0, the most oversold there is, of a price that has never moved.
+    # TA-Lib returns 0, the most oversold value, for a price that has never moved.
     return np.where(np.maximum.accumulate(close) == np.minimum.accumulate(close), np.nan, strength)
 
 
@@ -213,13 +214,13 @@ def _stochastic(talib: Any, bars: Bars) -> tuple[Array, Array]:
     slow_k, slow_d = talib.STOCH(bars.high, bars.low, bars.close, _OSCILLATOR_DAYS, 3, 0, 3, 0)
     highest, lowest = talib.MAX(bars.high, _OSCILLATOR_DAYS), talib.MIN(bars.low, _OSCILLATOR_DAYS)
     undefined = (highest == lowest) | _held(~bars.has_range, _OSCILLATOR_DAYS)
-    # Rounding puts a close at the edge of its range a hair outside.
+    # Rounding may put a close at the edge of its range slightly outside.
     slow_k, slow_d = np.clip(slow_k, 0, 100), np.clip(slow_d, 0, 100)
     return np.where(_held(undefined, 3), np.nan, slow_k), np.where(_held(undefined, 5), np.nan, slow_d)
 
 
 def _volume_slope(talib: Any, bars: Bars) -> Array:
-    """Daily slope of on-balance volume over 21 bars, in mean daily volumes of these."""
+    """Daily slope of on-balance volume over 21 bars, in units of their mean daily volume."""
     balance = talib.OBV(bars.close, bars.volume)
     mean = rolling_sum(bars.volume, _MONTH) / _MONTH
     enough = rolling_sum((bars.volume > 0).astype(np.float64), _MONTH) >= _MONTH // 2
@@ -228,13 +229,13 @@ def _volume_slope(talib: Any, bars: Bars) -> Array:
 
 
 def _held(flags: NDArray[np.bool_], days: int) -> NDArray[np.bool_]:
-    """True while a flag is among the last `days`."""
+    """(t,) True if one of the last `days` flags is set."""
     since = np.arange(len(flags)) - np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -days))
     return np.asarray(since < days)
 
 
 def _stretches(values: Array, days: int) -> Array:
-    """(s, 2 days) stretches that begin every `days` values and hold all windows that begin in their first half."""
+    """(s, 2 days) stretches that begin every `days` values; each contains all windows that begin in its first half."""
     count = max(-(-(len(values) - days + 1) // days), 0)
     padded = np.zeros(max(count + 1, 2) * days)
     padded[: len(values)] = values[: len(padded)]
@@ -242,7 +243,7 @@ def _stretches(values: Array, days: int) -> Array:
 
 
 def _of_windows(stretches: Array, length: int) -> Array:
-    """(length,) sum of each window of half a stretch, where it ends; NaN before the first."""
+    """(length,) sum of each window of half a stretch, at the window's end; NaN before the first."""
     days = stretches.shape[1] // 2
     out = np.full(length, np.nan)
     total = np.zeros((len(stretches), 2 * days))
@@ -252,7 +253,7 @@ def _of_windows(stretches: Array, length: int) -> Array:
 
 
 def _ratio(above: Array, below: Array, defined: NDArray[np.bool_]) -> Array:
-    """(t,) above / below where it is defined, else NaN."""
+    """(t,) above / below where `defined`, else NaN."""
     return np.asarray(np.divide(above, below, out=np.full(len(above), np.nan), where=defined))
 
 

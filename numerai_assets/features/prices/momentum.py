@@ -1,8 +1,8 @@
 """Price momentum of the user's own stocks: technical indicators of a panel of daily bars, keyed by ticker and date.
 
-A value at a date follows from the bars up to and including that date and from nothing later; nor does it depend on
-other stocks, unless ranks are asked for. A panel is worked through one stock at a time, so beyond the panel itself
-only the answer and one stock's windows are held.
+A value at a date is computed from the bars up to and including that date and from nothing later. It does not depend on
+other stocks, unless ranks are requested. A panel is processed one stock at a time, so memory beyond the panel itself
+holds only the result and one stock's windows.
 """
 
 import itertools
@@ -21,28 +21,28 @@ from numerai_assets.features.prices.indicators import NAMES, TRENDS, Bars, indic
 from numerai_assets.progress import Progress, silent
 
 COLUMNS = ("ticker", "date", "high", "low", "close", "volume")
-"""What is read of a panel; other columns, such as open, are not."""
+"""Columns that are read; other columns of a panel, such as open, are ignored."""
 
 _QUOTES = ("high", "low", "close")
-# Vendors write 0 for "no quote". More than this share of it and the panel is not one of daily bars.
+# Vendors write 0 for "no quote". With a larger share of zeros the panel is not one of daily bars.
 _LARGEST_ABSENT_SHARE = 0.01
-# Vendors round adjusted prices, which may put a close a little outside of its own range.
+# Vendors round adjusted prices, which may put a close slightly outside its own range.
 _QUOTE_TOLERANCE = 1e-4
 
 Days = NDArray[np.datetime64]
 Places = NDArray[np.int64]
 Values = NDArray[np.float64]
 Measure = Callable[[Bars], Values]
-"""(t, k) of the bars of a run without a break; a value at a bar follows from it and earlier ones."""
+"""(t, k) values of the bars of an unbroken run; a value at a bar is computed from that bar and earlier ones."""
 
 
 @dataclass(frozen=True)
 class Continuity:
-    """What breaks a stock's history. After a break, windows fill anew and their measures are NaN until they are full.
+    """Rules for breaks in a stock's history. After a break, windows fill again; measures are NaN until they are full.
 
-    gap_days: calendar days between two bars from which on the stock was suspended. greatest_move: ratio of neighbouring
-    closes, either way, from which on a split was not adjusted for. stale_days: calendar days after its last bar from
-    which on a stock has no values.
+    gap_days: smallest number of calendar days between two bars that counts as a suspension. greatest_move: smallest ratio
+    of neighbouring closes, up or down, that counts as an unadjusted split. stale_days: calendar days after its last bar
+    during which a stock still has values.
     """
 
     gap_days: int = 15
@@ -62,15 +62,16 @@ def price_features(
     ranked: bool = False,
     progress: Progress = silent,
 ) -> pd.DataFrame:
-    """Indicators (`price_indicators.NAMES`) of every stock at each of `dates`: float32, index (ticker, date).
+    """Indicators (`indicators.NAMES`) of every stock at each of `dates`: float32, index (ticker, date).
 
-    bars: columns COLUMNS; the rows of a ticker together and its dates ascending. A price of 0 or null means that there
-    was no quote; a bar without a close is none, and one whose high and low are missing or contradict its close is worth
-    its close alone. dates: what numpy reads as days, e.g. the Fridays of eras; each is answered from the newest bar on
-    or before it. Rows are those of stocks with a bar by then, by date, then ticker; their values are NaN where the bars
-    do not suffice (`Continuity`, `indicators`). ranked: rank within the date instead of the value, in (0, 1).
-    Raises FeatureError for missing columns and those of another type, rows out of order or twice, negative or infinite
-    numbers, more than 1 % of missing prices, dates that are none, and without TA-Lib.
+    bars: columns COLUMNS; the rows of a ticker are contiguous and its dates ascend. A price of 0 or null means that there
+    was no quote. A bar without a close is ignored; of a bar whose high and low are missing or contradict its close, only
+    the close is used. dates: anything that numpy reads as days, e.g. the Fridays of eras; the values at a date are those
+    of the newest bar on or before it. The result has a row for each stock with a bar by then, sorted by date, then ticker.
+    Values are NaN if there are too few bars (`Continuity`, `indicators`). ranked: rank within the date, in (0, 1),
+    instead of the value.
+    Raises FeatureError for missing columns or columns of another type, rows out of order or repeated, negative or infinite
+    numbers, more than 1 % of missing prices, invalid dates, and if TA-Lib is not installed.
     """
     features = values_at(bars, dates, indicators, NAMES, continuity=continuity, progress=progress)
     return ranked_by_date(features) if ranked else features
@@ -85,7 +86,7 @@ def values_at(
     continuity: Continuity | None = None,
     progress: Progress = silent,
 ) -> pd.DataFrame:
-    """What a measure of `names` is worth for every stock at each of `dates`, as `price_features` has it of indicators."""
+    """Values `names` of a measure for every stock at each of `dates`; the other arguments are those of `price_features`."""
     rules = continuity or Continuity()
     asked = asked_days(dates)
     columns = _columns(bars)
@@ -111,13 +112,13 @@ def values_at(
 
 
 def first_day(bars: pa.Table | pd.DataFrame) -> np.datetime64:
-    """Of all stocks' bars; no time (NaT) where there are none. Raises FeatureError for missing columns."""
+    """First day of all bars; NaT if there are none. Raises FeatureError for missing columns."""
     days = _columns(bars)["date"].to_numpy().astype("datetime64[D]")
     return days.min() if len(days) else np.datetime64("NaT", "D")
 
 
 def ranked_by_date(features: pd.DataFrame) -> pd.DataFrame:
-    """Each value's rank among those of its date, (rank - 0.5) / count in (0, 1), ties shared; NaN stays NaN. float32."""
+    """Rank of each value within its date, (rank - 0.5) / count in (0, 1), ties averaged; NaN stays NaN. float32."""
     groups = features.groupby(level="date", observed=True)
     ranked: pd.DataFrame = ((groups.rank() - 0.5) / groups.transform("count")).astype(np.float32)
     return ranked
@@ -126,11 +127,11 @@ def ranked_by_date(features: pd.DataFrame) -> pd.DataFrame:
 def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker: str) -> bytes:
     """A PNG: price, RSI and trend of one stock over the dates of `features`, and the newest date's cross-section.
 
-    features: unranked, as `price_features` made them of `bars`, and any columns beside them. Raises FeatureError for a
-    stock that is not in them.
+    features: the unranked result of `price_features` for `bars`, with or without further columns. Raises FeatureError for
+    a stock that is not in it.
     """
     if ticker not in features.index.get_level_values("ticker"):
-        raise FeatureError(f"ticker {ticker!r}: not among the stocks that there are features of")
+        raise FeatureError(f"ticker {ticker!r}: not among the stocks with features")
     own = features.xs(ticker, level="ticker")
     columns = _columns(bars)
     rows = columns.filter(pc.equal(columns["ticker"].cast(pa.string()), ticker))
@@ -166,7 +167,7 @@ def price_picture(bars: pa.Table | pd.DataFrame, features: pd.DataFrame, ticker:
 def _at_dates(
     days: Days, numbers: dict[str, Values], asked: Days, rules: Continuity, measure: Measure, width: int
 ) -> tuple[Places, NDArray[np.float32]]:
-    """Places in `asked` of the dates with a bar by then, and (dates, k) values there."""
+    """Indices into `asked` of the dates with a bar by then, and (dates, k) values at these dates."""
     newest = np.searchsorted(days, asked, side="right") - 1
     known = np.flatnonzero(newest >= 0)
     newest = newest[known]
@@ -175,14 +176,14 @@ def _at_dates(
     for start, stop in _unbroken(days, numbers["close"], rules):
         wanted = np.flatnonzero(fresh & (newest >= start) & (newest < stop))
         if len(wanted):
-            # Not a bar behind the last date asked for: what is not read cannot leak.
+            # No bar after the last date is read, so none can leak.
             read = slice(start, int(newest[wanted].max()) + 1)
             values[wanted] = measure(_bars(numbers, read))[newest[wanted] - start]
     return known, values
 
 
 def _unbroken(days: Days, close: Values, rules: Continuity) -> list[tuple[int, int]]:
-    """First and one behind the last bar of each run without a break."""
+    """Start and stop of the bars of each unbroken run."""
     gap = np.diff(days).astype(int) >= rules.gap_days
     jump = np.abs(np.diff(np.log(close))) >= np.log(rules.greatest_move)
     edges = [0, *(np.flatnonzero(gap | jump) + 1).tolist(), len(close)]
@@ -210,7 +211,7 @@ def _table(
     values: list[NDArray[np.float32]],
     names: Sequence[str],
 ) -> pd.DataFrame:
-    # Places among the sorted tickers, so that rows of a date stand in the order of their names.
+    # Positions among the sorted tickers, so that the rows of a date are sorted by name.
     order = np.argsort(np.array(tickers, object), kind="stable")
     place = np.empty(len(tickers), np.int64)
     place[order] = np.arange(len(tickers))
@@ -228,13 +229,13 @@ def _table(
 
 
 def asked_days(dates: Sequence[object] | Days) -> Days:
-    """Ascending, each once. Raises FeatureError for what is no day."""
+    """The dates as days, ascending, without repeats. Raises FeatureError for an invalid one."""
     try:
         asked = np.unique(np.asarray(dates, "datetime64[D]"))
     except ValueError as error:
-        raise FeatureError(f"dates to answer for: expected days such as 2015-01-02: {error}") from None
+        raise FeatureError(f"dates: expected days such as 2015-01-02: {error}") from None
     if np.isnat(asked).any():
-        raise FeatureError("dates to answer for: one of them is missing")
+        raise FeatureError("dates: one of them is missing")
     return asked
 
 
@@ -258,7 +259,7 @@ def _columns(bars: pa.Table | pd.DataFrame) -> pa.Table:
 
 
 def _tickers(column: pa.ChunkedArray) -> tuple[list[str], Places]:
-    """Names in the order of the rows and (names + 1,) where their rows begin and end."""
+    """Names in the order of the rows, and (names + 1,) the edges of their rows."""
     if column.null_count:
         raise FeatureError(f"price panel: {column.null_count:,} rows without a ticker")
     coded = column.combine_chunks().cast(pa.string()).dictionary_encode()
@@ -267,7 +268,7 @@ def _tickers(column: pa.ChunkedArray) -> tuple[list[str], Places]:
     names = [coded.dictionary[int(codes[edge])].as_py() for edge in edges[:-1]]
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise FeatureError(f"price panel: the rows of {twice} stand in more than one place; sort it by ticker, date")
+        raise FeatureError(f"price panel: the rows of {twice} are not contiguous; sort the panel by ticker, date")
     return names, edges
 
 
@@ -280,10 +281,10 @@ def _check_order(names: Sequence[str], edges: Places, days: Days) -> None:
     wrong = np.flatnonzero(~later)
     if len(wrong):
         row = int(wrong[0]) + 1
-        what = "is there twice" if days[row] == days[row - 1] else f"comes after {days[row - 1]}"
+        what = "occurs twice" if days[row] == days[row - 1] else f"comes after {days[row - 1]}"
         raise FeatureError(
-            f"price panel: {_owner(names, edges, row)}, {days[row]} {what}; {len(wrong):,} such rows. A stock has one bar "
-            "a day, in order: sort it by ticker, date"
+            f"price panel: {_owner(names, edges, row)}, {days[row]} {what}; {len(wrong):,} such rows. Expected one bar "
+            "per stock and day: sort the panel by ticker, date"
         )
 
 
@@ -302,7 +303,7 @@ def _check_numbers(names: Sequence[str], edges: Places, days: Days, columns: pa.
             row = int(absent[0])
             raise FeatureError(
                 f"price panel: {len(absent) / len(values):.1%} of {name} is 0 or missing, the first of "
-                f"{_owner(names, edges, row)} on {days[row]}; expected prices but for {_LARGEST_ABSENT_SHARE:.0%} at most"
+                f"{_owner(names, edges, row)} on {days[row]}; at most {_LARGEST_ABSENT_SHARE:.0%} may be"
             )
 
 

@@ -3,12 +3,12 @@
 Papers: Pu et al. 2023, L2GMOM (arXiv 2308.12212), whose eight momentum features U give D^-1/2 A D^-1/2 U; Kalofolias 2016
 for the graph A (`graph_learning`), of stocks whose features were alike in all of the past.
 
-Changed: features are sampled at the Fridays of eras, as those of neighbouring days are nearly the same, and brought to one
-scale across stocks there, so that no feature and no crash outweighs the rest; a graph holds for some eras; stocks come and
-go, so that a distance is the mean over the Fridays that two of them share; only the stocks that most money is traded in are
-nodes, as pairs grow with the square of their number.
+Changed: features are sampled at the Fridays of eras, because those of neighbouring days are nearly the same, and scaled
+across stocks at each Friday, so that no feature and no crash outweighs the rest; a graph is used for several eras; stocks
+come and go, so the distance of two is the mean over the Fridays that both have; only the most traded stocks are nodes,
+because the number of pairs grows with the square of the number of nodes.
 
-What is known of a date follows from the bars up to it, whatever other dates are asked for.
+The values at a date are computed from the bars up to it, whatever other dates are requested.
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,10 @@ _DAYS_IN_ERA = 7
 
 @dataclass(frozen=True)
 class NetworkRules:
-    """Who is a node, and how long a graph holds.
+    """Choice of the nodes, and lifetime of a graph.
 
-    stocks: nodes at most, those that most money was traded in over 63 bars. relearn: eras between graphs. history: eras up
-    to a graph's in each of which a node has momentum.
+    stocks: largest number of nodes; those with the most money traded over 63 bars are chosen. relearn: eras between
+    graphs. history: number of eras up to that of the graph; a node has momentum in each of them.
     """
 
     stocks: int = 256
@@ -53,8 +53,8 @@ class NetworkRules:
 
 @dataclass(frozen=True)
 class Momentum:
-    """Of n stocks at t days, ascending. tickers: sorted. values: (t, n, 8) float32, MOMENTUM_NAMES, NaN where the bars do
-    not suffice. traded: (t, n) float32 mean money a bar over 63. listed: (t, n) True from a stock's first bar on.
+    """Momentum of n stocks at t days, ascending. tickers: sorted. values: (t, n, 8) float32, MOMENTUM_NAMES, NaN where there
+    are too few bars. traded: (t, n) float32 mean money per bar over 63 bars. listed: (t, n) True from a stock's first bar on.
     """
 
     days: Days
@@ -62,14 +62,6 @@ class Momentum:
     values: NDArray[np.float32]
     traded: NDArray[np.float32]
     listed: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class StockGraph:
-    """nodes: (m,) places of stocks. weights: (m, m) float64 >= 0, symmetric, diagonal 0."""
-
-    nodes: Places
-    weights: Values
 
 
 def price_network(
@@ -82,10 +74,10 @@ def price_network(
 ) -> pd.DataFrame:
     """Neighbours' momentum (`NAMES`) of every stock at each of `dates`: float32, index (ticker, date).
 
-    bars, dates, continuity, rows and errors are those of `price_momentum.price_features`. The graph of a date was learned
-    at the newest Friday on or before it of an era that `rules.relearn` divides. NaN for stocks that are not in it, for
-    those without momentum at the date and those none of whose neighbours has any, and for all where there are fewer than
-    two nodes. Raises MethodError where all nodes are the same.
+    bars, dates, continuity, rows and errors are those of `momentum.price_features`. The graph of a date is learned at the
+    newest Friday, on or before it, of an era whose number is a multiple of `rules.relearn`. NaN for stocks outside the
+    graph, stocks without momentum at the date and stocks none of whose neighbours has any, and for all stocks if there are
+    fewer than two nodes. Raises MethodError if all nodes are identical.
     """
     rules = rules or NetworkRules()
     asked = asked_days(dates)
@@ -126,8 +118,16 @@ def graph_days(days: Days, rules: NetworkRules) -> Days:
     return _FIRST + (eras // rules.relearn * rules.relearn - 1) * _DAYS_IN_ERA
 
 
+@dataclass(frozen=True)
+class StockGraph:
+    """nodes: (m,) indices of stocks. weights: (m, m) float64 >= 0, symmetric, diagonal 0."""
+
+    nodes: Places
+    weights: Values
+
+
 def graph_at(momentum: Momentum, day: np.datetime64, rules: NetworkRules) -> StockGraph:
-    """Learned of the Fridays up to `day`; without nodes where fewer than two have a history."""
+    """Graph learned from the Fridays up to `day`; without nodes if fewer than two stocks have a history."""
     past = np.flatnonzero((momentum.days <= day) & ((momentum.days - _FIRST).astype(np.int64) % _DAYS_IN_ERA == 0))
     nodes = _nodes(momentum, past, rules)
     if len(nodes) < 2:
@@ -137,7 +137,7 @@ def graph_at(momentum: Momentum, day: np.datetime64, rules: NetworkRules) -> Sto
 
 
 def of_one_scale(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(t, m, k) each feature of mean 0 and mean square 1 over the stocks that have all of a day's; NaN for the others."""
+    """(t, m, k) each feature with mean 0 and mean square 1 over the stocks with all features that day; NaN for the others."""
     known = ~np.isnan(values).any(axis=2, keepdims=True)
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     away = np.where(known, values - np.where(known, values, 0).sum(axis=1, keepdims=True) / count, 0)
@@ -146,8 +146,8 @@ def of_one_scale(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mean_distances(values: NDArray[np.float32]) -> Values:
-    """(m (m - 1) / 2,) mean squared distance of each pair over the days that both have values (t, m, k) of: upper triangle,
-    row after row. Each pair must have such a day.
+    """(m (m - 1) / 2,) mean squared distance of each pair over the days at which both have values (t, m, k): upper triangle,
+    row by row. Each pair must have such a day.
     """
     known = np.asarray(~np.isnan(values).any(axis=2))
     there = np.where(known[..., None], values, 0).astype(np.float64)
@@ -160,8 +160,8 @@ def mean_distances(values: NDArray[np.float32]) -> Values:
 
 
 def neighbours(own: NDArray[np.float32], weights: Values) -> NDArray[np.float32]:
-    """(m, k) D^-1/2 A D^-1/2 U of momentum U (m, k) and weights A (m, m) among the nodes that have momentum, NaN for the
-    others and for those none of whose neighbours has.
+    """(m, k) D^-1/2 A D^-1/2 U of momentum U (m, k) and weights A (m, m) over the nodes that have momentum; NaN for the
+    others, and for nodes none of whose neighbours has momentum.
     """
     found = np.full(own.shape, np.nan, np.float32)
     known = np.flatnonzero(~np.isnan(own).any(axis=1))
@@ -173,7 +173,7 @@ def neighbours(own: NDArray[np.float32], weights: Values) -> NDArray[np.float32]
 
 
 def _nodes(momentum: Momentum, past: Places, rules: NetworkRules) -> Places:
-    """Ascending places of the stocks that are nodes at the last of the past Fridays."""
+    """Ascending indices of the stocks that are nodes at the last of the past Fridays."""
     recent = past[-rules.history :]
     if len(recent) < rules.history:
         return past[:0]
@@ -183,7 +183,7 @@ def _nodes(momentum: Momentum, past: Places, rules: NetworkRules) -> Places:
 
 
 def _fridays(first: np.datetime64, asked: Days) -> Days:
-    """Fridays of eras from the first bar to the last day asked for."""
+    """Fridays of eras from the first bar to the last requested day."""
     if np.isnat(first) or not len(asked):
         return asked[:0]
     begin, end = ((day - _FIRST).astype(np.int64) for day in (first, asked[-1]))
@@ -191,6 +191,6 @@ def _fridays(first: np.datetime64, asked: Days) -> Days:
 
 
 def _measure(bars: Bars) -> Values:
-    """(t, 9) momentum and the mean money traded a day."""
+    """(t, 9) momentum, and mean money traded per day."""
     traded = rolling_sum(bars.close * bars.volume, _TRADED_DAYS) / _TRADED_DAYS
     return np.column_stack([momentum_features(bars.close[:, None])[:, 0], traded])

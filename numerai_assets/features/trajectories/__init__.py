@@ -1,1 +1,1 @@
-"""Look-alike trajectories: the rows of earlier eras most like a row, and inputs built along them."""
+"""Look-alike trajectories: for each row the most similar rows of earlier eras, and inputs built from them."""

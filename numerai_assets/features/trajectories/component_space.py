@@ -1,7 +1,7 @@
 """A space of few dimensions in which rows of eras can be compared: principal components of one era's features.
 
-It is fitted on one era alone, so it knows nothing of later eras and keeps nothing from one era to the next; other eras
-are then placed in it. Levels are whole numbers, so means and products are exact whatever the order of rows.
+It is fitted on one era, so it knows nothing of later eras; other eras are then placed in it. Levels are whole numbers, so
+means and products are exact in any order of rows.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ Array = NDArray[np.float64]
 Block = NDArray[np.int8]
 
 _MIDDLE = np.int8(2)
-# Shares of a feature's mean variance. A component below the first is rounding: there are no more. One below the second
-# is raised no further than to it: at such heights whitening would listen to how values happened to be binned.
+# Shares of a feature's mean variance. A component below the first is rounding, and is dropped. Whitening treats a component
+# below the second as if it had that share; otherwise it would amplify effects of binning.
 _NOTHING, _LITTLE = 1e-9, 1e-2
-# Of the lattice, in standard deviations: rounding to it adds 0.0003 to a variance of 1. Wider where the widest component
-# would not keep five of its own standard deviations.
+# Step of the lattice in standard deviations: rounding to it adds 0.0003 to a variance of 1. The step is wider if the widest
+# component would otherwise be cut off within five of its standard deviations.
 _STEP, _REACH = 1 / 16, 5
 # Features turned to float64 at once.
 _CHUNK = 256
@@ -50,9 +50,8 @@ class ComponentSpace:
     def of(cls, block: Block, dims: int, whitening: float) -> Self:
         """The space of at most `dims` components of an era's block (d, n) int8, where a missing cell (-1) counts as 2.
 
-        whitening: 1 gives every component the same variance, 0 leaves them as they are, and between the variance is
-        raised to the power 1 - whitening; in any case their mean variance in the era is 1.
-        Raises FeatureError where no feature varies.
+        whitening: a component of variance v gets v ** (1 - whitening): 1 gives all the same variance, 0 leaves them as they
+        are. Then all are scaled to a mean variance of 1 in the era. Raises FeatureError when no feature varies.
         """
         levels = _filled(block)
         varying = np.flatnonzero((levels != levels[:, :1]).any(axis=1))
@@ -67,9 +66,9 @@ class ComponentSpace:
         return cls(varying, components * (scale / step)[:, None], step)
 
     def place(self, block: Block) -> Points:
-        """(dims, n) lattice points of the rows of an era, of its block (d, n) int8 with the features the space is of.
+        """(dims, n) lattice points of the rows of an era, of its block (d, n) int8 with the features of the space.
 
-        Each era is centred on its own mean: what is compared is where a row stands among the rows of its era.
+        Each era is centred on its own mean: the comparison is between positions of rows relative to their own era.
         """
         rows = block.shape[1]
         found, means = np.zeros((self.dims, rows)), np.empty(len(self.varying))

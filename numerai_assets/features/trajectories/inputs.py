@@ -1,4 +1,4 @@
-"""What the look-alikes of each row were and what they were paid, lag by lag, as arrays that a net reads."""
+"""Exposures and targets of the look-alikes of each row, lag by lag, as arrays for a net."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ class TrajectoryInputs:
 
     history: (n, L, P + 2 K) float16, the oldest lag first: weighted means over the look-alikes of the groups' exposures
     and of the centred targets, each with mean 0 and standard deviation 1 over the rows it is known for and 0 elsewhere;
-    then for each target 1 where it is known and 0 where not: there are no look-alikes or it had not resolved.
-    now: (n, P) float16 standard scores of the row's own exposures. market: (P,) float32 logarithm of the spread of
+    then for each target 1 where it is known and 0 where not, because there are no look-alikes or it had not resolved.
+    now: (n, P) float16 standard scores of the row's own exposures. market: (P,) float32 logarithm of the std of
     exposures in the era, in levels; 0 for a group without any.
     """
 
@@ -31,8 +31,8 @@ class TrajectoryInputs:
 def trajectory_inputs(
     panel: EraPanel, history: History, lags: tuple[int, ...], groups: tuple[str, ...], targets: tuple[str, ...]
 ) -> TrajectoryInputs:
-    """Inputs of the rows of a panel of one era. Raises FeatureError for look-alikes that do not fit, an unknown group, and
-    a target that is wholly unknown in an era by which it should have resolved."""
+    """Inputs of the rows of a panel of one era. Raises FeatureError for look-alikes of other eras or lags, an unknown group,
+    and a target without any value in an era in which it had resolved."""
     alikes = look_alikes_of(panel, history, lags)
     weights = alikes.weights()
     paths = np.zeros((len(lags), len(groups) + 2 * len(targets), panel.rows), np.float16)
@@ -57,12 +57,12 @@ def trajectory_inputs(
 
 
 def _standardised(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(m, n) of mean 0 and standard deviation 1 over what is known in each row of it; 0 where unknown or constant."""
+    """(m, n) of mean 0 and standard deviation 1 over the known values of each row; 0 where unknown or constant."""
     known = np.isfinite(values)
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     mean = np.where(known, values, 0).sum(axis=1, keepdims=True, dtype=np.float64) / count
     away = np.where(known, values - mean, 0)
     spread = np.sqrt((away**2).sum(axis=1, keepdims=True) / count)
-    # Rounding alone makes a constant's spread a little more than 0.
+    # By rounding alone the std of a constant is slightly above 0.
     varies = spread > 1e-6 * (1 + np.abs(mean))
     return np.asarray(np.divide(away, spread, out=np.zeros(away.shape), where=varies))

@@ -1,7 +1,7 @@
-"""Which rows of one era lie nearest to those of another: exact, and the same whatever the order of rows and blocks.
+"""The nearest rows of one era to those of another: exact, and independent of the order of rows and blocks.
 
-Points stand on a lattice: their coordinates are whole numbers of one byte. So distances are sums of whole numbers, exact
-in whatever order a processor adds, what is found depends on the points alone, and int8 products are the fastest there are.
+Points lie on a lattice: their coordinates are whole numbers of one byte. So distances are sums of whole numbers, exact in
+any order of addition, the result depends on the points alone, and the products are int8, the fastest type.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ Points = NDArray[np.int8]
 
 LARGEST = 127
 
-# Rows whose distances to all others are held at once: 24 MB of them at 6,000 rows.
+# Rows whose distances to all others are in memory at once: 24 MB at 6,000 rows.
 _ROWS_AT_ONCE = 1024
 
 
@@ -67,7 +67,7 @@ def _squared_lengths(points: Points) -> NDArray[np.int32]:
 def _smallest(values: NDArray[np.int32], k: int) -> NDArray[np.int64]:
     """(n, k) positions of the k smallest of each row of (n, m), ascending, equal ones by position."""
     width = values.shape[1]
-    # One more than asked for tells whether the last of them was chosen among equals, which torch does as it likes.
+    # One more than k shows whether the last one was chosen among equals, where the choice of torch is arbitrary.
     smallest, positions = (
         part.numpy() for part in torch.topk(from_dlpack(values), min(k + 1, width), dim=1, largest=False)
     )

@@ -1,7 +1,7 @@
 """Look-alike trajectories: for each row of an era, the rows most like it in earlier eras, softly weighted.
 
-Ids do not persist, by Numerai's intent, and nothing here tries to undo that: what stands for the history of a row is a
-weighted mean over the k rows of each earlier era that look most like it.
+Ids do not persist, by Numerai's intent, and nothing here tries to undo that: the history of a row is replaced by weighted
+means over the k most similar rows of each earlier era.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from numerai_assets.errors import FeatureError
 from numerai_assets.features.contract import Columns
 
 LAGS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 39, 52)
-"""Eras back at which look-alikes are searched unless told otherwise; whoever reads them is told the same."""
+"""Default lags, in eras back, at which look-alikes are searched; a block that reads look-alikes needs the same lags."""
 
 _NONE = -1
 _DISTANCE_UNIT = 1 / 1024
@@ -36,7 +36,7 @@ class Trajectories:
 
     @classmethod
     def of_columns(cls, lags: tuple[int, ...], columns: Columns) -> Self:
-        """What `as_columns` wrote: (2 x lags x k, n) int16. Raises FeatureError for columns of other lags."""
+        """The inverse of `as_columns`, from (2 x lags x k, n) int16. Raises FeatureError for columns of other lags."""
         if columns.dtype != np.int16 or len(columns) % (2 * len(lags)):
             raise FeatureError(f"look-alikes: {columns.shape} {columns.dtype} are not those of {len(lags)} lags")
         rows, distances = columns.reshape(2, len(lags), -1, columns.shape[1])
@@ -54,8 +54,8 @@ class Trajectories:
     def weights(self) -> NDArray[np.float32]:
         """(lags, k, n) float32 weight of each look-alike, of sum 1 over k; 0 where there is none.
 
-        A Gaussian kernel as wide as the distance of the farthest of the k: no row counts for nothing, and how much more
-        the nearest counts follows from how much nearer it is.
+        A Gaussian kernel as wide as the distance of the farthest of the k: every look-alike has some weight, and nearer
+        ones have more.
         """
         width = np.maximum(self.distances[:, -1:], np.finfo(np.float32).tiny)
         raw = np.exp(-0.5 * (self.distances / width) ** 2)

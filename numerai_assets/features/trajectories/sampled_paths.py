@@ -1,7 +1,7 @@
 """Paths of rows through the past, sampled at the lags of their look-alikes and laid on a grid of eras.
 
-The lags are dense near the era at hand and thin out behind it. On the grid an era without a sample holds the value of
-the newest sample before it, as a reader at that era would have: nothing is interpolated towards what came later.
+The lags are dense near the era at hand and sparse further back. On the grid an era without a sample has the value of the
+newest sample before it, which is all that was known at that era: nothing is interpolated towards later samples.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def look_alikes_of(panel: EraPanel, history: History, lags: tuple[int, ...]) -> 
 
 
 def check_positions(trajectories: Trajectories, position: int, era: int, rows: int) -> None:
-    """Raises FeatureError when a look-alike at lags[position] is a row that the lagged era, of `rows` rows, has not."""
+    """Raises FeatureError when a look-alike at lags[position] is beyond the `rows` rows of the lagged era."""
     last = int(trajectories.rows[position].max(initial=-1))
     if last >= rows:
         raise FeatureError(
@@ -45,14 +45,14 @@ def check_positions(trajectories: Trajectories, position: int, era: int, rows: i
 def held(samples: NDArray[np.floating], lags: tuple[int, ...], through: int) -> NDArray[np.floating]:
     """(eras, ...) one value for each era from `through` eras back to lags[0] eras back, oldest first.
 
-    samples: (lags, ...) values at the lags, NaN where there is none. through: at least lags[0]. Each era holds the
+    samples: (lags, ...) values at the lags, NaN where there is none. through: at least lags[0]. Each era has the
     newest sample at or before it; NaN where there is none.
     """
     known = np.array(samples)
     for position in range(len(lags) - 2, -1, -1):
         gaps = np.isnan(known[position])
         known[position][gaps] = known[position + 1][gaps]
-    # Of an era so many eras back: the newest sample that is as old or older.
+    # For each era back: the newest sample that is as old or older.
     place = np.searchsorted(lags, np.arange(through, lags[0] - 1, -1))
     none = np.full((1, *known.shape[1:]), np.nan, known.dtype)
     return np.asarray(np.concatenate([known, none])[place])

@@ -1,18 +1,17 @@
 """An ensemble of boosted trees over the base features and the columns of TSMixer blocks.
 
-Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053). What it is about, mixing along time and along features, is done by the
-feature blocks `payoff_panel`, `trajectory_mixer` and `mixing`; their columns come with the panel like any other. What is
-here learns from them beside the features as they are: a rank is what Numerai pays for, and trees are hard to beat on
-five-level features.
+Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053). The mixing along time and along features, its subject, is done by the
+feature blocks `payoff_panel`, `trajectory_mixer` and `mixing`, whose columns are part of the panel. This module trains
+trees on these columns and on the features themselves: Numerai pays for ranks, and trees are hard to beat on features of
+five bins.
 
-A member is one choice of each of target x seed x phase x booster. Phase p of k takes the eras whose number leaves p when
-divided by k: no era is left out, eras of a member are so far apart that, of four phases, their 20-day targets share no
-return, and what is held in memory is a k-th. The members of a phase share one set of bins. What they predict is blended by
-ranks within the era.
+A member is one combination of target x seed x phase x booster. Phase p of k has the eras whose number is p modulo k. So no
+era is left out, memory holds a k-th of the eras at a time, and with four phases the 20-day targets of a member's eras share
+no return. The members of a phase share one set of bins. The predictions are blended by rank within the era.
 
-Batches of a phase's eras are for what does not fit otherwise: where payoffs drift, trees grown on a few eras at a time find
-less. Measured on a planted market (benchmarks/mixer_boosting.py, 20 eras a phase): CORR 0.040 on all at once, 0.033 on four
-batches of 5 that take turns eight times, 0.030 once, and 0.030 in 32 turns each.
+Batches of a phase's eras are for data that does not fit into memory otherwise: if payoffs drift, trees grown on a few eras
+at a time find less. Measured on a planted market (benchmarks/mixer_boosting.py, 20 eras per phase), CORR is 0.040 on all
+eras at once; on four batches of 5 eras it is 0.033 if they take turns eight times, 0.030 once, and 0.030 in 32 turns each.
 """
 
 import itertools
@@ -32,9 +31,9 @@ from numerai_assets.eras import fewest_eras, horizon_of, last_era_before, purge
 from numerai_assets.errors import MethodError
 from numerai_assets.execution import LOCAL
 from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
-from numerai_assets.methods.contract import Suggests, check_features, rank_within_eras
+from numerai_assets.methods.contract import Suggests, check_features
 from numerai_assets.methods.mixer_boosting.grown_trees import GrownTrees, Growth, LightgbmTrees, XgboostTrees
-from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
+from numerai_assets.methods.rank_blend import RANKS, Ranks, blended, centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
@@ -46,12 +45,12 @@ BOOSTERS: dict[str, tuple[type[GrownTrees], dict[str, Any]]] = {
     "goss": (LightgbmTrees, {"data_sample_strategy": "goss"}),
     "xgboost": (XgboostTrees, {}),
 }
-"""Boosters by name: whose trees, and what the library is told beside the method's parameters."""
+"""Boosters by name: the class of their trees, and the library's parameters besides those of the method."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """What one member of the ensemble is fitted on and by."""
+    """One member of the ensemble: the target, seed, phase and booster of its fit."""
 
     target: str
     seed: int
@@ -66,28 +65,28 @@ Ensemble = dict[Member, GrownTrees]
 class MixerBoosting(BoostedTrees):
     """LightGBM and XGBoost on several targets, seeds and phases of eras.
 
-    extra_targets: fitted on beside the main one, which may be among them. seeds: how many. phases: into how many the eras
-    are dealt; above 1 with every_eras 1. boosters: of `BOOSTERS`. objective: of `era_objectives`. boosting_rounds: of era
-    boosting, 1 for none; boosting_share: of the eras, in each round after the first. batches: into how many the eras of a
-    phase are cut, each read and grown on by itself, so that no others are held; era boosting begins anew with each. passes:
-    how often all batches, where there is more than one, take their turn: many, for trees grown in a row on one batch learn it
-    by heart. ranks: "uniform" or "gaussian", what is averaged. blending_eras: how many of the newest fitted eras the blend's
-    weights are learned on, from members fitted once more before them; 0 for equal weights. extend_share: trees that `extend`
-    adds, as a share of n_estimators. The others are those of `BoostedTrees`.
+    extra_targets: further targets to train on; the main one may be among them. seeds: number of seeds. phases: number of
+    phases; more than one needs every_eras 1. boosters: names in `BOOSTERS`. objective: of `era_objectives`. boosting_rounds:
+    rounds of era boosting, 1 for none; boosting_share: share of the eras in each round after the first. batches: number of
+    batches per phase, each read and trained on alone, so that only one is in memory; era boosting starts again with each.
+    passes: number of turns that each batch takes if there are several; many, because trees grown in a row on one batch
+    overfit it. ranks: "uniform" or "gaussian", the ranks that are averaged. blending_eras: number of newest training eras on
+    which the blend's weights are learned, from members trained a second time on the eras before; 0 for equal weights.
+    extend_share: trees that `extend` adds, as a share of n_estimators. The others are those of `BoostedTrees`.
     """
 
     name: ClassVar[str] = "mixer_boosting"
     profiles = MappingProxyType(
         {
             "smoke": SHALLOW | {"phases": 1, "extra_targets": ["target_ender_20"]},
-            # About four times the benchmark's fit: each row is in as many trees, but no era is left out. What pays over 60 days
-            # pays over 20, and three times as many of these do not overlap.
+            # About four times the benchmark's fit: each row is in as many trees, but no era is left out. Payoffs over 60 days
+            # also show over 20, and three times as many 20-day targets do not overlap.
             "quick": {"boosters": ["gbdt"], "extra_targets": ["target_ender_20"]},
             "full": DEEP
             | {
                 # A phase has a quarter of the rows.
                 "min_data_in_leaf": 2_500,
-                # XGBoost does not gain from few features a tree: about seven times LightGBM's time.
+                # XGBoost is not faster with few features per tree: it takes about seven times LightGBM's time.
                 "boosters": ["gbdt", "xgboost"],
                 "extra_targets": ["target_ender_20"],
             },
@@ -108,15 +107,11 @@ class MixerBoosting(BoostedTrees):
     extend_share: float = 0.1
     n_estimators: int = 1000
     learning_rate: float = 0.02
-    max_depth: int = 5
-    num_leaves: int = 31
-    colsample_bytree: float = 0.1
-    min_data_in_leaf: int = 20
     every_eras: int = 1
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:
-        """That of boosted trees, what they are grown for and what of them is averaged."""
+        """The space of boosted trees, the objective and the ranks that are averaged."""
         return super().search_space(trial) | {
             "objective": trial.suggest_categorical("objective", OBJECTIVES),
             "ranks": trial.suggest_categorical("ranks", RANKS),
@@ -124,18 +119,18 @@ class MixerBoosting(BoostedTrees):
 
     @property
     def auxiliary_targets(self) -> tuple[str, ...]:
-        """Targets that the panel it is fitted on carries beside the main one."""
+        """Targets besides the main one that the training panel carries."""
         return tuple(self.extra_targets)
 
     @property
     def least_eras(self) -> int:
-        """One era, or two where a deviation over eras is wanted, for each batch of each phase."""
+        """One era for each batch of each phase, or two if the objective needs a standard deviation over eras."""
         return self.phases * self.batches * self._least_eras_of_batch
 
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Fits each member on the rows of the panel's eras of its phase whose target, the main or an extra one, is known.
+        """Fits each member on the rows of its phase's eras whose target, the main or an extra one, is known.
 
-        Raises MethodError for parameters that do not go together and for a target that is known in too few eras.
+        Raises MethodError for contradictory parameters and for a target that is known in too few eras.
         """
         self._check_parameters(target)
         members = self._members(target)
@@ -157,10 +152,11 @@ class MixerBoosting(BoostedTrees):
         return self
 
     def extend(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
-        """Grows `extend_share` of n_estimators more trees on each member, on the panel's eras, old and new or new alone.
+        """Adds `extend_share` of n_estimators trees to each member, grown on the panel's eras, old and new or only new.
 
-        The blend's weights stay. Same seed, same data, same number of growths before: same trees. Raises MethodError for
-        another target or other features than those fitted, and for a target that is known in too few eras of the panel.
+        The blend's weights stay the same. The same seed, data and number of growths before give the same trees. Raises
+        MethodError for another target or other features than those of the fit, and for a target that is known in too few
+        eras of the panel.
         """
         check_features(self, panel)
         if target != self.target_:
@@ -174,14 +170,12 @@ class MixerBoosting(BoostedTrees):
         return self
 
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
-        """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
+        """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those of the fit."""
         check_features(self, panel)
-        # Not a matrix product, whose rounding depends on where a row stands.
-        blended = [np.sum(self.weights_[:, None] * ranks, axis=0) for ranks in self._ranks(self.trees_, panel)]
-        return rank_within_eras(np.concatenate(blended), panel.rows_of_era)
+        return blended(self.weights_, self._ranks(self.trees_, panel), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
-        """Writes each member's models, LightGBM's as text and XGBoost's as binary JSON, and all else as JSON."""
+        """Writes each member's models, LightGBM's as text and XGBoost's as binary JSON, and the rest as JSON."""
         for stem, trees in zip(_stems(self.trees_), self.trees_.values(), strict=True):
             trees.save(folder, stem)
         about = {
@@ -223,10 +217,10 @@ class MixerBoosting(BoostedTrees):
         return importance_table(self.feature_names_, self.weights_ @ shares, splits)
 
     def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """(r, d) SHAP values of some rows of a panel of one era: the members', by their weights.
+        """(r, d) SHAP values of some rows of a panel of one era: the weighted sum of the members' values.
 
-        What is blended are ranks. A member's parts are those of its raw score over the standard deviation of this within the
-        era, for which a gaussian rank is another name as long as scores are about normal.
+        The method blends ranks. A member's contributions are those of its raw score, divided by the standard deviation of
+        the score within the era, which is its gaussian rank if scores are about normal.
         """
         check_features(self, panel)
         (block,) = panel.blocks
@@ -245,7 +239,7 @@ class MixerBoosting(BoostedTrees):
     def _grown(
         self, trees: Ensemble, panel: EraPanel, number: int, seed: int, progress: Progress, *, growths: int = 0
     ) -> Ensemble:
-        """The members with so many trees more each. growths: how often they were grown before."""
+        """The members with `number` more trees each. growths: number of times they were grown before."""
         turns = self.batches * self.passes if self.batches > 1 else 1
         if number < turns:
             raise MethodError(
@@ -276,18 +270,18 @@ class MixerBoosting(BoostedTrees):
         return grown
 
     def _bins(self, member: Member, panel: EraPanel, progress: Progress) -> AbstractContextManager[Any]:
-        """Of all members that share them; a cluster's workers make their own."""
+        """Bins of all members that share them; the workers of a cluster make their own."""
         if self.execution.compute != LOCAL:
             return nullcontext()
         return BOOSTERS[member.booster][0].bins(panel, panel.target(member.target), self.execution.cores, progress)
 
     def _part(self, panel: EraPanel, phase: int, batch: int) -> EraPanel:
-        """One batch of the eras of a phase; each batch is spread over all of them."""
+        """One batch of the eras of a phase; each batch is spread over the whole phase."""
         eras = [era for era in panel.eras if era % self.phases == phase]
         return panel.with_eras(eras[batch :: self.batches])
 
     def _objective(self, panel: EraPanel, label: NDArray[np.float32], trees: int) -> EraObjective | None:
-        """None for what the libraries do by themselves."""
+        """The custom objective; None for squared error, which the libraries have built in."""
         if self.objective == "mse" and self.boosting_rounds == 1:
             return None
         known = ~np.isnan(label)
@@ -304,7 +298,7 @@ class MixerBoosting(BoostedTrees):
             yield centred_ranks(raw, self.ranks)
 
     def _cut_for_blending(self, panel: EraPanel, target: str) -> tuple[EraPanel, EraPanel]:
-        """Eras whose targets share no return with the newest `blending_eras`, and these."""
+        """Eras whose targets share no return with the newest `blending_eras`, and these newest eras."""
         known = panel.eras_with(target)
         after = known[-self.blending_eras :]
         longest = max(map(horizon_of, (target, *self.extra_targets)))
@@ -322,7 +316,7 @@ class MixerBoosting(BoostedTrees):
         return own | {f"fit:{name}": panel.eras_with(name) for name in self.extra_targets if name != target}
 
     def _check_eras(self, panel: EraPanel, targets: Sequence[str]) -> None:
-        """Raises MethodError for a target that some member would find in too few eras."""
+        """Raises MethodError for a target that is known in too few eras for some member."""
         least = self._least_eras_of_batch
         for name, phase, batch in itertools.product(targets, range(self.phases), range(self.batches)):
             if len(self._part(panel, phase, batch).eras_with(name)) < least:
@@ -334,11 +328,11 @@ class MixerBoosting(BoostedTrees):
 
     @property
     def _least_eras_of_batch(self) -> int:
-        # One correlation alone has no standard deviation.
+        # A single correlation has no standard deviation.
         return 2 if self.objective == "sharpe" else 1
 
     def _check_parameters(self, target: str) -> None:
-        """Raises MethodError for hyperparameters that do not go together."""
+        """Raises MethodError for contradictory hyperparameters."""
         for parameter in ("seeds", "phases", "batches", "passes", "boosting_rounds"):
             if getattr(self, parameter) < 1:
                 raise MethodError(f"{self.name}: {parameter} is {getattr(self, parameter)}, expected at least 1")
@@ -369,10 +363,10 @@ def _sharing_bins(members: Sequence[Member], panel: EraPanel) -> list[list[Membe
 
 
 def _counting(progress: Progress, before: int, total: int) -> Callable[[int], None]:
-    """Tells of trees grown after `before` others."""
+    """Reports trees grown after `before` others."""
     return lambda trees: progress("trees", before + trees, total)
 
 
 def _stems(members: Collection[Member]) -> list[str]:
-    """Begin of the names of each member's files."""
+    """Prefix of the file names of each member."""
     return [f"{place:03d}.{member.booster}" for place, member in enumerate(members)]

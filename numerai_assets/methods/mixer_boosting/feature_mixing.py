@@ -1,16 +1,13 @@
-"""Feature mixing: what a bank of small mixers over groups of features predicts, as new columns.
+"""Feature mixing: predictions of a bank of small mixers over groups of features, as new columns.
 
-Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053); the nets are `methods.nn.mixers`. Each mixer sees some groups of
-features and some features of each, dealt out so that all are seen about equally often, and is trained on its own, with
-AdamW, to correlate with the target within eras. A step takes sampled rows of one era.
+Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053); the nets are those of `mixer_bank`. Each mixer sees some groups of
+features and some features of each, dealt so that all are seen about equally often. `cross_fitted_nets` trains the mixers.
 
-The columns of a fitted era come from mixers that did not see it (`cross_fitting`), in `folds` runs of eras.
-
-The columns are the mixers' predictions, not their hidden units: columns of two fits must mean the same, for trees learn
-from one and predict from the other. A prediction is what the loss asks for, so two fits agree on it as far as they have
-learned anything, and on nothing where there is nothing. Hidden units are free up to more than the rotation that orthogonal
-Procrustes undoes, and what it aligns agrees even when nothing was learned. Measured on later eras of a planted world, four
-units a mixer: two fits' predictions correlate 0.72, aligned units 0.48; with shuffled targets 0.02 and 0.33.
+The columns are the mixers' predictions, not their hidden units. Columns of two fits must mean the same, because trees learn
+from one and predict from the other. The loss defines a prediction, so two fits agree on it as far as they have learned
+something, and not at all on noise. Hidden units are less determined: orthogonal Procrustes undoes only a rotation, and units
+aligned by it correlate even when nothing was learned. Measured on later eras of a planted world, four units a mixer: two
+fits' predictions correlate 0.72, aligned units 0.48; with shuffled targets 0.02 and 0.33.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,9 +150,9 @@ class FeatureMixing(CrossFittedNets[Levels, EraPanel, MixerBank]):
 def dealt_features(
     groups: Sequence[NDArray[np.intp]], mixers: int, tokens: int, channels: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """(mixers, tokens, channels) positions of features: of each mixer `tokens` groups, of each `channels` features.
+    """(mixers, tokens, channels) positions of features: for each mixer `tokens` groups, and `channels` features of each.
 
-    Groups are dealt like cards, and so are the features of a group: none comes again before all others did. Raises
+    Groups are dealt like cards, and so are the features of a group: each is used once before any is used again. Raises
     FeatureError when there are fewer groups than tokens or a group has fewer features than channels.
     """
     smallest = min((len(group) for group in groups), default=0)

@@ -1,4 +1,4 @@
-"""What each feature paid in an era: its correlation with the target over the rows."""
+"""The payoff of each feature in an era: its correlation with the target over the rows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from numerai_assets.features.fitting.levels import level_counts
 from numerai_assets.panel.gram import MIDDLE, moments, without_gaps
 
-# Targets are taken in whole parts of this: fourths exactly, others to 1e-5. Sums of whole numbers are exact in float64.
+# Targets are rounded to multiples of 1 / 65,536: fourths are exact. Sums of whole numbers are exact in float64.
 _PARTS = 65_536
 
 
 def feature_payoffs(block: NDArray[np.int8], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(d,) float64 correlation of each feature of an era's block (d, n) int8 with the target (n,), where that is known.
+    """(d,) float64 correlation of each feature of an era's block (d, n) int8 with the target (n,), over the rows with a target.
 
     A missing cell (-1) counts as the middle level, 2. NaN for a feature that is constant over these rows, and for all
     where the target is. Every sum is of whole numbers: the order of rows changes no bit.

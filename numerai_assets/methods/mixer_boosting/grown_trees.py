@@ -1,7 +1,7 @@
-"""Trees that can be grown further, LightGBM's and XGBoost's alike, for ensembles of both.
+"""Trees that can be grown further, of LightGBM and of XGBoost, for ensembles of both.
 
-LightGBM continues a model only where it still has the raw features. Bins are all there is here, so it is given the raw
-predictions so far as its initial score instead, and the new trees are a part of their own: predictions of parts add up.
+LightGBM continues a model only if it still has the raw features. Here it has bins only, so the raw predictions so far become
+its initial score, and the new trees are a separate part: the predictions of the parts add up.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Growth:
-    """What to grow. settings: of the trees. parameters: of the library, beside these. target: what the label is.
+    """Trees to grow. settings: of the method. parameters: further ones of the library. target: name of the label.
 
-    objective: None for the library's squared error. trees: how many more; `told` is called with how many there are so far.
+    objective: None for the library's squared error. trees: number of new trees; `told` is called with the number so far.
     """
 
     settings: BoostedTrees
@@ -45,7 +45,7 @@ class Growth:
 
     @property
     def on_cluster(self) -> dict[str, Any]:
-        """What the libraries' `train` wants to know beside data and parameters."""
+        """Arguments of the libraries' `train` besides data and parameters."""
         return {
             "trees": self.trees,
             "compute": self.settings.execution.compute,
@@ -53,10 +53,8 @@ class Growth:
         }
 
     def check_for_cluster(self, *, is_begun: bool) -> None:
-        """Raises MethodError for what is not shared out: an objective of ours, and trees that go on from others."""
-        what = (
-            "goes on from trees that are there" if is_begun else "has an objective of its own" if self.objective else ""
-        )
+        """Raises MethodError for fits that a cluster cannot run: custom objectives, and trees that continue others."""
+        what = "continues existing trees" if is_begun else "has an objective of its own" if self.objective else ""
         if what:
             raise MethodError(
                 f'{self.settings.execution.compute}: a member that {what} is grown on one machine; set compute = "local", or '
@@ -65,21 +63,21 @@ class Growth:
 
 
 class GrownTrees(Protocol):
-    """Trees of one member of an ensemble; growing makes others, these stay as they are."""
+    """Trees of one member of an ensemble; growing returns a new object and leaves this one unchanged."""
 
     @staticmethod
     def bins(
         panel: EraPanel, label: NDArray[np.float32], num_threads: int, progress: Progress
     ) -> AbstractContextManager[Any]:
-        """The library's data of the panel's rows whose label (n,) is known, good for any label known for the same rows.
+        """The library's data of the panel's rows whose label (n,) is known; usable for any label known for the same rows.
 
-        Who takes it lets go of it before the context ends.
+        The caller deletes its reference to the data before the context ends.
         """
 
     def grown(self, data: Any, panel: EraPanel, label: NDArray[np.float32], growth: Growth) -> Self:
-        """With more trees, grown on the panel's rows whose label (n,) is known. data: their bins; None on a cluster.
+        """These trees and more, grown on the panel's rows whose label (n,) is known. data: their bins; None on a cluster.
 
-        Raises MethodError where a cluster is to do what only one machine can.
+        Raises MethodError for a fit that a cluster cannot run.
         """
 
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
@@ -89,7 +87,7 @@ class GrownTrees(Protocol):
         """(n, d) SHAP values of the raw predictions of a (d, n) block."""
 
     def importances(self, features: int) -> tuple[Array, Array]:
-        """Gain and number of splits of each of the features, (d,) each."""
+        """Gain and number of splits of each feature, (d,) each."""
 
     def save(self, folder: Path, stem: str) -> None:
         """Writes files whose names begin with the stem."""
@@ -101,7 +99,7 @@ class GrownTrees(Protocol):
 
 @dataclass(frozen=True)
 class LightgbmTrees:
-    """Parts whose raw predictions add up, in the order in which they were grown."""
+    """Boosters whose raw predictions add up, in the order in which they were grown."""
 
     parts: tuple[lgb.Booster, ...] = ()
 
@@ -122,7 +120,7 @@ class LightgbmTrees:
             return type(self)((lightgbm_trees.train(panel, growth.target, parameters, **growth.on_cluster),))
         known = ~np.isnan(label)
         data.set_label(label[known])
-        # The data may come from another member, with its initial score.
+        # The data may still have the initial score of another member.
         data.set_field("init_score", self._raw(panel, growth.settings.execution.cores)[known] if self.parts else None)
         part = lgb.train(
             parameters,
@@ -163,7 +161,7 @@ class LightgbmTrees:
 
 @dataclass(frozen=True)
 class XgboostTrees:
-    """One model, which XGBoost itself grows further."""
+    """One model, which XGBoost itself continues."""
 
     booster: xgb.Booster | None = None
 
@@ -176,7 +174,7 @@ class XgboostTrees:
     def grown(
         self, data: xgb.ExtMemQuantileDMatrix, panel: EraPanel, label: NDArray[np.float32], growth: Growth
     ) -> Self:
-        # A custom objective begins at 0; XGBoost would begin at the mean of the target.
+        # A custom objective starts from 0; XGBoost would start from the mean of the target.
         begin = {} if growth.objective is None else {"base_score": 0.0}
         parameters = xgboost_parameters(growth.settings, growth.seed) | begin | growth.parameters
         if growth.settings.execution.compute != LOCAL:
@@ -194,7 +192,7 @@ class XgboostTrees:
         return type(self)(booster)
 
     def predict(self, block: NDArray[np.int8], num_threads: int) -> Array:
-        # Which a loaded model does not know.
+        # A loaded model does not know its number of threads.
         self._fitted.set_param({"nthread": num_threads})
         return np.asarray(predicted(self._fitted, block), np.float64)
 

@@ -1,11 +1,11 @@
-"""A bank of small feature mixers, all computed at once: TSMixer's block with groups of features in the place of time.
+"""A bank of small feature mixers, all computed at once: TSMixer's block with groups of features in place of time steps.
 
 Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053). Kept: a block mixes tokens by an MLP that channels share, then
-channels by an MLP that tokens share, each normalised before, with dropout, and added to what came in. Changed for Numerai:
-a token is a group of features, not a moment; channel k of two groups has nothing in common, so each group is first
-embedded by weights of its own; statistics are those of a row (layer norm), not of a batch, so that a row's prediction
-does not depend on the rows it came with. Every mixer has its own features and weights; one matrix product with a leading
-dimension of mixers serves all (as TabM does, Gorishniy et al. 2024, with nothing shared).
+channels by an MLP that tokens share, each after a normalisation, with dropout and a residual connection. Changed for Numerai:
+a token is a group of features, not a time step; channel k of two groups has nothing in common, so each group is first
+embedded by its own weights; normalisation is over a row (layer norm), not over a batch, so that the prediction of a row does
+not depend on the other rows of its batch. Every mixer has its own features and weights; one matrix product with a leading
+dimension of mixers computes all (as in TabM, Gorishniy et al. 2024, but without shared weights).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 ALL = slice(None)
 
 _EPSILON = 1e-5
-# Activations of a layer held at once, 2 MB of float32.
+# Activations of a layer in memory at once, 2 MB of float32.
 _CELLS = 1 << 19
 
 
@@ -37,14 +37,14 @@ class MixerShape:
 
 
 class Dropout(NamedTuple):
-    """What hidden units of a block are multiplied by: tokens (M, k, 1), channels (M, 1, k, 1)."""
+    """Factors of the hidden units of a block: tokens (M, k, 1), channels (M, 1, k, 1)."""
 
     tokens: Tensor
     channels: Tensor
 
 
 class MixerBank(nn.Module):
-    """M mixers. Input (M, g, c, n) float32: rows come last, so that each product runs along them."""
+    """M mixers. Input (M, g, c, n) float32, rows last, so that each product runs along them."""
 
     def __init__(self, shape: MixerShape, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -55,27 +55,27 @@ class MixerBank(nn.Module):
         self.to_prediction = _Affine((shape.mixers,), shape.units, 1, generator)
 
     def units(self, features: Tensor, dropped: Sequence[Dropout] | None = None, some: slice = ALL) -> Tensor:
-        """(M, h, n) penultimate activations, in (-1, 1). dropped: one a block, in training. some: mixers, of which alone
-        the features are given."""
+        """(M, h, n) penultimate activations, in (-1, 1). dropped: one a block, in training. some: mixers to
+        compute; the features are then those of these mixers."""
         mixed = self.embed(features, some)
         for place, block in enumerate(self.blocks):
             mixed = block(mixed, None if dropped is None else dropped[place], some)
         return torch.tanh(self.to_units(_row_norm(mixed).flatten(1, 2), some))
 
     def forward(self, features: Tensor, dropped: Sequence[Dropout] | None = None, some: slice = ALL) -> Tensor:
-        """(M, n) one prediction a mixer; of `some`, theirs."""
+        """(M, n) one prediction a mixer, or (some, n)."""
         predictions: Tensor = self.to_prediction(self.units(features, dropped, some), some)
         return predictions.squeeze(1)
 
     def parts(self, rows: int) -> list[slice]:
-        """Mixers to take at a time, all in turn: on the CPU as many as its cache holds the activations of."""
+        """Slices of the mixers to compute one after the other: on the CPU as many as have activations that fit in its cache."""
         shape = self.shape
         cells = shape.groups * max(shape.width, shape.hidden) * rows
         at_once = max(1, _CELLS // cells) if self.embed.weight.device.type == "cpu" else shape.mixers
         return [slice(start, start + at_once) for start in range(0, shape.mixers, at_once)]
 
     def dropout(self, share: float, generator: torch.Generator) -> list[Dropout]:
-        """A draw of what each block drops, the same for all rows: a draw for each cell costs a third of a step."""
+        """Random dropout factors of each block, the same for all rows: a draw for each cell costs a third of a step."""
         m, k = self.shape.mixers, self.shape.hidden
         device = self.embed.weight.device
 
@@ -87,7 +87,7 @@ class MixerBank(nn.Module):
 
 
 class _Affine(nn.Module):
-    """weight (*lead, out, in) times (*lead, in, n), plus bias; uniform within 1 / sqrt(in), as torch's Linear begins."""
+    """weight (*lead, out, in) times (*lead, in, n), plus bias; initially uniform within 1 / sqrt(in), as torch's Linear."""
 
     def __init__(self, lead: tuple[int, ...], inputs: int, outputs: int, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class _Block(nn.Module):
         super().__init__()
         m, g, w, k = shape.mixers, shape.groups, shape.width, shape.hidden
         self.token_in, self.token_out = _Affine((m,), g, k, generator), _Affine((m,), k, g, generator)
-        # The 1 is where a weight that all groups share meets each of them.
+        # The dimension of 1 broadcasts a weight that all groups share.
         self.channel_in, self.channel_out = _Affine((m, 1), w, k, generator), _Affine((m, 1), k, w, generator)
 
     def forward(self, values: Tensor, kept: Dropout | None, some: slice) -> Tensor:
@@ -124,7 +124,7 @@ class _Block(nn.Module):
 def _row_norm(values: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the cells of a row, all dimensions but the first and the last."""
     cells = values.flatten(1, -2)
-    # Twice as fast as torch's var_mean, whose reduction does not run along the rows.
+    # Twice as fast as torch's var_mean, which does not reduce along the rows.
     away = cells - cells.mean(dim=1, keepdim=True)
     return (away * torch.rsqrt(away.square().mean(dim=1, keepdim=True) + _EPSILON)).view(values.shape)
 

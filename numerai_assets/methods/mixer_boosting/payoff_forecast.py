@@ -1,9 +1,9 @@
-"""Forecasting payoffs of features from those before, by TSMixer, shrunken towards their mean.
+"""Forecasts of the payoffs of features from earlier payoffs, by TSMixer, shrunk towards their mean.
 
-Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053); the net is `methods.nn.tsmixer`. The series are payoffs, one channel
-a feature, one step an era. Changed for Numerai: payoffs are mostly noise, so a net that saw them is right too boldly.
-Its deviation from the mean payoff is multiplied by the share that would have been best in the newest windows, of which
-nothing was fitted; then the net is fitted anew on all windows, for as many epochs as were best there.
+Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053); the net is that of `tsmixer`. The series are payoffs, one channel a
+feature, one step an era. Changed for Numerai: payoffs are mostly noise, so the forecasts of a trained net are too large. Their
+deviation from the mean payoff is multiplied by the factor that is best in the newest windows, on which the net was not
+trained. Then a net is trained again on all windows, for the number of epochs that was best there.
 """
 
 import itertools
@@ -24,18 +24,19 @@ from numerai_assets.progress import Progress, silent
 
 Payoffs = NDArray[np.float64]
 
-# Windows fitted, and windows judged, below which their figures mean nothing.
+# The fewest training windows, and the fewest validation windows, for meaningful figures.
 _LEAST_WINDOWS = 8
 _SCALE, _NET = "scale.npz", "net.npz"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is fitted, and how.
+    """Settings of a forecast and of its training.
 
-    length: eras a forecast is made from. horizon: eras it reaches. lag: the one of them, from 1, by which it is judged:
-    at an era, so many eras have passed since the newest that has resolved. overlap: eras between the last fitted one and
-    the first judged. judged: share of the windows, the newest. blocks, hidden, dropout: of TSMixer. epochs: at most.
+    length: eras that a forecast is computed from. horizon: eras that it reaches. lag: the era of the horizon, from 1,
+    on which forecasts are validated: the current era lies so many eras after the newest resolved one. overlap: eras between
+    the last training era and the first validation era. judged: share of the windows, the newest, for validation. blocks,
+    hidden, dropout: of TSMixer. epochs: at most.
     """
 
     length: int
@@ -65,13 +66,13 @@ class ChosenWindows(Windows):
         return len(self.starts)
 
     def at(self, starts: NDArray[np.integer] | range) -> tuple[torch.Tensor, torch.Tensor]:
-        """Histories and what followed, of the windows at these places of `starts`."""
+        """Histories and following steps of the windows at these indices of `starts`."""
         return super().at(self.starts[np.asarray(starts)])
 
 
 @dataclass(frozen=True)
 class PayoffForecast:
-    """A fitted net on payoffs scaled by mean and spread (C,); share: what of its deviation from the mean is believed."""
+    """A trained net on payoffs scaled by mean and spread, their std, (C,). share: factor of its deviation from the mean."""
 
     recipe: Recipe
     mean: Payoffs
@@ -85,7 +86,7 @@ class PayoffForecast:
     ) -> Self:
         """Fits on payoffs (E, C) of consecutive eras, NaN where a feature has none, less those eras not `known` (E,).
 
-        The same seed gives the same forecasts on the CPU with the same number of threads. Raises FeatureError where the
+        The same seed gives the same forecasts on the CPU with the same number of threads. Raises FeatureError when the
         known eras have too few windows.
         """
         starts = windows(known, recipe.span)
@@ -93,7 +94,7 @@ class PayoffForecast:
         if min(len(fitted), len(judged)) < _LEAST_WINDOWS:
             raise FeatureError(
                 f"payoffs: {int(known.sum())} eras make {len(starts)} windows of {recipe.span} consecutive ones, too few "
-                f"to fit and to judge on; {least_eras(recipe)} consecutive eras are enough"
+                f"for training and validation; {least_eras(recipe)} consecutive eras are enough"
             )
         mean, spread = _scale(paid[known & _reached(fitted, recipe.span, len(paid))])
         scaled = _scaled(paid, mean, spread)
@@ -104,7 +105,7 @@ class PayoffForecast:
         return cls(recipe, mean, spread, share, net)
 
     def ahead(self, histories: Payoffs) -> Payoffs:
-        """(w, horizon, C) payoffs of the eras that follow histories (w, length, C), oldest first, NaN where none."""
+        """(w, horizon, C) payoffs of the eras that follow histories (w, length, C), oldest first, NaN where there is none."""
         with torch.no_grad():
             away = self.net(_scaled(histories, self.mean, self.spread)).numpy()
         return np.asarray(self.mean + self.share * away * self.spread)
@@ -129,13 +130,13 @@ class PayoffForecast:
 
 
 def windows(known: NDArray[np.bool_], span: int) -> NDArray[np.intp]:
-    """Where, ascending, `span` eras that follow each other are all known (E,)."""
+    """First eras, ascending, of the windows of `span` consecutive eras that are all known (E,)."""
     counts = np.cumsum([0, *known])
     return np.flatnonzero(counts[span:] - counts[:-span] == span) if len(known) >= span else np.empty(0, np.intp)
 
 
 def split(starts: NDArray[np.intp], recipe: Recipe) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Windows to fit on and, the newest, to judge by: what these forecast lies `overlap` eras after the others' end."""
+    """Training windows and, the newest, validation windows, whose forecast eras lie `overlap` eras after the others' end."""
     judged = starts[len(starts) - int(recipe.judged * len(starts)) :]
     if not len(judged):
         return starts, judged
@@ -144,7 +145,7 @@ def split(starts: NDArray[np.intp], recipe: Recipe) -> tuple[NDArray[np.intp], N
 
 
 def least_eras(recipe: Recipe) -> int:
-    """How many consecutive eras there must be to fit on."""
+    """The fewest consecutive eras for a fit."""
     return next(
         eras
         for eras in itertools.count(recipe.span)
@@ -160,7 +161,7 @@ def _reached(starts: NDArray[np.intp], span: int, eras: int) -> NDArray[np.bool_
 
 
 def _scale(paid: Payoffs) -> tuple[Payoffs, Payoffs]:
-    """(C,) mean and standard deviation of payoffs (E, C); 0 and 1 where a feature has none that vary."""
+    """(C,) mean and standard deviation of payoffs (E, C); 0 and 1 for a feature without payoffs that vary."""
     known = ~np.isnan(paid)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, paid, 0).sum(axis=0) / count
@@ -194,7 +195,7 @@ def _trained(
     seed: int,
     progress: Progress,
 ) -> tuple[TSMixer, int]:
-    """A net as it was when the error on the judged windows was least, and after how many epochs that was."""
+    """The net of the epoch with the least error on the validation windows, and the number of that epoch, from 1."""
     net = _net(recipe, scaled.shape[1], seed)
     learned, unseen = (ChosenWindows(scaled, recipe.length, recipe.horizon, starts) for starts in (fitted, judged))
     training = Training(epochs=epochs, learning_rate=recipe.learning_rate, patience=epochs)
@@ -203,7 +204,7 @@ def _trained(
 
 
 def _believed(net: TSMixer, judged: Windows, lag: int) -> float:
-    """The share of forecasts, from 0 to 1, with the least squared error against no forecast but the mean, which is 0."""
+    """The factor from 0 to 1 that gives forecasts of deviations from the mean the least squared error."""
     histories, ahead = judged.at(range(len(judged)))
     with torch.no_grad():
         forecast = net(histories)[:, lag - 1].double()

@@ -1,15 +1,15 @@
-"""The payoff panel: what each feature will have paid, forecast across the eras that have not resolved, as scores of rows.
+"""The payoff panel: forecasts of the payoff of each feature, across the eras that have not resolved, as scores of rows.
 
-Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053). What a feature paid in an era is its correlation with the target over
-the rows. The payoffs of resolved eras are a panel of series, which TSMixer (`payoff_forecast`) carries on to the era at
-hand; a row's score is the sum of its standardised features times their forecasts. Beside it, for trees to tell them
-apart: the same with forecasts decorrelated by the features' correlations, as ridge regression does, and the scores that
-the mean payoffs of the window and of the fitted eras give.
+Paper: Chen et al. 2023, TSMixer (arXiv 2303.06053). The payoff of a feature in an era is its correlation with the target
+over the rows. The payoffs of resolved eras are a panel of series, which TSMixer (`payoff_forecast`) extends to the era at
+hand. The score of a row is the sum of its standardised features times their forecasts. Three more scores let trees compare:
+the same with forecasts decorrelated by the features' correlations, as in ridge regression, and the scores by the mean
+payoffs of the window and of the training eras.
 
-Cross-fitting (`cross_fitting`): the fitted eras are cut into runs, and whatever was learned of payoffs that speaks for a run
-(channels, means, nets and how far they are believed) is learned of the others, less those whose target overlaps the
-run's. A net forecasts from the payoffs that had resolved at the era at hand, be they of the run or not, as it will live.
-Later eras get the mean of all folds' forecasts.
+Cross-fitting (`cross_fitting`): the training eras are cut into runs. All that is learned for a run (channels, means, nets
+and their shrinkage) is learned from the other runs, less the eras whose target overlaps the run's. A net forecasts from the
+payoffs that had resolved at the era at hand, of the run or not, as in a live round. Later eras get the mean of all folds'
+forecasts.
 """
 
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ from numerai_assets.panel.panel import EraPanel, History, Reads
 from numerai_assets.progress import Progress, silent
 
 SCORES = ("forecast", "decorrelated", "trailing", "static")
-"""The columns: by TSMixer's forecasts, by the same decorrelated, by mean payoffs of the window and of the fitted eras."""
+"""The columns: by TSMixer's forecasts, by the same decorrelated, by mean payoffs of the window and of the training eras."""
 
 _LEARNED = "learned.npz"
-# Eras beyond the resolve lag that a forecast reaches: a live round is one ahead of the release, two when that is late.
+# Eras beyond the resolve lag that a forecast reaches: a live round is one era ahead of the release, or two if that is late.
 _LATE = 2
 # Eras that correlations of features are a mean over, and features scored at once.
 _CORRELATED_ERAS, _CHUNK = 8, 256
@@ -49,10 +49,10 @@ _KEPT: Kept[Payoffs] = Kept(1024)
 
 
 class Hindsight(NamedTuple):
-    """How forecasts did in fitted eras (E,), each by the fold that had not seen it; NaN in the first ones.
+    """Performance of forecasts in training eras (E,), each by the fold that was not trained on it; NaN in the first ones.
 
     earned: (3, E) correlation with the target of uncorrelated features weighed by forecast, trailing and static payoffs.
-    path: (2, E) of the feature that was forecast best, forecast and realised; feature: its place.
+    path: (2, E) forecast and realised payoff of the feature that was forecast best; feature: its index.
     """
 
     eras: NDArray[np.intp]
@@ -75,7 +75,7 @@ class Hindsight(NamedTuple):
 
 @dataclass(frozen=True)
 class Fold:
-    """What speaks for the eras of a run. channels: (c,) places, among the features read, of those it forecasts."""
+    """The forecast for the eras of a run. channels: (c,) indices, among the features read, of those it forecasts."""
 
     run: Run
     channels: NDArray[np.intp]
@@ -84,7 +84,7 @@ class Fold:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PayoffPanel(FittedBlock):
-    """Scores of rows by forecasts of what their features pay; a feature's missing level counts as its mean.
+    """Scores of rows by forecasts of what their features pay; a missing level counts as the mean of its feature.
 
     length: eras a forecast is made from. channels: at most so many features, those whose mean payoff is largest against
     its standard error. folds: runs of eras to cross-fit, 1 for none. ridge: added to the features' variance, 1, before
@@ -106,7 +106,7 @@ class PayoffPanel(FittedBlock):
 
     @property
     def reads(self) -> Reads:
-        """Earlier eras and what their features paid; before the fit nothing, for that has its eras in its panel."""
+        """Earlier eras and their targets. Nothing before the fit, which has its eras in its panel."""
         if not hasattr(self, "target_"):
             return Reads()
         return Reads(look_back_to(self.length, horizon_of(self.target_)) + _LATE, (self.target_,))
@@ -114,8 +114,8 @@ class PayoffPanel(FittedBlock):
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits `folds` forecasts on eras that follow each other, those in which the target varies.
 
-        Same seed, same columns on the CPU with the same number of threads. Raises FeatureError where a fold has too few
-        eras, saying how many would do.
+        Same seed, same columns on the CPU with the same number of threads. Raises FeatureError when a fold has too few
+        eras, with the number that is enough.
         """
         eras = eras_to_fit(panel, target, 1, block=self.name)
         self.target_, self.names_ = target, SCORES
@@ -144,9 +144,9 @@ class PayoffPanel(FittedBlock):
     def transform(self, panel: EraPanel) -> NDArray[np.float16]:
         """(4, n) float16 of one era; NaN where not all eras that a forecast is made from are in the history.
 
-        Up to the newest fitted era by the fold that was fitted without it and its neighbours; after it by the mean of all.
-        Raises FeatureError for a panel of several eras, for a target that is wholly unknown in an era by which it should
-        have resolved, and when more eras have not resolved than a forecast reaches.
+        Up to the newest training era by the fold that was fitted without it and its neighbours; after it by the mean of all.
+        Raises FeatureError for a panel of several eras, for a target without any value in an era in which it had resolved,
+        and when more eras have not resolved than a forecast reaches.
         """
         era = only_era(panel, block=self.name)
         history = panel.history(era)
@@ -165,7 +165,7 @@ class PayoffPanel(FittedBlock):
         return scores(panel.with_features(self.feature_names_).blocks[0], weights).astype(np.float16)
 
     def save(self, folder: Path) -> None:
-        """Writes a folder for each fold, the arrays of the whole as .npz and about.json."""
+        """Writes a folder for each fold, the arrays of the block as .npz, and about.json."""
         for place, fold in enumerate(self.folds_):
             (folder / f"fold_{place}").mkdir()
             fold.forecast.save(folder / f"fold_{place}")
@@ -197,7 +197,7 @@ class PayoffPanel(FittedBlock):
         return block
 
     def picture(self) -> bytes:
-        """A PNG: forecasts against what was paid, in the fitted eras, each by the fold that had not seen it."""
+        """A PNG: forecast and realised payoffs in the training eras, each by the fold that was not trained on it."""
         seen = self.hindsight_
         return payoffs_picture(seen.eras, seen.earned, seen.path, self.feature_names_[seen.feature], self.target_)
 
@@ -222,7 +222,7 @@ class PayoffPanel(FittedBlock):
         return _KEPT.of_era(panel, lambda: feature_payoffs(panel.blocks[0], target), digest_of(target))
 
     def _weights(self, fold: Fold, paid: Payoffs, gap: int) -> Payoffs:
-        """(4, d) what a standard deviation of each feature is worth, by payoffs (length, d) up to `gap` eras before."""
+        """(4, d) weight of a standard deviation of each feature, from payoffs (length, d) up to `gap` eras before."""
         weights = np.zeros((len(SCORES), len(self.feature_names_)))
         forecast, trailing, static = _expected(fold, paid[None], gap)[:, 0]
         between = self.correlations_[np.ix_(fold.channels, fold.channels)]
@@ -231,7 +231,7 @@ class PayoffPanel(FittedBlock):
         return weights
 
     def _looked_back(self, paid: Payoffs, known: NDArray[np.bool_], first: int) -> Hindsight:
-        """Of payoffs (E, d) of fitted eras, consecutive from `first`."""
+        """Of payoffs (E, d) of training eras, consecutive from `first`."""
         lag = resolve_lag(horizon_of(self.target_))
         expected = np.full((3, *paid.shape), np.nan)
         starts = windows(known, self.length)
@@ -246,7 +246,7 @@ class PayoffPanel(FittedBlock):
 
 
 def most_reliable(paid: Payoffs, count: int) -> NDArray[np.intp]:
-    """Up to `count` places, ascending, of features whose mean payoff, of (E, d), is largest against its standard error."""
+    """Up to `count` indices, ascending, of features whose mean payoff, of (E, d), is largest against its standard error."""
     known = ~np.isnan(paid)
     rows = known.sum(axis=0)
     mean = np.where(known, paid, 0).sum(axis=0) / np.maximum(rows, 1)
@@ -259,7 +259,7 @@ def most_reliable(paid: Payoffs, count: int) -> NDArray[np.intp]:
 def scores(block: NDArray[np.int8], weights: Payoffs) -> Payoffs:
     """(k, n) sums over the features (d, n) int8, standardised in the era, times weights (k, d); missing cells add nothing.
 
-    Features are added one after the other, in every row alike: the order of rows changes no bit.
+    Features are added one after the other, in the same order for every row: the order of rows changes no bit.
     """
     total = np.zeros((len(weights), block.shape[1]))
     for start in range(0, len(block), _CHUNK):

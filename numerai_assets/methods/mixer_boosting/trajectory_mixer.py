@@ -1,18 +1,16 @@
-"""What mixers over look-alike trajectories predict, as new columns.
+"""Predictions of mixers over look-alike trajectories, as new columns.
 
-Paper: Chen et al. 2023, TSMixer-Ext (arXiv 2303.06053, section 4.2); the nets are `methods.nn.tsmixer`. The history of a
-row is what its look-alikes were and what they were paid at each lag, as far as targets had resolved by the era at hand;
-covariates known at each step are the row's own exposures; static ones how spread the era's exposures are
-(`trajectory_inputs`). Changed for Numerai: there is one thing to predict and not a series, so the past is projected to a
-few steps and the prediction is the mean of their heads. A few nets of different seeds are trained on the same sampled
-rows, with AdamW, to correlate with the target within eras, one era a step.
+Paper: Chen et al. 2023, TSMixer-Ext (arXiv 2303.06053, section 4.2); the nets are those of `tsmixer`. The history of a row
+is the exposures and the resolved targets of its look-alikes at each lag; the covariates known at each step are the row's
+own exposures; the static ones are the std of the era's exposures (`trajectories.inputs`). Changed for Numerai: the target is
+one value and not a series, so the past is projected to a few steps and the prediction is the mean of their heads. A few
+nets with different first weights are trained on the same sampled rows (`cross_fitted_nets`).
 
-The columns of a fitted era come from nets that were not trained on it (`cross_fitting`), in `folds` runs of eras; nets of
-later runs did read its targets, as the past of their own rows. The columns are the nets' predictions, not their last
-hidden layer, for the reason that `mixing` gives: columns of two fits must mean the same. Measured on later eras of a
-planted world whose best is .44, mean CORR of trees: features alone .12, with one net's prediction .34, with four .35, with
-one net's hidden units .26, with these aligned between the folds .33. With shuffled targets the predictions of two folds
-correlate .04, aligned units .19.
+Nets of later runs read the targets of an earlier training era as the past of their own rows. The columns are the nets'
+predictions, not their last hidden layer, for the reason given in `feature_mixing`: columns of two fits must mean the same.
+Measured on later eras of a planted world with a best possible CORR of .44, mean CORR of trees: features alone .12, with one
+net's prediction .34, with four .35, with one net's hidden units .26, with these aligned between the folds .33. With
+shuffled targets the predictions of two folds correlate .04, aligned units .19.
 """
 
 from collections.abc import Iterator, Sequence
@@ -131,7 +129,7 @@ class TrajectoryMixer(CrossFittedNets[TrajectoryInputs, _Era, nn.ModuleList]):
             if self.lags[-1] < resolve_lag(horizon_of(target)):
                 raise FeatureError(
                     f"{self.name}: {target} resolves after {resolve_lag(horizon_of(target))} eras, look-alikes reach "
-                    f"{self.lags[-1]} eras back: none of its values would be seen"
+                    f"{self.lags[-1]} eras back: none of its values would be known"
                 )
 
     def _bank(self, generator: torch.Generator | None) -> nn.ModuleList:

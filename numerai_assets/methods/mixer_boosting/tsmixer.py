@@ -7,8 +7,7 @@ statistics are those of a batch, one pair for each cell of time and channel; Ker
 Changed in TSMixerExt: statistics are those of a row (layer norm) and not of a batch, so that what a row is given does not
 depend on the rows it came with, and each step has a head of its own.
 
-What is drawn, first weights and dropout, is drawn from the generator that the constructor was given, and from torch's
-own without one.
+First weights and dropout are drawn from the generator given to the constructor, or from torch's own without one.
 """
 
 from typing import NamedTuple
@@ -30,7 +29,7 @@ class Moments(NamedTuple):
 
 
 class RevIN(nn.Module):
-    """Each window brought to mean 0 and standard deviation 1, channel by channel, and forecasts brought back."""
+    """Scales each window to mean 0 and standard deviation 1, channel by channel, and forecasts back."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,7 +37,7 @@ class RevIN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, history: Tensor) -> tuple[Tensor, Moments]:
-        """(n, L, C) normalised history, and what undoes it."""
+        """(n, L, C) normalised history, and the moments that `undo` needs."""
         variance, mean = torch.var_mean(history, dim=1, correction=0, keepdim=True)
         moments = Moments(mean, torch.sqrt(variance + _REVIN_EPSILON))
         return (history - moments.mean) / moments.spread * self.weight + self.bias, moments
@@ -53,7 +52,7 @@ class TSMixer(nn.Module):
     """Forecasts the next `horizon` steps of `channels` series from their last `length`.
 
     blocks: 0 leaves a linear map over time. hidden: units of a feature mixing. dropout: share of cells, 0 to below 1.
-    feature_mixing: False leaves every channel to itself (TMix-Only of the paper).
+    feature_mixing: False mixes no channels (TMix-Only of the paper).
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class TSMixer(nn.Module):
 
 
 class TSMixerExt(nn.Module):
-    """Outputs at `horizon` steps from histories, covariates known at each step, and covariates of no time.
+    """Outputs at `horizon` steps from histories, covariates known at each step, and static covariates.
 
     history, future, static: channels of each. width: channels of a step inside. outputs: a step.
     """
@@ -120,7 +119,7 @@ class TSMixerExt(nn.Module):
         self.head_bias = nn.Parameter(torch.zeros(horizon, outputs))
 
     def representation(self, history: Tensor, future: Tensor, static: Tensor) -> Tensor:
-        """(n, T, width) what the heads read, of history (n, L, Cx), future (n, T, Cz) and static (n, Cs)."""
+        """(n, T, width) inputs of the heads, from history (n, L, Cx), future (n, T, Cz) and static (n, Cs)."""
         past = self.history(self.project(history.transpose(1, 2)).transpose(1, 2))
         mixed = self.joined(torch.cat([past, self.future(future)], dim=2))
         for block in self.blocks:
@@ -136,7 +135,7 @@ class TSMixerExt(nn.Module):
 
 
 class _CellNorm(nn.Module):
-    """Batch normalisation of (n, L, C), each of the L x C cells by statistics of its own."""
+    """Batch normalisation of (n, L, C), each of the L x C cells by its own statistics."""
 
     def __init__(self, length: int, channels: int) -> None:
         super().__init__()
@@ -162,7 +161,7 @@ class _TimeMixing(nn.Module):
 
 
 class _FeatureMixing(nn.Module):
-    """beside: channels that are mixed in and do not come out."""
+    """beside: more input channels, which are not among the outputs."""
 
     def __init__(
         self,
@@ -186,7 +185,7 @@ class _FeatureMixing(nn.Module):
 
 
 class _Aligned(nn.Module):
-    """A feature mixing to another number of channels: what it is added to is projected, and nothing is normalised."""
+    """A feature mixing to another number of channels: the residual is projected, and nothing is normalised."""
 
     def __init__(
         self, channels: int, width: int, hidden: int, dropout: float, generator: torch.Generator | None
@@ -202,7 +201,7 @@ class _Aligned(nn.Module):
 
 
 class _ConditionalBlock(nn.Module):
-    """Time mixing, then feature mixing with the static covariates, aligned anew in every block, beside each step."""
+    """Time mixing, then feature mixing with the static covariates, aligned again in every block, beside each step."""
 
     def __init__(
         self, horizon: int, static: int, width: int, hidden: int, dropout: float, generator: torch.Generator | None
@@ -222,7 +221,7 @@ class _ConditionalBlock(nn.Module):
 
 
 class _Dropout(nn.Module):
-    """Each cell of its own, in training only. Drawn on the CPU, so that a seed means the same on any device."""
+    """Independent for each cell, in training only. Drawn on the CPU, so that a seed gives the same draws on any device."""
 
     def __init__(self, share: float, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -249,8 +248,8 @@ def _mlp(inputs: int, hidden: int, outputs: int, dropout: float, generator: torc
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
-    """Begins as Keras' Dense does: Glorot's uniform weights, no bias."""
-    # Without a place to lie in, nothing is drawn from torch's own generator.
+    """Initialised as Keras' Dense: Glorot's uniform weights, no bias."""
+    # On the meta device nothing is drawn from torch's own generator.
     layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Forecasters fitted on windows of one panel of series, the model with the least validation error kept."""
+"""Training of forecasters on windows of one panel of series; the epoch with the least validation error is kept."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from numerai_assets.errors import MethodError
 from numerai_assets.nn.training import train
 from numerai_assets.progress import Progress, silent
 
-# Windows forecast at once where nothing is learned.
+# Windows forecast at once in validation.
 _WINDOWS = 256
 
 
 @dataclass(frozen=True)
 class Windows:
-    """All windows of a run of steps: `length` steps that are known and the `horizon` that follow.
+    """All windows of consecutive steps: `length` known steps and the `horizon` steps that follow.
 
     series: (steps, C) float32, oldest first. Raises MethodError when it is shorter than one window.
     """
@@ -37,7 +37,7 @@ class Windows:
         return len(self.series) - self.length - self.horizon + 1
 
     def at(self, starts: NDArray[np.integer] | range) -> tuple[Tensor, Tensor]:
-        """(n, length, C) histories and (n, horizon, C) what followed, of the windows that begin at these steps."""
+        """(n, length, C) histories and (n, horizon, C) following steps of the windows that begin at these steps."""
         whole = self.series.unfold(0, self.length + self.horizon, 1)
         some = whole[torch.as_tensor(np.asarray(starts))].transpose(1, 2)
         return some[:, : self.length], some[:, self.length :]
@@ -62,7 +62,7 @@ class Training:
 
 
 def errors(forecast: Callable[[Tensor], Tensor], windows: Windows) -> Errors:
-    """Of forecasts (n, horizon, C) from histories (n, length, C)."""
+    """Errors of forecasts (n, horizon, C) from histories (n, length, C)."""
     squared = absolute = 0.0
     with torch.no_grad():
         for start in range(0, len(windows), _WINDOWS):
@@ -90,7 +90,7 @@ def fit_windows(
         order = rng.permutation(len(fitted))
         for start in range(0, len(order), training.batch):
             some = order[start : start + training.batch]
-            # One window has no statistics of a batch.
+            # Batch normalisation needs two windows.
             if len(some) > 1:
                 yield fitted.at(some)
 

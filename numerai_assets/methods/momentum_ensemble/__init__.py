@@ -1,4 +1,4 @@
 """Momentum-feature ensemble: `estimator` is the method, `representative_eras` chooses its training eras.
 
-Must not import another method; the momentum blocks it reads live in `features`.
+Must not import another method; the momentum blocks that it reads live in `features`.
 """

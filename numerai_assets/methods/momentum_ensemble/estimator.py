@@ -1,17 +1,17 @@
-"""Forests and boosting on momentum features: three ways to grow trees on one set of bins, their ranks blended.
+"""Forests and boosting on momentum features: three ways to grow trees on one set of bins, blended by rank.
 
 A random forest (Breiman 2001, Machine Learning 45), extremely randomised trees (Geurts, Ernst & Wehenkel 2006, Machine
-Learning 63) and gradient boosting. What makes them a momentum strategy is what they are given: the columns of the blocks
-`target_momentum`, `network_momentum`, `trajectory_changes` and `group_payoffs` (L2GMOM, Pu et al. 2023, arXiv 2308.12212,
-feeds such features to a graph layer) and `interactions` beside the features themselves.
+Learning 63) and gradient boosting. Their input makes them a momentum strategy: the columns of the blocks `target_momentum`,
+`network_momentum`, `trajectory_changes` and `group_payoffs` (L2GMOM, Pu et al. 2023, arXiv 2308.12212, feeds such features
+to a graph layer) and of `interactions`, besides the features themselves.
 
-Changed for Numerai. Each era's target is replaced by normal scores of its ranks, and its rows weigh the same together as those
-of any other: an era says as much, whatever its levels and its length. The forests are LightGBM's (`boosting=rf`,
-`extra_trees`), which grow on the bins that the boosting uses, half a byte a cell; scikit-learn's want four bytes. A tree
-sees a share of the rows without replacement. On a planted world, 60 trees of 64 leaves, LightGBM's random forest has a
-CORR of 0.336, scikit-learn's 0.340 (0.002 is the error of the difference); extremely randomised trees 0.326 and 0.343
-(0.003), as LightGBM draws one of the bins' edges where scikit-learn draws between the extremes of the node; in a third to
-a twelfth of the time.
+Changed for Numerai: each era's target is replaced by normal scores of its ranks, and every era has the same total weight,
+so that all eras count the same whatever the bins of their targets and their number of rows. The forests are LightGBM's
+(`boosting=rf`, `extra_trees`), which use the same bins as the boosting, half a byte per cell; scikit-learn's need four
+bytes. A tree sees a share of the rows without replacement. On a planted world, with 60 trees of 64 leaves, LightGBM's
+random forest has a CORR of 0.336 and scikit-learn's 0.340 (error of the difference: 0.002); extremely randomised trees have
+0.326 and 0.343 (0.003), because LightGBM draws one of the bins' edges and scikit-learn draws between the extremes of the
+node. LightGBM takes a third to a twelfth of the time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,13 +29,11 @@ from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
 from numerai_assets.methods.contract import (
-    Method,
     Suggests,
     check_features,
-    rank_within_eras,
 )
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
-from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
+from numerai_assets.methods.rank_blend import blended, centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import normal_scores
@@ -46,18 +44,19 @@ PARTS = ("random_forest", "extra_trees", "boosting")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MomentumEnsemble(Method):
+class MomentumEnsemble(BoostedTrees):
     """Random forest, extremely randomised trees and boosting on one target.
 
-    n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree: LightGBM's own, of the boosting. forest_trees,
+    n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree: LightGBM's own, for the boosting. forest_trees,
     forest_leaves: trees of each forest, leaves of each tree. forest_rows, forest_columns: share of the rows, below 1, and of
-    the columns that a tree of a forest is grown on; colsample_bynode: share of these columns that each of its nodes looks at.
-    min_data_in_leaf: LightGBM's own, of all three. blending_eras: newest eras that are kept apart to learn the weights of the
-    three; 0 for equal ones. eras_sampled: representative eras to fit on; 0 for all. every_eras: fit on each so many-th era
-    before the wall.
+    the columns that a tree of a forest is grown on; colsample_bynode: share of these columns that each node considers.
+    min_data_in_leaf: LightGBM's own, for all three. blending_eras: number of newest eras that are set aside to learn the
+    weights of the three; 0 for equal weights. eras_sampled: number of representative eras to train on; 0 for all.
+    every_eras: train on every n-th era before the wall.
     """
 
     name: ClassVar[str] = "momentum_ensemble"
+    honours = frozenset({"threads"})
     profiles = MappingProxyType(
         {
             "smoke": SHALLOW | {"forest_trees": 10, "forest_leaves": 8},
@@ -66,25 +65,19 @@ class MomentumEnsemble(Method):
         }
     )
 
-    n_estimators: int = 2000
-    learning_rate: float = 0.01
-    max_depth: int = 5
-    num_leaves: int = 31
     forest_trees: int = 500
     forest_leaves: int = 128
     forest_rows: float = 0.5
     forest_columns: float = 0.3
     colsample_bynode: float = 0.5
-    colsample_bytree: float = 0.1
-    min_data_in_leaf: int = 20
     blending_eras: int = 0
     eras_sampled: int = 0
     every_eras: int = 1
 
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:
-        """That of boosted trees, and of the forests what a tree and its nodes look at."""
-        return BoostedTrees.search_space(trial) | {
+        """The space of boosted trees, and for the forests the leaves of a tree and the columns of trees and nodes."""
+        return super().search_space(trial) | {
             "forest_leaves": trial.suggest_int("forest_leaves", 16, 512, log=True),
             "forest_columns": trial.suggest_float("forest_columns", 0.05, 1.0, log=True),
             "colsample_bynode": trial.suggest_float("colsample_bynode", 0.05, 1.0, log=True),
@@ -93,8 +86,8 @@ class MomentumEnsemble(Method):
     def fit(self, panel: EraPanel, *, target: str, seed: int, progress: Progress = silent) -> Self:
         """Fits on the eras of the panel in which `target` is known and varies; features (n, d) int8, target (n,) float32.
 
-        Where weights are learned the three are fitted twice: up to the purge before the eras kept apart, and, with these
-        weights, on all. Raises MethodError when there is no era to fit on, or none before those kept apart.
+        If weights are learned, the three are fitted twice: on the eras up to the purge before those set aside, for the
+        weights, and then on all. Raises MethodError when there is no era to train on, or none before those set aside.
         """
         known = _with_target(panel, target)
         self.eras_used_ = {"selection": known.eras} if self.eras_sampled else {}
@@ -109,11 +102,9 @@ class MomentumEnsemble(Method):
         return self
 
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
-        """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those fitted."""
+        """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those of the fit."""
         check_features(self, panel)
-        # Not a matrix product, whose rounding depends on where a row stands.
-        blended = [np.sum(self.weights_[:, None] * ranks, axis=0) for ranks in self._ranks(self.boosters_, panel)]
-        return rank_within_eras(np.concatenate(blended), panel.rows_of_era)
+        return blended(self.weights_, self._ranks(self.boosters_, panel), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
         """Writes LightGBM's text models, the feature names and the weights."""
@@ -145,10 +136,10 @@ class MomentumEnsemble(Method):
         return importance_table(self.feature_names_, shares @ self.weights_, splits)
 
     def contributions(self, panel: EraPanel, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """(r, d) SHAP values of some rows of a panel of one era: those of the three, by their weights.
+        """(r, d) SHAP values of some rows of a panel of one era: the weighted sum of those of the three.
 
-        What is blended are ranks. The parts of each are those of its raw score over the standard deviation of this within
-        the era, which puts the three on one scale as ranks do.
+        The method blends ranks. The contributions to each of the three are those to its raw score, divided by the standard
+        deviation of the score within the era, which brings the three to one scale, as ranks do.
         """
         check_features(self, panel)
         found = np.zeros((len(rows), len(self.feature_names_)), np.float32)
@@ -160,7 +151,7 @@ class MomentumEnsemble(Method):
         return found
 
     def _grown(self, panel: EraPanel, target: str, seed: int, progress: Progress) -> list[lgb.Booster]:
-        """The three, on one set of bins: of all eras of the panel, or of those that stand for them."""
+        """The three boosters, on one set of bins: of all eras of the panel, or of representative ones."""
         if 0 < self.eras_sampled < len(panel.eras):
             panel = panel.with_eras(representative_eras(panel, target, self.eras_sampled))
         aim = normal_scores(panel.target(target), panel.rows_of_era)
@@ -190,9 +181,9 @@ class MomentumEnsemble(Method):
             "objective": "regression",
             "min_data_in_leaf": self.min_data_in_leaf,
             "num_threads": self.execution.cores,
-            # Of its own, so that the forests do not draw the same rows and columns tree by tree.
+            # One seed per booster, so that the forests do not draw the same rows and columns tree by tree.
             "seed": int(np.random.default_rng([seed, PARTS.index(part)]).integers(2**31)),
-            # Same seed, same data, same trees, whatever the number of threads.
+            # The same seed and data give the same trees with any number of threads.
             "deterministic": True,
             "force_col_wise": True,
         }
@@ -228,21 +219,21 @@ def _with_target(panel: EraPanel, target: str) -> EraPanel:
 
 
 def _apart(panel: EraPanel, target: str, newest: int) -> tuple[EraPanel, EraPanel]:
-    """Eras up to the purge before the `newest` ones, and these."""
+    """Eras up to the purge before the `newest` ones, and these newest eras."""
     late = panel.eras[-newest:]
     wall = Wall(late[0] - 1, horizon_of(target))
     early = [era for era in panel.eras if era <= wall.last_fit_era]
     if not early:
         raise MethodError(
             f"{MomentumEnsemble.name}: {target} is known in {len(panel.eras)} eras, {panel.eras[0]}..{panel.eras[-1]}: with "
-            f"the newest {len(late)} kept apart for the weights, none is left up to era {wall.last_fit_era}, where their purge "
-            "begins; lower blending_eras, or 0 for equal weights"
+            f"the newest {len(late)} set aside for the weights, none is left up to era {wall.last_fit_era}, where their purge "
+            "begins; lower blending_eras, or set it to 0 for equal weights"
         )
     return panel.with_eras(early), panel.with_eras(late)
 
 
 def _even_weights(aim: NDArray[np.float32], rows_of_era: Sequence[int]) -> NDArray[np.float32]:
-    """(known,) weights of the rows whose aim (n,) is known: of mean 1, and of the same sum in each era."""
+    """(known,) weights of the rows whose target score (n,) is known: of mean 1, with the same sum in each era."""
     edges = np.cumsum([0, *rows_of_era])[:-1]
     known = np.add.reduceat(~np.isnan(aim), edges, dtype=np.intp)
     return np.repeat(known.sum() / len(known) / known, known).astype(np.float32)

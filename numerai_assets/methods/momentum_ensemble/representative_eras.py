@@ -1,18 +1,18 @@
-"""Eras that stand for all: fewer to fit on, for a machine that is too small for every one.
+"""Representative eras: fewer to train on, for a machine that is too small for all.
 
-An era is summarised by what its features pay and by how they lie: payoff (correlation with the ranked target), mean and
-dispersion of each. Those eras are kept whose summaries have the least energy distance from all (Szekely & Rizzo 2013):
+An era is summarised by the payoff (correlation with the ranked target), mean and dispersion of each of its features. The
+eras are chosen whose summaries have the least energy distance from those of all eras (Szekely & Rizzo 2013):
 
     2/(m E) sum_{s in kept, e} |v_s - v_e|  -  1/m^2 sum_{s, t in kept} |v_s - v_t|  -  const.
 
-It is 0 for equal distributions alone and has no parameter; subsets that make it small are the support points of Mak & Joseph
-(2018, Annals of Statistics 46). All eras are cut into as many runs as are kept, and each run keeps one, so that the kept
-are spread over time as evenly spaced ones are.
+It is 0 only for equal distributions and has no parameter; subsets that minimise it are the support points of Mak & Joseph
+(2018, Annals of Statistics 46). All eras are cut into as many runs as eras are chosen, and each run contributes one, so
+that the chosen eras are distributed over time like evenly spaced ones.
 
-Measured (`benchmarks/representative_eras.py`, mean of eight synthetic markets, 120 later eras; errors in brackets): fitted on
-all 172 eras CORR is 0.0842. On 45 of them it loses 0.0138 (0.0018), on evenly spaced ones as much, at random 0.0157. On 20 it
-loses 0.0222 (0.0026), on evenly spaced ones 0.0297, at random 0.0300: the choice is worth 0.0075 (0.0026) where few are kept,
-and nothing that shows where many are.
+Measured (`benchmarks/representative_eras.py`, mean of eight synthetic markets, 120 later eras; errors in brackets): trained
+on all 172 eras, CORR is 0.0842. With 45 chosen eras it is lower by 0.0138 (0.0018), with evenly spaced ones by as much, with
+random ones by 0.0157. With 20 it is lower by 0.0222 (0.0026), with evenly spaced ones by 0.0297, with random ones by 0.0300.
+So the choice gains 0.0075 (0.0026) if few eras are chosen, and nothing measurable if many are.
 """
 
 import numpy as np
@@ -25,13 +25,13 @@ from numerai_assets.panel.targets import normal_scores
 
 Array = NDArray[np.float64]
 
-# Features whose levels are held as float32 at once.
+# Number of features in memory as float32 at a time.
 _FEATURES = 512
 _MIDDLE = np.float32(2)
 
 
 def representative_eras(panel: EraPanel, target: str, count: int) -> list[int]:
-    """`count` eras of the panel, ascending, whose summaries are distributed most like those of all.
+    """`count` eras of the panel, ascending, whose summaries are distributed most like those of all eras.
 
     The target must vary in every era. Raises MethodError for a count outside 1..eras.
     """
@@ -43,14 +43,14 @@ def representative_eras(panel: EraPanel, target: str, count: int) -> list[int]:
 
 def era_summaries(panel: EraPanel, target: str) -> Array:
     """(eras, 3 d) float64 payoff, mean and dispersion of each feature in each era; means and dispersions are those of
-    levels / sqrt(2), whose mean square about the middle is 1 in a feature of five equal bins."""
+    values 0..4 divided by sqrt(2), whose mean square about the middle is 1 in a feature of five equal bins."""
     return np.stack([_summary(era, target) for era in panel.each_era()])
 
 
 def support_points(points: Array, count: int) -> list[int]:
-    """Places, ascending, of `count` of the points (E, k), one of each of `count` runs: a local minimum of the energy distance.
+    """Ascending indices of `count` of the points (E, k), one from each of `count` runs: a local minimum of the energy distance.
 
-    Begins with the middle of each run and exchanges within one run after another while that brings the distance down.
+    Starts from the middle of each run and exchanges points, run by run, while that reduces the distance.
     """
     apart = distances(points)
     from_all = apart.mean(axis=1)
@@ -64,7 +64,7 @@ def support_points(points: Array, count: int) -> list[int]:
             # Terms of the energy distance that change with this exchange, times count / 2.
             cost = from_all[run] - apart[np.ix_(run, others)].sum(axis=1) / count
             best = int(np.argmin(cost))
-            # Rounding apart, each exchange is a gain: so they come to an end.
+            # Each exchange reduces the distance by more than rounding, so the loop ends.
             if cost[best] < cost[kept[place] - run[0]] - 1e-12:
                 kept[place], is_moving = run[best], True
     return [int(place) for place in kept]
@@ -80,7 +80,7 @@ def distances(points: Array) -> Array:
 
 
 def _summary(era: EraPanel, target: str) -> Array:
-    """(3 d,) of one era. A missing value stands in the middle; a feature that does not vary pays 0."""
+    """(3 d,) summary of one era. A missing value counts as the middle; the payoff of a constant feature is 0."""
     aim = normal_scores(era.target(target), era.rows_of_era)
     known = ~np.isnan(aim)
     parts = []

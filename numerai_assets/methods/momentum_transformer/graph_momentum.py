@@ -1,11 +1,11 @@
-"""Network momentum: a node's trend is also that of its neighbours, on a graph learned by what the trend earns.
+"""Network momentum: the trend of a node includes that of its neighbours, on a graph trained on the returns of the trend.
 
 Paper: Pu et al. 2023, L2GMOM (arXiv 2308.12212). The signal of all nodes is y = D^-1/2 A D^-1/2 U theta + b of their
 momentum features U; the weights A are those of `graph_learning.UnrolledGraph` for the distances between the nodes'
 past features; theta, b and the layers' parameters are trained together, by squared error or by the Sharpe ratio.
 
-Changed: distances are those over all of the past, not over one window of it. Of a few hundred days that overlap, a graph
-is mostly noise, and such a network earns little more than one without a graph.
+Changed: distances are those over the whole past, not over one window of it. The graph of a few hundred overlapping days is
+mostly noise, and such a network earns little more than one without a graph.
 """
 
 import itertools
@@ -24,9 +24,9 @@ Loss = Literal["sharpe", "squared error"]
 
 class NetworkMomentum(nn.Module):
     """y = D^-1/2 A D^-1/2 U theta + b of `features` momentum features. graph: from scaled distances (..., e) to weights
-    (..., e), such as `UnrolledGraph` or `GivenGraph`; None for each node alone, y = U theta + b.
+    (..., e), such as `UnrolledGraph` or `GivenGraph`; None for y = U theta + b.
 
-    theta begins as the plain mean of the features, which is to go with the trend.
+    Initially theta is the mean of the features, which follows the trend.
     """
 
     def __init__(self, features: int, graph: nn.Module | None) -> None:
@@ -46,13 +46,13 @@ class NetworkMomentum(nn.Module):
         """(..., days, n) signals of features (..., days, n, k); distances (..., e) of the past of the first day."""
         own = features @ self.theta
         if self.graph is not None:
-            # One product for all days: they share a graph, which is symmetric.
+            # One product for all days, which share a symmetric graph.
             own = own @ normalised(as_matrix(self.weights(distances)))
         return own + self.bias
 
 
 class GivenGraph(nn.Module):
-    """A graph that is known and not learned: weights (e,), whatever the distances."""
+    """A fixed graph: weights (e,) for any distances."""
 
     known: Tensor
 
@@ -65,14 +65,14 @@ class GivenGraph(nn.Module):
 
 
 def network_features(features: Tensor, weights: Tensor) -> Tensor:
-    """(..., n, k) network momentum: of features (..., n, k) each node's neighbours', on a graph (..., n, n)."""
+    """(..., n, k) network momentum: for each node the features (..., n, k) of its neighbours, on a graph (..., n, n)."""
     return normalised(weights) @ features
 
 
 def distances_before(features: Tensor, days: Sequence[int], window: int | None = None) -> Tensor:
-    """(len(days), e) squared distances between nodes over what precedes each of the days, ascending, not counting it.
+    """(len(days), e) squared distances between nodes over the days before each of `days`, which ascend.
 
-    features: (T, n, k), finite. window: days counted; None for all. Raises MethodError for a day with less before it.
+    features: (T, n, k), finite. window: days counted; None for all. Raises MethodError for a day with fewer before it.
     """
     least = window or 1
     if not days or days[0] < least or days[-1] > len(features) or any(a >= b for a, b in itertools.pairwise(days)):
@@ -97,10 +97,10 @@ def train(
     steps: int = 100,
     learning_rate: float = 0.01,
 ) -> NetworkMomentum:
-    """The network after so many steps of Adam over all blocks at once: nothing is drawn, so there is no seed.
+    """The network after `steps` steps of Adam over all blocks at once. Nothing is random, so there is no seed.
 
-    features: (blocks, days, n, k). distances: (blocks, e). returns: (blocks, days, n) that follow each day, in units
-    of their volatility. Raises MethodError where the loss is not finite.
+    features: (blocks, days, n, k). distances: (blocks, e). returns: (blocks, days, n) of the next day, in units of
+    their volatility. Raises MethodError when the loss is not finite.
     """
 
     def losses(_: int) -> Iterator[Tensor]:
@@ -113,7 +113,7 @@ def train(
 
 
 def earned(signals: Tensor, returns: Tensor) -> Tensor:
-    """(days,) what positions of the size of the signals (..., n) earn, the mean over nodes; returns (..., n)."""
+    """(days,) mean return over nodes of positions of the size of the signals (..., n); returns: (..., n)."""
     return (signals * returns).mean(dim=-1).flatten()
 
 

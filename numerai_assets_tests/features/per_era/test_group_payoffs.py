@@ -144,8 +144,8 @@ def test_before_two_cycles_have_resolved_there_are_no_values() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"look_back": 12}, "target_ender_60: a target with no resolved era in 12 eras back"),
-        ({"look_back": 37}, "25 resolved eras in 37 eras back; cycles of 13 eras take at least 26"),
+        ({"look_back": 12}, "target_ender_60 has no resolved era in 12 eras back"),
+        ({"look_back": 37}, "25 resolved eras in 37 eras back; cycles of 13 eras need at least 26"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_when_it_is_asked_for(parameters: dict[str, int], message: str) -> None:

@@ -144,11 +144,14 @@ def _with(row: int, column: str, value: object) -> pd.DataFrame:
 
 REFUSED = {
     "a column is missing": (_without("volume"), r"no column volume; it needs ticker, date, high"),
-    "a bar is there twice": (stock(30).iloc[[0, 1, 1, 2]], r"AAA, 2015-01-02 is there twice; 1 such rows"),
-    "dates descend": (stock(30).iloc[[0, 2, 1]], r"AAA, 2015-01-02 comes after 2015-01-05.*sort it by ticker, date"),
+    "a bar is there twice": (stock(30).iloc[[0, 1, 1, 2]], r"AAA, 2015-01-02 occurs twice; 1 such rows"),
+    "dates descend": (
+        stock(30).iloc[[0, 2, 1]],
+        r"AAA, 2015-01-02 comes after 2015-01-05.*sort the panel by ticker, date",
+    ),
     "a ticker's rows are apart": (
         pd.concat([stock(3), stock(3, ticker="B"), stock(6).iloc[3:]]),
-        r"the rows of AAA stand in more than one place",
+        r"the rows of AAA are not contiguous",
     ),
     "a price is negative": (_with(7, "low", -3.5), r"AAA, 2015-01-12: low -3.5, expected a number >= 0"),
     "a price is infinite": (_with(7, "close", np.inf), r"AAA, 2015-01-12: close inf"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 from numerai_assets.methods.mixer_boosting.cross_fitted_nets import Batch, CrossFittedNets
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.progress import Progress, silent
 from numerai_assets_tests.features.planted import TARGET, panel_of
 
 ERAS = list(range(1, 61, 2))
@@ -29,10 +31,17 @@ class Lines(CrossFittedNets[np.ndarray, EraPanel, nn.Linear]):
     seen: list[list[int]] = field(default_factory=list)
     watched: list[list[int]] = field(default_factory=list)
 
-    def fit(self, panel: EraPanel, *, seed: int = 0) -> "Lines":
+    def fit(self, panel: EraPanel, *, target: str = TARGET, seed: int = 0, progress: Progress = silent) -> "Lines":
         known, fitted = self._cut(panel, TARGET)
         self._fit_folds(dict(zip(known.eras, known.each_era(), strict=True)), fitted, [seed], self._told)
         return self
+
+    def save(self, folder: Path) -> None:
+        self._save_about(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Lines":
+        return cls._of_about(folder)
 
     def _told(self, stage: str, done: int, total: int) -> None:
         assert (stage, total) == ("lines trained", self.epochs)

@@ -9,7 +9,7 @@ import requests
 
 from numerai_assets.sandbox.faults.catalogue import FAULTS, Scope
 from numerai_assets_tests.sandbox.faults.test_faults_submissions import submissions, submit
-from numerai_assets_tests.sandbox.faults.test_faults_transport import log, plan
+from numerai_assets_tests.sandbox.faulty import log, plan
 from numerai_assets_tests.sandbox.serving import Served
 
 SHORT = {

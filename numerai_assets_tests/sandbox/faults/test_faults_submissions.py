@@ -14,8 +14,7 @@ from numerai_assets.sandbox.calendar.rounds import round_by_number
 from numerai_assets.sandbox.faults.alterations import changed_upload
 from numerai_assets.sandbox.server import process
 from numerai_assets.sandbox.tournament.intake import NOT_OPEN
-from numerai_assets_tests.sandbox.faults.test_faults_files import fetched, frame
-from numerai_assets_tests.sandbox.faults.test_faults_transport import event, log, plan
+from numerai_assets_tests.sandbox.faulty import event, fetched, frame, log, plan
 from numerai_assets_tests.sandbox.serving import FIRST_ROUND as ROUND
 from numerai_assets_tests.sandbox.serving import Served, served
 

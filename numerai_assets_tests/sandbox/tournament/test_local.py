@@ -8,7 +8,7 @@ from numerai_assets.errors import SandboxError
 from numerai_assets.sandbox.calendar import rounds
 from numerai_assets.sandbox.server.app import SERVER_FOLDER
 from numerai_assets.sandbox.tournament.local import LocalTournament
-from numerai_assets.sandbox.tournament.state import MODEL_NAMES, State, model_id
+from numerai_assets.sandbox.tournament.state import MODEL_NAMES, model_id
 from numerai_assets.sandbox.world.history import World
 from numerai_assets_tests.sandbox.serving import cut_short, started, valid_predictions
 
@@ -131,14 +131,6 @@ def test_models_named_later_are_added_and_none_is_removed(world_dir: Path) -> No
 def test_a_model_cannot_have_the_name_of_a_benchmark(world_dir: Path) -> None:
     with pytest.raises(SandboxError, match="model v53_lgbm_ender20: the name of a benchmark model"):
         LocalTournament(World.open(world_dir), world_dir / SERVER_FOLDER, ["v53_lgbm_ender20"])
-
-
-def test_state_of_another_format_is_refused(tmp_path: Path) -> None:
-    state = State(tmp_path / "state.sqlite")
-    with state.connected() as db:
-        db.execute("UPDATE meta SET value = '0' WHERE key = 'format'")
-    with pytest.raises(SandboxError, match="state of format 0, expected 1"):
-        State(tmp_path / "state.sqlite")
 
 
 def test_state_of_a_version_that_knew_submissions_alone_goes_on(world_dir: Path) -> None:

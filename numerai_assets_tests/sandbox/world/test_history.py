@@ -298,17 +298,6 @@ def test_a_world_is_opened_as_it_was_created(world: World) -> None:
     assert again.feature_names == world.feature_names and again.last_era > NEWEST + 1000
 
 
-def test_there_is_no_world_where_none_was_made(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="no sandbox world here"):
-        World.open(tmp_path)
-
-
-def test_a_world_of_another_format_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "world.json").write_text('{"format": 0}')
-    with pytest.raises(SandboxError, match="format 0"):
-        World.open(tmp_path)
-
-
 @pytest.mark.parametrize("arguments", [{"market": "moon"}, {"size": "huge"}, {"market": "prices"}, {"seed": -1}])
 def test_what_there_is_no_world_of_is_refused_and_leaves_nothing(tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(SandboxError):

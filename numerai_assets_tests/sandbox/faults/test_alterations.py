@@ -1,6 +1,5 @@
 """Faults of files: what is downloaded is whole and well-formed, and other than it should be."""
 
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -12,33 +11,10 @@ import pytest
 import requests
 
 from numerai_assets.sandbox.faults.catalogue import FAULTS, Scope
-from numerai_assets_tests.sandbox.faults.test_faults_transport import event, live_url, plan
+from numerai_assets_tests.sandbox.faulty import event, fetched, frame, live_url, plan, url_of
 from numerai_assets_tests.sandbox.serving import FIRST_ROUND, Served
 
 RELEASE_FAULTS = [name for name, fault in FAULTS.items() if fault.scope is Scope.RELEASE]
-
-
-def url_of(sandbox: Served, name: str) -> str:
-    query = f'query {{ dataset(filename: "v5.3/{name}") }}'
-    url: str = requests.post(sandbox.url, json={"query": query}, timeout=60).json()["data"]["dataset"]
-    return url
-
-
-def fetched(sandbox: Served, name: str) -> bytes:
-    """A file that is all that its headers say."""
-    url = url_of(sandbox, name)
-    answer = requests.get(url, timeout=60)
-    assert answer.status_code == 200, answer.text
-    assert int(answer.headers["Content-Length"]) == len(answer.content)
-    assert answer.headers["ETag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
-    head = requests.head(url, timeout=60)
-    assert (head.headers["ETag"], head.headers["Content-Length"]) == (answer.headers["ETag"], str(len(answer.content)))
-    return answer.content
-
-
-def frame(sandbox: Served, name: str) -> pd.DataFrame:
-    content = io.BytesIO(fetched(sandbox, name))
-    return pd.read_csv(content).set_index("id") if name.endswith(".csv") else pd.read_parquet(content)
 
 
 def features_json(sandbox: Served) -> dict[str, Any]:

@@ -9,33 +9,10 @@ import numerapi.base_api
 import pytest
 import requests
 
+from numerai_assets_tests.sandbox.faulty import event, live_url, log, plan
 from numerai_assets_tests.sandbox.serving import Served
 
 ROUNDS = {"query": "query { rounds(number: 0) { number } }", "variables": None}
-
-
-def plan(sandbox: Served, **content: Any) -> None:
-    answer = requests.put(f"{sandbox.url}/sandbox/faults", json=content, timeout=60)
-    assert answer.ok, answer.text
-
-
-def event(sandbox: Served, fault: str, request: str | None = None, count: int = 1, **parameters: Any) -> None:
-    """Makes a fault strike the next `count` requests that it may strike."""
-    at = {} if request is None else {"request": request}
-    plan(sandbox, events=[{"fault": fault, "at": at, "count": count, "parameters": parameters}])
-
-
-def log(sandbox: Served) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = requests.get(f"{sandbox.url}/sandbox/faults/log", timeout=60).json()["log"]
-    return found
-
-
-def live_url(sandbox: Served) -> str:
-    """A signed address of live.parquet, asked for while nothing goes wrong."""
-    requests.delete(f"{sandbox.url}/sandbox/faults", timeout=60)
-    query = 'query { dataset(filename: "v5.3/live.parquet") }'
-    url: str = requests.post(sandbox.url, json={"query": query}, timeout=60).json()["data"]["dataset"]
-    return url
 
 
 def raw(sandbox: Served, request: bytes, quiet_seconds: float = 60.0) -> tuple[bytes, str]:
