@@ -40,7 +40,6 @@ home = "{home}"
 n_estimators = 40
 learning_rate = 0.1
 every_eras = 2
-num_threads = 1
 [network]
 attempts = 3
 timeout_seconds = 2.0
