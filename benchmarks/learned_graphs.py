@@ -109,7 +109,7 @@ def fit_layers(
     training.train(
         layers,
         optimiser,
-        lambda epoch: torch.randperm(len(planted.weights), generator=generator).split(32),
+        lambda epoch: torch.split(torch.randperm(len(planted.weights), generator=generator), 32),
         lambda some: [relative_error(layers(planted.distances[some]), planted.weights[some])],
         epochs=epochs,
     )

@@ -5,6 +5,7 @@ import os
 # Two workers of the suite share two cores; one thread each is what they have.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,11 +13,16 @@ import anyio
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from numerai_assets.panel.panel import EraPanel
+from numerai_assets.sandbox.world.history import World
 
 # What a build says follows from its commit alone; `HYPOTHESIS_PROFILE=default pytest` looks for new examples.
-hypothesis.settings.register_profile("same", derandomize=True)
+# No example fails, and none is given up, because the machine is busy.
+hypothesis.settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # anyio imports its modules when they are first asked for, and pytest rewrites them as those of a plugin: in the thread of a
@@ -46,6 +52,35 @@ def clean_environment() -> Iterator[None]:
                 environment.delenv(name)
         environment.setenv("NO_PROXY", "127.0.0.1,localhost")
         yield
+
+
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Makes a folder of a name once for all workers of the suite. It is read only: take a copy to change it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = base / name
+        with FileLock(base / f".{name}.lock"):
+            if not folder.is_dir():
+                begun = base / f".{name}.begun"
+                shutil.rmtree(begun, ignore_errors=True)
+                fill(begun)
+                begun.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_world(made_once: MakeOnce) -> Path:
+    """Folder of a new tiny World, whose server was never started. It is read only: take a copy to start one."""
+    return made_once("tiny-world", lambda folder: World.create(folder, size="tiny", seed=0))
 
 
 MakePanel = Callable[..., EraPanel]

@@ -1,52 +1,36 @@
 """A weekly run in a process of its own that can be made to die by SIGKILL at any boundary.
 
 A boundary is the moment right after something became visible outside the process: a file took its name, or an answer
-of the server began to come. Runs are forked off a server process that has the libraries loaded, so that hundreds of
-them cost little more than what they do.
+of the server began to come. Runs are forked (see `rehearsals.forks`), so that hundreds of them cost little more than
+their work.
 """
 
-import multiprocessing
 import os
 import signal
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-_FORKS = multiprocessing.get_context("forkserver")
-# Not the definitions themselves: importing them reads settings.
-_FORKS.set_forkserver_preload(
-    [
-        "numerai_assets.automation.conductor",
-        "numerai_assets.automation.triggers",
-        "numerai_assets.assets.diagnostics",
-        "numerai_assets.assets.performance",
-        "numerai_assets.checks.data_checks",
-        "numerai_assets.checks.model_checks",
-        "numerai_assets.evaluation.importance_plots",
-        "numerai_assets.evaluation.plots",
-        "numerai_assets.methods.benchmark",
-        "numerai_assets.methods.permuted_predictions",
-        "requests",
-    ]
-)
+from rehearsals.forks import FORKS
 
 RENAMES, ALL = "renames", "all"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. boundaries: how many it had passed. error: what it ended in, None for a good end.
+    """How a run ended. passed: the boundaries that it passed. error: the message of a run that failed.
 
-    did: keys of the steps it carried out. was_killed: it died at the boundary that was set for it, named in died_after.
+    did: keys of the steps it carried out. was_killed: it died right after the last boundary of `passed`.
     """
 
-    boundaries: int
+    passed: tuple[str, ...]
     error: str | None = None
     did: tuple[str, ...] = ()
     was_killed: bool = False
-    died_after: str = ""
 
 
 def weekly(
@@ -62,8 +46,8 @@ def weekly(
     which: ALL boundaries count, or only RENAMES. keeps_history: Dagster's history is kept beside the data.
     Raises TimeoutError for a run that goes on longer than `limit_seconds`.
     """
-    ours, theirs = _FORKS.Pipe(duplex=False)
-    process = _FORKS.Process(target=_run, args=(theirs, str(settings_file), die_after, which, keeps_history))
+    ours, theirs = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_run, args=(theirs, str(settings_file), die_after, which, keeps_history))
     process.start()
     theirs.close()
     process.join(limit_seconds)
@@ -88,7 +72,7 @@ def _run(told: Connection, settings_file: str, die_after: int | None, which: str
         from numerai_assets.errors import NumeraiAssetsError
 
         error = str(caught) if isinstance(caught, NumeraiAssetsError) else "".join(traceback.format_exception(caught))
-    told.send({"boundaries": boundaries.passed, "error": error, "did": did})
+    told.send({"passed": tuple(boundaries.passed), "error": error, "did": did})
 
 
 def _weekly(keeps_history: bool) -> tuple[str, ...]:
@@ -111,10 +95,10 @@ def _weekly(keeps_history: bool) -> tuple[str, ...]:
 
 
 class _Boundaries:
-    """Counts boundaries and kills the process right after the one that was set."""
+    """Notes boundaries and kills the process right after the one that was set."""
 
     def __init__(self, die_after: int | None, which: str, told: Connection) -> None:
-        self.passed = 0
+        self.passed: list[str] = []
         self._told = told
         self._die_after = die_after
         self._which = which
@@ -122,17 +106,19 @@ class _Boundaries:
     def install(self) -> None:
         import requests
 
-        os.replace = self._counted(os.replace)
+        os.replace = self._noted(os.replace, lambda _, target: f"file {Path(target).name}")
         if self._which == ALL:
-            requests.Session.send = self._counted(requests.Session.send)  # type: ignore[method-assign]
+            requests.Session.send = self._noted(  # type: ignore[method-assign]
+                requests.Session.send, lambda _, request: f"{request.method} {urlsplit(request.url).path}"
+            )
 
-    def _counted(self, effect: Any) -> Any:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            answer = effect(*args, **kwargs)
-            self.passed += 1
-            if self.passed == self._die_after:
-                self._told.send({"boundaries": self.passed, "was_killed": True, "died_after": str(args[1])})
+    def _noted(self, effect: Any, name: Callable[[Any, Any], str]) -> Any:
+        def noted(first: Any, second: Any, *args: Any, **kwargs: Any) -> Any:
+            answer = effect(first, second, *args, **kwargs)
+            self.passed.append(name(first, second))
+            if len(self.passed) == self._die_after:
+                self._told.send({"passed": tuple(self.passed), "was_killed": True})
                 os.kill(os.getpid(), signal.SIGKILL)
             return answer
 
-        return counted
+        return noted

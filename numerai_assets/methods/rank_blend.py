@@ -9,6 +9,7 @@ from scipy.optimize import nnls
 from scipy.stats import rankdata
 
 from numerai_assets.evaluation.metrics import gaussian_ranks
+from numerai_assets.methods.contract import rank_within_eras
 
 Ranks = Literal["uniform", "gaussian"]
 RANKS: tuple[Ranks, ...] = ("uniform", "gaussian")
@@ -24,6 +25,13 @@ def centred_ranks(raw: NDArray[np.floating], kind: Ranks) -> Array:
     if kind == "gaussian":
         return np.ascontiguousarray(gaussian_ranks(raw.T).T)
     return np.asarray((rankdata(raw, axis=1) - 0.5) / raw.shape[1] - 0.5, np.float64)
+
+
+def blended(weights: Array, ranks: Iterable[Array], rows_of_era: list[int]) -> NDArray[np.float32]:
+    """(n,) float32 ranks within each era of the weighted mean (m,) of the members' ranks, (m, n_era) of each era."""
+    # Not a matrix product, whose rounding depends on where a row stands.
+    means = [np.sum(weights[:, None] * of_era, axis=0) for of_era in ranks]
+    return rank_within_eras(np.concatenate(means), rows_of_era)
 
 
 def equal_weights(members: int) -> Array:

@@ -20,7 +20,9 @@ from numerai_assets.pipeline.equal_blend import judged_names
 from numerai_assets.pipeline.explanations import explanations_are_stale, read_by_era, read_importances
 from numerai_assets.pipeline.live_scores import live_payouts, read_live_scores, read_score_configs
 from numerai_assets.pipeline.sampled_eras import SampledEras, drifted_shares, sampled_eras
+from numerai_assets.pipeline.vintages import refused_vintages
 from numerai_assets.pipeline.workspace import Workspace
+from numerai_assets.settings import Settings
 from numerai_assets.store.atomic import replacing_file
 from numerai_assets.store.holdout_ledger import HoldoutLedger
 from numerai_assets.tournament.scores import latest_scores
@@ -36,6 +38,18 @@ _ROWS_OF_CHANGES = 30
 _FEATURES = 20
 _VINTAGE_PAIRS = 12
 _SEED_SPREADS = "searches/*.seeds.json"
+_SEED_COLUMNS = [
+    "search",
+    "metric",
+    "trial",
+    "seeds",
+    "eras",
+    "mean",
+    "error",
+    "era_error",
+    "seed_error",
+    "between_seeds",
+]
 # Fields of a ScoreSummary, as the table names them.
 _MEASURES = {
     "mean": "mean",
@@ -84,6 +98,7 @@ def write_report(workspace: Workspace, path: Path, judged: Judged | None = None)
     live, receipts = read_live_scores(workspace), _receipts(workspace.desk)
     sections = [
         _changes(scores, live, receipts),
+        *_unfittable(workspace),
         _validation(scores, workspace.holdout_ledger),
         _regimes(scores),
         _methods_beside_each_other(scores, sampled),
@@ -97,8 +112,24 @@ def write_report(workspace: Workspace, path: Path, judged: Judged | None = None)
     ]
     settings = workspace.settings
     heading = f"{settings.tournament}, data {settings.data_version}, {len(workspace.store.eras())} eras in the store"
+    heading += _smoke(settings)
     with replacing_file(path) as aside:
         aside.write_text(html_report(heading, sections), encoding="utf-8")
+
+
+def _unfittable(workspace: Workspace) -> list[Section]:
+    rows = [(found.method, era_label(found.vintage), found.reason) for found in refused_vintages(workspace)]
+    if not rows:
+        return []
+    table = pd.DataFrame(rows, columns=["method or block", "vintage", "reason"])
+    note = "They are not tried again before their settings or their data change."
+    return [Section("Vintages that cannot be fitted", [Shown(table, "Vintages")], note)]
+
+
+def _smoke(settings: Settings) -> str:
+    """A warning that belongs beside every score of methods in profile smoke; empty when there is none."""
+    smoke = [name for name in settings.active_methods if settings.methods[name].profile == "smoke"]
+    return f". Profile smoke proves that everything is connected, nothing else: {', '.join(smoke)}" if smoke else ""
 
 
 def inline_plots(workspace: Workspace, judged: Judged) -> dict[str, tuple[bytes, str]]:
@@ -235,7 +266,8 @@ def _stability(workspace: Workspace) -> Section:
         shown.append(Shown(pd.DataFrame(churned), "Churn between successive vintages"))
     spreads = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(workspace.folder.glob(_SEED_SPREADS))]
     if spreads:
-        shown.append(Shown(pd.DataFrame(spreads), "Spread over seeds of searched hyperparameters"))
+        table = pd.DataFrame(spreads).reindex(columns=_SEED_COLUMNS)
+        shown.append(Shown(table, "Several seeds of searched hyperparameters"))
     note = (
         "churn: 1 less the rank correlation of the predictions of two vintages on the newest era; churn_of_ends: share of the "
         "highest and lowest 5 % that changes. era_error, seed_error: standard error of the mean over other eras, over other "

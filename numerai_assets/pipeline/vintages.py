@@ -13,7 +13,7 @@ from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import ComputeError, FeatureError, MethodError, StoreError, WallError
 from numerai_assets.execution import LOCAL
 from numerai_assets.features.contract import FittedBlock, features_of
-from numerai_assets.features.registry import create_fitted_block
+from numerai_assets.features.registry import create_fitted_block, learned
 from numerai_assets.methods.contract import Extensible, Method
 from numerai_assets.methods.registry import create_method, method_class
 from numerai_assets.panel.panel import EraPanel
@@ -128,17 +128,14 @@ def is_refused(vintages: VintageStore, store: EraStore, method: str, vintage: in
 
 def refused_vintages(workspace: Workspace) -> list[Refusal]:
     """Vintages of the active methods and learned blocks that cannot be fitted as the settings and the data are now."""
-    methods = [(workspace.vintages, name, workspace.specs.method(name)) for name in workspace.settings.active_methods]
-    blocks = [
-        (workspace.fitted_blocks, name, spec)
-        for name in workspace.settings.active_blocks
-        if isinstance(spec := workspace.specs.block(name), VintageSpec)
-    ]
+    specs, store = workspace.specs, workspace.store
+    blocks = [(workspace.fitted_blocks, specs.block, name) for name in learned(workspace.settings.active_blocks)]
+    methods = [(workspace.vintages, specs.method, name) for name in workspace.settings.active_methods]
     return [
         refusal
-        for vintages, name, spec in [*blocks, *methods]
+        for vintages, spec_of, name in [*blocks, *methods]
         for refusal in vintages.refusals(name)
-        if is_refused(vintages, workspace.store, name, refusal.vintage, spec)
+        if isinstance(spec := spec_of(name), VintageSpec) and is_refused(vintages, store, name, refusal.vintage, spec)
     ]
 
 

@@ -29,7 +29,20 @@ class Workspace:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.folder = settings.workspace
+        self.specs = Specs(settings)
+        self.folder = folder = settings.workspace
+        self.rounds_folder, self.scores_path = folder / "rounds", folder / "scores.parquet"
+        self.store = EraStore(
+            folder / "store", cache=ContentCache(folder / "cache", int(settings.cache_gigabytes * 1e9))
+        )
+        self.engineered = EngineeredStore(folder / "engineered")
+        self.vintages = VintageStore(folder / "vintages")
+        # Vintages of learned feature blocks, stored as those of methods are.
+        self.fitted_blocks = VintageStore(folder / "fitted_blocks")
+        self.predictions = PredictionStore(folder / "predictions")
+        self.desk = SubmissionDesk(self.rounds_folder)
+        self.holdout_ledger = HoldoutLedger(folder / "holdout_ledger.jsonl")
+        self.alerts = Alerts(folder / "alerts.jsonl")
 
     @cached_property
     def tournament(self) -> Tournament:
@@ -49,10 +62,6 @@ class Workspace:
     def round_release(self, round_number: int) -> Release:
         """The files that were new at one round; kept, so that any live prediction can be made again."""
         return Release(self.rounds_folder / str(round_number) / self.settings.data_version)
-
-    @property
-    def rounds_folder(self) -> Path:
-        return self.folder / "rounds"
 
     def remember_round(self, current: Round) -> None:
         """Keeps what the tournament says of a round, for when it no longer does; a round may close early."""
@@ -90,10 +99,6 @@ class Workspace:
     def _round_path(self, number: int) -> Path:
         return self.rounds_folder / str(number) / "round.json"
 
-    @cached_property
-    def alerts(self) -> Alerts:
-        return Alerts(self.folder / "alerts.jsonl")
-
     def alert(self, key: str, text: str) -> None:
         """Tells a person, once a key, at the tournament's time or, when it does not answer, at this machine's."""
         try:
@@ -101,33 +106,6 @@ class Workspace:
         except Unreachable:
             now = dt.datetime.now(dt.UTC)
         self.alerts.alert(key, text, now)
-
-    @cached_property
-    def store(self) -> EraStore:
-        cache = ContentCache(self.folder / "cache", int(self.settings.cache_gigabytes * 1e9))
-        return EraStore(self.folder / "store", cache=cache)
-
-    @cached_property
-    def predictions(self) -> PredictionStore:
-        return PredictionStore(self.folder / "predictions")
-
-    @cached_property
-    def vintages(self) -> VintageStore:
-        return VintageStore(self.folder / "vintages")
-
-    @cached_property
-    def engineered(self) -> EngineeredStore:
-        return EngineeredStore(self.folder / "engineered")
-
-    @cached_property
-    def fitted_blocks(self) -> VintageStore:
-        """Vintages of learned feature blocks, kept as those of methods are."""
-        return VintageStore(self.folder / "fitted_blocks")
-
-    @cached_property
-    def specs(self) -> Specs:
-        """What the settings ask of every method and block."""
-        return Specs(self.settings)
 
     def block_columns(self) -> BlockColumns:
         """The columns of feature blocks, for one run."""
@@ -144,18 +122,6 @@ class Workspace:
         held = set(self.store.feature_names)
         sets = self.release.features()
         return {name: tuple(feature for feature in features if feature in held) for name, features in sets.items()}
-
-    @cached_property
-    def desk(self) -> SubmissionDesk:
-        return SubmissionDesk(self.rounds_folder)
-
-    @property
-    def holdout_ledger(self) -> HoldoutLedger:
-        return HoldoutLedger(self.folder / "holdout_ledger.jsonl")
-
-    @property
-    def scores_path(self) -> Path:
-        return self.folder / "scores.parquet"
 
     def diagnostics_path(self, method: str) -> Path:
         """Per-era scores of a method, as Parquet."""

@@ -1,5 +1,6 @@
 """A rehearsal: a tiny world of its own, its server, and the pipeline pointed at it."""
 
+import contextlib
 import shutil
 import socket
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from numerai_assets.sandbox.server import process
-from numerai_assets.sandbox.world.history import World
 from numerai_assets.settings import load_settings
+from numerai_assets_tests.conftest import MakeOnce
+from numerai_assets_tests.end_to_end.forked_servers import forked_servers
 from numerai_assets_tests.end_to_end.rehearsal import NewRehearsal, Rehearsal
 
 SETTINGS = """
@@ -39,12 +41,11 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="session")
-def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A freshly made tiny world, to be copied: its server must not be started in place."""
-    folder = tmp_path_factory.mktemp("template") / "world"
-    World.create(folder, size="tiny", seed=0)
-    return folder
+@pytest.fixture(scope="session", autouse=True)
+def quick_servers() -> Iterator[None]:
+    """Sandboxes that a test starts in its own process are forked."""
+    with forked_servers():
+        yield
 
 
 def open_rehearsal(folder: Path, port: int, home: str, tournament: str, environment: pytest.MonkeyPatch) -> Rehearsal:
@@ -56,17 +57,27 @@ def open_rehearsal(folder: Path, port: int, home: str, tournament: str, environm
     return Rehearsal.over(load_settings(), folder / "world")
 
 
-@pytest.fixture(scope="session")
-def first_weekend(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny world and the workspace after its first weekly run, to be copied."""
-    folder = tmp_path_factory.mktemp("first_weekend")
-    shutil.copytree(tiny_world, folder / "world")
+@contextlib.contextmanager
+def rehearsal_on(folder: Path, environment: pytest.MonkeyPatch, home: str = "home") -> Iterator[Rehearsal]:
+    """The workspace `folder`/`home` on the world `folder`/world, whose server runs meanwhile."""
     port = free_port()
     process.start(folder / "world", port=port)
-    with pytest.MonkeyPatch.context() as environment:
-        open_rehearsal(folder, port, "home", "sandbox", environment).weekly()
-    process.stop(folder / "world")
-    return folder
+    try:
+        yield open_rehearsal(folder, port, home, "sandbox", environment)
+    finally:
+        process.stop(folder / "world")
+
+
+@pytest.fixture(scope="session")
+def first_weekend(tiny_world: Path, made_once: MakeOnce) -> Path:
+    """A folder with the tiny world and the workspace after its first weekly run, to be copied."""
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(tiny_world, folder / "world")
+        with pytest.MonkeyPatch.context() as environment, rehearsal_on(folder, environment) as rehearsal:
+            rehearsal.weekly()
+
+    return made_once("first-weekend", fill)
 
 
 @pytest.fixture
@@ -88,7 +99,5 @@ def new_rehearsal(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def rehearsal(first_weekend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
     """A rehearsal whose first weekly run is done."""
     shutil.copytree(first_weekend, tmp_path, dirs_exist_ok=True)
-    port = free_port()
-    process.start(tmp_path / "world", port=port)
-    yield open_rehearsal(tmp_path, port, "home", "sandbox", monkeypatch)
-    process.stop(tmp_path / "world")
+    with rehearsal_on(tmp_path, monkeypatch) as opened:
+        yield opened

@@ -17,6 +17,15 @@ from numerai_assets_tests.end_to_end.rehearsal import Rehearsal
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture
+def in_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """In the project's folder, with a Dagster storage of the test's own."""
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
+    monkeypatch.setenv("DAGSTER_STORAGE_DIR", str(tmp_path / "dagster"))
+    return monkeypatch
+
+
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
@@ -110,20 +119,14 @@ def test_doctor_finds_missing_keys_before_anything_is_sent(
 
 @pytest.mark.parametrize("eras", ["0620-0610", "0600-9000", "0001"])
 def test_a_backfill_beyond_the_release_is_refused(
-    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, eras: str
+    rehearsal: Rehearsal, in_project: pytest.MonkeyPatch, eras: str
 ) -> None:
-    monkeypatch.chdir(PROJECT)
-    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
-    monkeypatch.setenv("DAGSTER_STORAGE_DIR", str(tmp_path / "dagster"))
     assert_one_line(run("backfill", "--eras", eras), eras, "expected a range within 0531-0640")
 
 
 def test_a_backfill_from_the_command_line_writes_the_same_again(
-    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    rehearsal: Rehearsal, in_project: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(PROJECT)
-    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
-    monkeypatch.setenv("DAGSTER_STORAGE_DIR", str(tmp_path / "dagster"))
     model = rehearsal.workspace.vintages.folder / "benchmark" / "0626" / "model.txt"
     before = model.read_bytes()
     result = run("backfill", "--eras", "0600-0604", "--vintages", "0626")
@@ -157,11 +160,8 @@ def test_store_verify_finds_and_repairs(rehearsal: Rehearsal, monkeypatch: pytes
 
 
 def test_only_eras_that_were_not_stored_from_this_release_are_read_again(
-    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    rehearsal: Rehearsal, in_project: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(PROJECT)
-    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
-    monkeypatch.setenv("DAGSTER_STORAGE_DIR", str(tmp_path / "dagster"))
     read: list[str] = []
 
     def reading(*args: Any, **options: Any) -> Iterator[ReleasedEra]:
@@ -169,7 +169,7 @@ def test_only_eras_that_were_not_stored_from_this_release_are_read_again(
             read.append(era.label)
             yield era
 
-    monkeypatch.setattr("numerai_assets.pipeline.eras.read_eras", reading)
+    in_project.setattr("numerai_assets.pipeline.eras.read_eras", reading)
     for label in ("0601", "0602"):
         rehearsal.workspace.store.forget(label)
     result = run("backfill", "--eras", "0600-0604")

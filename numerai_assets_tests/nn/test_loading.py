@@ -131,7 +131,7 @@ def test_what_is_not_in_the_panel_is_refused_at_once(panel: EraPanel) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("wanted", [{"pinned": True}, {"device": "cuda"}])
 def test_pinned_memory_and_cuda_are_refused_where_there_is_none(panel: EraPanel, wanted: dict[str, str]) -> None:
-    with pytest.raises(MethodError, match="there is no CUDA device here"):
+    with pytest.raises(MethodError, match="this machine has no CUDA device"):
         load(EraTensors(panel), **wanted)  # type: ignore[arg-type]
 
 

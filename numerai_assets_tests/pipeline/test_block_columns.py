@@ -29,15 +29,23 @@ ERAS = range(1, 16)
 ROWS = 20
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Exposure:
-    """Mean level of a row, times a factor."""
+class PlainBlock:
+    """A block that reads nothing and has nothing to show."""
 
-    name: ClassVar[str] = "exposure"
     version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
     look_back: ClassVar[int] = 0
     targets: ClassVar[tuple[str, ...]] = ()
+
+    def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
+        return b"png"
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Exposure(PlainBlock):
+    """Mean level of a row, times a factor."""
+
+    name: ClassVar[str] = "exposure"
     factor: float = 1.0
 
     def names(self, feature_sets: FeatureSets) -> tuple[str, ...]:
@@ -46,16 +54,12 @@ class Exposure:
     def compute(self, panel: EraPanel, history: History) -> Columns:
         return (self.factor * panel.blocks[0].mean(axis=0, keepdims=True)).astype(np.float16)
 
-    def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        return b"png"
-
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Payoff:
+class Payoff(PlainBlock):
     """What exposure paid in the newest era whose target had resolved."""
 
     name: ClassVar[str] = "payoff"
-    version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ("exposure",)
     look_back: ClassVar[int] = 8
     targets: ClassVar[tuple[str, ...]] = (TARGET,)
@@ -72,19 +76,12 @@ class Payoff:
         paid = np.corrcoef(before.blocks[0].mean(axis=0), target)[0, 1]
         return (paid * history.columns("exposure")).astype(np.float16)
 
-    def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        return b"png"
-
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Wrong:
+class Wrong(PlainBlock):
     """Gives what no block may give."""
 
     name: ClassVar[str] = "wrong"
-    version: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    look_back: ClassVar[int] = 0
-    targets: ClassVar[tuple[str, ...]] = ()
     gives: str = "inf"
     others: list[str] = field(default_factory=list)
 
@@ -94,9 +91,6 @@ class Wrong:
     def compute(self, panel: EraPanel, history: History) -> Columns:
         shape = (2 if self.gives == "shape" else 1, panel.rows)
         return np.full(shape, np.inf if self.gives == "inf" else 0, np.float32 if self.gives == "dtype" else np.float16)
-
-    def picture(self, panel: EraPanel, columns: Columns, history: History) -> bytes:
-        return b"png"
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,11 @@ from numerai_assets.pipeline.equal_blend import EQUAL_BLEND, write_equal_blend
 from numerai_assets.pipeline.explanations import write_explanations
 from numerai_assets.pipeline.report import Judged, inline_plots, write_report
 from numerai_assets.pipeline.sampled_eras import drifted_shares, sampled_eras
+from numerai_assets.pipeline.vintages import training_data
 from numerai_assets.pipeline.workspace import Workspace
 from numerai_assets.settings import MethodSettings, Settings
 from numerai_assets.store.atomic import write_json
+from numerai_assets.store.vintage_store import Refusal
 from numerai_assets.tournament.receipt import Receipt, RejectedCandidate, Step
 from numerai_assets_tests.evaluation.synthetic_scores import synthetic_scores
 
@@ -208,3 +210,20 @@ def test_the_equal_blend_stands_beside_its_methods(workspace: Workspace, tmp_pat
     assert list(judged.scores) == ["benchmark", "second", EQUAL_BLEND]
     assert judged.sampled is not None
     assert list(judged.sampled.correlations) == ["benchmark", "second", EQUAL_BLEND]
+
+
+def test_vintages_that_cannot_be_fitted_and_the_profile_smoke_are_on_the_page(tmp_path: Path) -> None:
+    methods = {"benchmark": MethodSettings(profile="smoke")}
+    workspace = Workspace(Settings(home=tmp_path, slots={"one": "benchmark"}, methods=methods))
+    spec = workspace.specs.method("benchmark")
+    workspace.vintages.refuse(
+        Refusal("benchmark", 574, "0 <training> eras", spec.digest, training_data(workspace.store, 574))
+    )
+
+    write_report(workspace, tmp_path / "report.html")
+
+    page = (tmp_path / "report.html").read_text()
+    assert "Vintages that cannot be fitted" in page
+    assert "0574" in page
+    assert "0 &lt;training&gt; eras" in page
+    assert "Profile smoke proves that everything is connected, nothing else: benchmark" in page

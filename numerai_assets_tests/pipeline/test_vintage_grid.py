@@ -1,5 +1,7 @@
 """Which vintages are due: on one grid, each before what it predicts, history never taken back."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,12 +19,16 @@ LAST_TRAIN = st.integers(1, 600)
 ERAS_AFTER = st.integers(0, 700)
 
 
+def of_any_grid(law: Callable[..., None]) -> Callable[..., None]:
+    """The law is tested with any policy, last train era, and number of eras after it."""
+    return LAWFUL(given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER)(law))
+
+
 def history_of(policy: RetrainPolicy, last_train_era: int, newest_era: int) -> set[int]:
     return set(range(last_train_era, newest_era, policy.history_every_eras))
 
 
-@given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER)
-@LAWFUL
+@of_any_grid
 def test_vintages_ascend_on_a_grid_from_the_last_train_era_and_lie_before_the_newest(
     policy: RetrainPolicy, last_train: int, after: int
 ) -> None:
@@ -33,8 +39,7 @@ def test_vintages_ascend_on_a_grid_from_the_last_train_era_and_lie_before_the_ne
     assert all((vintage - last_train) % policy.every_eras == 0 for vintage in due)
 
 
-@given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER)
-@LAWFUL
+@of_any_grid
 def test_history_is_replayed_at_its_spacing_and_the_live_grid_adds_its_newest_point_alone(
     policy: RetrainPolicy, last_train: int, after: int
 ) -> None:
@@ -72,8 +77,7 @@ def test_the_newest_vintage_due_at_an_era_predicts_it_and_is_never_older_than_th
     assert vintage < newest <= vintage + policy.every_eras
 
 
-@given(policy=POLICIES, last_train=LAST_TRAIN, after=ERAS_AFTER)
-@LAWFUL
+@of_any_grid
 def test_every_vintage_of_history_is_one_that_the_live_process_made(
     policy: RetrainPolicy, last_train: int, after: int
 ) -> None:

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from numerai_assets.sandbox.world.history import World
+from numerai_assets_tests.conftest import MakeOnce
 from numerai_assets_tests.sandbox.serving import Served, free_port, served, started
 
 
 @pytest.fixture(scope="session")
-def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a tiny World whose sandbox was started once. Read only: take a copy to change it."""
-    folder = tmp_path_factory.mktemp("worlds") / "tiny"
-    World.create(folder, size="tiny", seed=0)
-    started(folder)
-    return folder
+def tiny_world(tiny_world: Path, made_once: MakeOnce) -> Path:
+    """Folder of a tiny World whose sandbox was started once. It is read only: take a copy to change it."""
+    return made_once("tiny-sandbox", lambda folder: started(shutil.copytree(tiny_world, folder)))
 
 
 @pytest.fixture

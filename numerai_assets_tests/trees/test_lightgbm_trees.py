@@ -1,6 +1,7 @@
 """LightGBM's trees of a panel: those of a float matrix, the same again, and no word of where they were grown."""
 
 from collections.abc import Callable
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import silent
+from numerai_assets.trees import lightgbm_trees, xgboost_trees
 from numerai_assets.trees.cluster import Peers
 from numerai_assets.trees.lightgbm_bins import BIN_PARAMETERS
 from numerai_assets.trees.lightgbm_trees import _grow_with_peers, _network, train
@@ -41,10 +43,14 @@ def test_trees_are_those_of_the_rows_with_a_target_as_a_float_matrix(make_panel:
     np.testing.assert_array_equal(booster.predict(matrix), expected.predict(matrix))
 
 
-def test_progress_counts_trees_up_to_all(make_panel: MakePanel) -> None:
+@pytest.mark.parametrize(
+    ("library", "parameters"),
+    [(lightgbm_trees, PARAMETERS), (xgboost_trees, {"tree_method": "hist", "max_bin": 5, "nthread": 1})],
+)
+def test_progress_counts_trees_up_to_all(make_panel: MakePanel, library: Any, parameters: dict[str, Any]) -> None:
     told: list[tuple[str, int, int]] = []
 
-    train(make_panel([3, 4]), TARGET, PARAMETERS, trees=4, progress=lambda *step: told.append(step))
+    library.train(make_panel([3, 4]), TARGET, parameters, trees=4, progress=lambda *step: told.append(step))
 
     assert [step for step in told if step[0] == "trees"] == [("trees", tree, 4) for tree in range(1, 5)]
 

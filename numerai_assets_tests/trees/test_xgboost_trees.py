@@ -42,14 +42,6 @@ def test_trees_are_those_of_the_rows_with_a_target_in_memory(make_panel: MakePan
     )
 
 
-def test_progress_counts_trees_up_to_all(make_panel: MakePanel) -> None:
-    told: list[tuple[str, int, int]] = []
-
-    train(make_panel([3, 4]), TARGET, PARAMETERS, trees=4, progress=lambda *step: told.append(step))
-
-    assert [step for step in told if step[0] == "trees"] == [("trees", tree, 4) for tree in range(1, 5)]
-
-
 def test_a_worker_without_peers_grows_the_trees_of_one_machine(make_panel: MakePanel) -> None:
     panel = make_panel([3, 4, 6], rows=70)
     with socket.socket() as free:

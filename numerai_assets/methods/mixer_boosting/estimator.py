@@ -31,9 +31,9 @@ from numerai_assets.eras import fewest_eras, horizon_of, last_era_before, purge
 from numerai_assets.errors import MethodError
 from numerai_assets.execution import LOCAL
 from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
-from numerai_assets.methods.contract import Suggests, check_features, rank_within_eras
+from numerai_assets.methods.contract import Suggests, check_features
 from numerai_assets.methods.mixer_boosting.grown_trees import GrownTrees, Growth, LightgbmTrees, XgboostTrees
-from numerai_assets.methods.rank_blend import RANKS, Ranks, centred_ranks, equal_weights, learned_weights
+from numerai_assets.methods.rank_blend import RANKS, Ranks, blended, centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.progress import Progress, silent
@@ -107,10 +107,6 @@ class MixerBoosting(BoostedTrees):
     extend_share: float = 0.1
     n_estimators: int = 1000
     learning_rate: float = 0.02
-    max_depth: int = 5
-    num_leaves: int = 31
-    colsample_bytree: float = 0.1
-    min_data_in_leaf: int = 20
     every_eras: int = 1
 
     @classmethod
@@ -176,9 +172,7 @@ class MixerBoosting(BoostedTrees):
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those of the fit."""
         check_features(self, panel)
-        # No matrix product: its rounding depends on the position of a row.
-        blended = [np.sum(self.weights_[:, None] * ranks, axis=0) for ranks in self._ranks(self.trees_, panel)]
-        return rank_within_eras(np.concatenate(blended), panel.rows_of_era)
+        return blended(self.weights_, self._ranks(self.trees_, panel), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
         """Writes each member's models, LightGBM's as text and XGBoost's as binary JSON, and the rest as JSON."""

@@ -29,13 +29,11 @@ from numerai_assets.eras import Wall, horizon_of
 from numerai_assets.errors import MethodError
 from numerai_assets.methods.boosted_trees import DEEP, SHALLOW, BoostedTrees, importance_table
 from numerai_assets.methods.contract import (
-    Method,
     Suggests,
     check_features,
-    rank_within_eras,
 )
 from numerai_assets.methods.momentum_ensemble.representative_eras import representative_eras
-from numerai_assets.methods.rank_blend import centred_ranks, equal_weights, learned_weights
+from numerai_assets.methods.rank_blend import blended, centred_ranks, equal_weights, learned_weights
 from numerai_assets.panel.estimator import read_about, write_about
 from numerai_assets.panel.panel import EraPanel
 from numerai_assets.panel.targets import normal_scores
@@ -46,7 +44,7 @@ PARTS = ("random_forest", "extra_trees", "boosting")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MomentumEnsemble(Method):
+class MomentumEnsemble(BoostedTrees):
     """Random forest, extremely randomised trees and boosting on one target.
 
     n_estimators, learning_rate, max_depth, num_leaves, colsample_bytree: LightGBM's own, for the boosting. forest_trees,
@@ -58,6 +56,7 @@ class MomentumEnsemble(Method):
     """
 
     name: ClassVar[str] = "momentum_ensemble"
+    honours = frozenset({"threads"})
     profiles = MappingProxyType(
         {
             "smoke": SHALLOW | {"forest_trees": 10, "forest_leaves": 8},
@@ -66,17 +65,11 @@ class MomentumEnsemble(Method):
         }
     )
 
-    n_estimators: int = 2000
-    learning_rate: float = 0.01
-    max_depth: int = 5
-    num_leaves: int = 31
     forest_trees: int = 500
     forest_leaves: int = 128
     forest_rows: float = 0.5
     forest_columns: float = 0.3
     colsample_bynode: float = 0.5
-    colsample_bytree: float = 0.1
-    min_data_in_leaf: int = 20
     blending_eras: int = 0
     eras_sampled: int = 0
     every_eras: int = 1
@@ -84,7 +77,7 @@ class MomentumEnsemble(Method):
     @classmethod
     def search_space(cls, trial: Suggests) -> dict[str, Any]:
         """The space of boosted trees, and for the forests the leaves of a tree and the columns of trees and nodes."""
-        return BoostedTrees.search_space(trial) | {
+        return super().search_space(trial) | {
             "forest_leaves": trial.suggest_int("forest_leaves", 16, 512, log=True),
             "forest_columns": trial.suggest_float("forest_columns", 0.05, 1.0, log=True),
             "colsample_bynode": trial.suggest_float("colsample_bynode", 0.05, 1.0, log=True),
@@ -111,9 +104,7 @@ class MomentumEnsemble(Method):
     def predict(self, panel: EraPanel) -> NDArray[np.float32]:
         """(n,) float32 in (0, 1), ranked within each era. Raises MethodError when the features are not those of the fit."""
         check_features(self, panel)
-        # No matrix product: its rounding depends on the position of a row.
-        blended = [np.sum(self.weights_[:, None] * ranks, axis=0) for ranks in self._ranks(self.boosters_, panel)]
-        return rank_within_eras(np.concatenate(blended), panel.rows_of_era)
+        return blended(self.weights_, self._ranks(self.boosters_, panel), panel.rows_of_era)
 
     def save(self, folder: Path) -> None:
         """Writes LightGBM's text models, the feature names and the weights."""

@@ -110,7 +110,10 @@ class Submission:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A submission that an advance of the clock brings, new or queued before. sha256: of its file, which is already there."""
+    """A submission that an advance of the clock brings, new or queued before.
+
+    sha256: of its file, which is already there.
+    """
 
     submission: Submission
     sha256: str
