@@ -1,7 +1,9 @@
 """Where and how fast something is trained. It says nothing about what is trained, so it is no part of a spec."""
 
 import os
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -44,6 +46,23 @@ def usable_cores() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     cores = int(joblib.cpu_count())
     return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+
+
+@contextmanager
+def threads_limited(cores: int) -> Iterator[None]:
+    """Gives the numerical libraries, and torch where it is loaded, `cores` threads; without it they ignore cgroup limits."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    with threadpool_limits(cores):
+        try:
+            if torch:
+                torch.set_num_threads(cores)
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
 
 
 ONCE_PARAMETERS = frozenset({"num_threads"})

@@ -3,8 +3,9 @@
 import os
 
 import pytest
+import torch
 
-from numerai_assets.execution import Execution, usable_cores, without_execution
+from numerai_assets.execution import Execution, threads_limited, usable_cores, without_execution
 
 
 def test_every_core_of_the_process_is_used_unless_fewer_threads_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +44,12 @@ def test_fields_that_a_method_cannot_use_are_named() -> None:
 
 def test_threads_that_were_once_a_hyperparameter_are_left_out() -> None:
     assert without_execution({"num_threads": 2, "max_depth": 5}) == {"max_depth": 5}
+
+
+def test_torch_has_the_threads_that_are_asked_for_and_gets_its_own_back() -> None:
+    before = torch.get_num_threads()
+
+    with threads_limited(before + 2):
+        assert torch.get_num_threads() == before + 2
+
+    assert torch.get_num_threads() == before

@@ -11,7 +11,7 @@ import pandas as pd
 
 from numerai_assets.eras import Wall, era_label, horizon_of
 from numerai_assets.errors import ComputeError, FeatureError, MethodError, StoreError, WallError
-from numerai_assets.execution import LOCAL
+from numerai_assets.execution import LOCAL, threads_limited
 from numerai_assets.features.contract import FittedBlock, features_of
 from numerai_assets.features.registry import create_fitted_block, learned
 from numerai_assets.methods.contract import Extensible, Method
@@ -62,7 +62,8 @@ def fit_vintage(
             f"{len(panel.eras)} eras" + ("" if base is None else f", warm start from {era_label(base)}")
         )
         grow = estimator.extend if base is not None and isinstance(estimator, Extensible) else estimator.fit
-        grow(panel, target=spec.target, seed=spec.seed, progress=progress)
+        with threads_limited(settings.execution.cores):
+            grow(panel, target=spec.target, seed=spec.seed, progress=progress)
         with workspace.vintages.writing(method, vintage) as folder:
             estimator.save(folder)
             # A vintage is complete in itself: it keeps a copy of its learned blocks.
@@ -85,7 +86,8 @@ def fit_block(workspace: Workspace, name: str, vintage: int, progress: Progress)
         panel = training_panel(workspace, spec, vintage, block)
         keys = [era_label(era) for era in panel.eras]
         panel = workspace.block_columns().with_history(panel, keys, block.reads, spec.reads)
-        block.fit(panel, target=spec.target, seed=spec.seed, progress=progress)
+        with threads_limited(settings.execution.cores):
+            block.fit(panel, target=spec.target, seed=spec.seed, progress=progress)
         with workspace.fitted_blocks.writing(name, vintage) as folder:
             block.save(folder)
             record = _seal(folder, name, vintage, panel, spec, {"fit": panel.eras})
