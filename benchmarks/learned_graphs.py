@@ -48,31 +48,6 @@ _WARM_UP = 314
 
 
 @dataclass(frozen=True)
-class PlantedGraphs:
-    """distances: (graphs, e) float32, scaled. weights: (graphs, e) float32 of the planted graphs, with mean degree 1."""
-
-    distances: Tensor
-    weights: Tensor
-
-
-@dataclass(frozen=True)
-class PlantedReturns:
-    """Blocks of days, training blocks first, as float32.
-
-    features: (blocks, days, n, 8). returns: (blocks, days, n) of the next day, in units of volatility. expanding, windowed:
-    (blocks, e) distances over all days before the block, and over the last of them. same: (e,) whether both of a pair are in
-    one cluster. fitted: number of training blocks.
-    """
-
-    features: Tensor
-    returns: Tensor
-    expanding: Tensor
-    windowed: Tensor
-    same: NDArray[np.bool_]
-    fitted: int
-
-
-@dataclass(frozen=True)
 class Outcome:
     """Sharpe ratio after the fit, mean AUC of the graphs' edges and their density (NaN without a graph), CPU seconds."""
 
@@ -80,6 +55,14 @@ class Outcome:
     auc: float
     density: float
     cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class PlantedGraphs:
+    """distances: (graphs, e) float32, scaled. weights: (graphs, e) float32 of the planted graphs, with mean degree 1."""
+
+    distances: Tensor
+    weights: Tensor
 
 
 def planted_graphs(count: int, seed: int) -> PlantedGraphs:
@@ -131,6 +114,23 @@ def best_of_grid(planted: PlantedGraphs) -> Tensor:
     """(graphs, e) weights after 500 iterations with the alpha and beta of the grid whose error on these graphs is least."""
     found = [primal_dual(planted.distances, alpha=alpha, beta=beta) for alpha in GRID for beta in GRID]
     return min(found, key=lambda weights: float(relative_error(weights, planted.weights)))
+
+
+@dataclass(frozen=True)
+class PlantedReturns:
+    """Blocks of days, training blocks first, as float32.
+
+    features: (blocks, days, n, 8). returns: (blocks, days, n) of the next day, in units of volatility. expanding, windowed:
+    (blocks, e) distances over all days before the block, and over the last of them. same: (e,) whether both of a pair are in
+    one cluster. fitted: number of training blocks.
+    """
+
+    features: Tensor
+    returns: Tensor
+    expanding: Tensor
+    windowed: Tensor
+    same: NDArray[np.bool_]
+    fitted: int
 
 
 def planted_returns(days: int, seed: int, *, drift: float = 0.05) -> PlantedReturns:

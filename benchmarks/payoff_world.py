@@ -25,6 +25,8 @@ TARGET, LAG = "target_ender_20", resolve_lag(20)
 TRAILING = 26
 # Shares of the variance of payoffs: constant, season of 52 eras, season of 26, autoregressive.
 CHANGING, CONSTANT = (0.1, 0.25, 0.25, 0.4), (1.0, 0.0, 0.0, 0.0)
+STRENGTH = 0.081
+"""About the norm of an era's payoffs. The true payoffs then have a correlation of 0.074: they vary, and the target has bins."""
 _PERSISTENCE = 0.9
 _SEEDS = (0, 1)
 
@@ -33,17 +35,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class World:
-    """Eras 1..eras, of which 1..fitted are training eras. strength: about the norm of an era's payoffs.
-
-    A strength of 0.081 gives the true payoffs a correlation of 0.074, because payoffs vary and the target has five bins.
-    """
+    """Eras 1..eras, of which 1..fitted are training eras. shares: of the variance of payoffs, as in `CHANGING`."""
 
     shares: tuple[float, float, float, float] = CHANGING
     features: int = 24
     rows: int = 1000
     eras: int = 1000
     fitted: int = 760
-    strength: float = 0.081
 
     @property
     def judged(self) -> range:
@@ -73,7 +71,7 @@ def payoffs_of(world: World, rng: np.random.Generator) -> Array:
     # The constants have the same size in every world, however they are drawn.
     level = rng.permutation(np.linspace(-1, 1, world.features)) * np.sqrt(3)
     parts = constant * level + long * season(52) + short * season(26) + moving * drift
-    return np.asarray(parts * world.strength / np.sqrt(world.features))
+    return np.asarray(parts * STRENGTH / np.sqrt(world.features))
 
 
 def made(world: World, seed: int) -> Made:
