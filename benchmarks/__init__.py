@@ -1,1 +1,1 @@
-"""Costs of what the project does against named peers; each module is a script of its own. Nothing imports from here."""
+"""Costs of the project's work compared with named peers. Each module is a script; the package imports nothing from here."""

@@ -1,9 +1,9 @@
-"""Aggregates of feature groups, pair search and filling from nearest rows at the size of v5.3, against the usual ways.
+"""Aggregates of feature groups, pair search and filling from nearest rows at the size of v5.3, compared with common tools.
 
     python -m benchmarks.aggregates --rows 6000 --features 3555
 
-Seconds are those of 100 eras, extrapolated from the few that were run; work on one era does not depend on others. The
-peers of the two that take minutes an era run on fewer features or rows, and ours beside them on the same.
+Seconds are those of 100 eras, extrapolated from a few; work on one era does not depend on others. Two of the peers take
+minutes per era, so they run on fewer features or rows, and ours runs on the same.
 """
 
 import argparse
@@ -30,7 +30,7 @@ ERAS = 100
 
 
 def group_edges(features: int) -> list[int]:
-    """Where each of thirteen groups of about the sizes of v5.3 begins, and where the last ends."""
+    """Edges of thirteen groups of features with about the sizes of v5.3."""
     sizes = np.array([290, 35, 135, 51, 335, 140, 145, 95, 325, 666, 244, 372, 722])
     return [0, *np.rint(np.cumsum(sizes) / sizes.sum() * features).astype(int)]
 
@@ -41,7 +41,7 @@ def by_pandas(frame: pd.DataFrame, edges: list[int]) -> NDArray[np.float64]:
     for start, stop in pairwise(edges):
         group = frame.iloc[:, start:stop]
         mean, count = group.mean(axis=1), stop - start
-        # pandas' skewness is of a sample; the population's is what the columns hold.
+        # pandas computes the skewness of a sample; the columns contain that of the population.
         skewness = group.skew(axis=1) * (count - 2) / np.sqrt(count * (count - 1))
         extremes = group.isin([0, 4]).mean(axis=1)
         found.append([mean, group.std(axis=1, ddof=0), skewness, extremes, 2 * (mean.rank() - 0.5) / len(mean) - 1])
@@ -66,12 +66,12 @@ def gapped(block: Block, share: float) -> Block:
 
 
 def of_hundred(cost: Cost) -> Cost:
-    """Cost of 100 eras from that of one; memory is that of one, since one is held at a time."""
+    """Cost of 100 eras from that of one; memory is that of one, because one era is in memory at a time."""
     return replace(cost, seconds=ERAS * cost.seconds, cpu_seconds=ERAS * cost.cpu_seconds)
 
 
 def measure(quick: bool, *, rows: int | None = None, features: int | None = None) -> list[Row]:
-    """Rows of the table. RuntimeError when the ways disagree."""
+    """Rows of the table. Raises RuntimeError when the results differ."""
     rows, features = rows or (3000 if quick else 6000), features or (900 if quick else 3555)
     rng = np.random.default_rng(0)
     block = rng.integers(0, 5, (features, rows), dtype=np.int8)
@@ -88,7 +88,7 @@ def _aggregating(block: Block, repeats: int) -> Row:
     places = [np.arange(start, stop) for start, stop in pairwise(edges)]
     frame = pd.DataFrame(np.ascontiguousarray(block.T))
     apart = np.abs(group_statistics(row_level_counts(block, places)) - by_pandas(frame, edges))
-    # Floats that should tie may not in pandas' ranks.
+    # Floats that should be equal may get different ranks in pandas.
     if not (apart[:, :4].max() < 1e-9 and np.median(apart[:, 4]) < 1e-9):
         raise RuntimeError(f"statistics of groups differ by {apart.max(axis=(0, 2))}")
     return Row(

@@ -1,17 +1,17 @@
-"""What each feature block adds to a method, and what its fits take: on a market that `methods_on_markets` left behind.
+"""Gain of each feature block for a method, and the cost of the fits, on a market that `methods_on_markets` made.
 
     python -m benchmarks.methods_on_markets --folder DIR --market-seeds 0
     python -m benchmarks.blocks_of_methods --market DIR/market-0
-    python -m benchmarks.blocks_of_methods --market DIR/prices --every-eras 156    # one vintage for all judged eras
+    python -m benchmarks.blocks_of_methods --market DIR/prices --every-eras 156    # one vintage for all out-of-sample eras
 
-Every vintage is fitted again for each way, in a process of its own, and judged on the eras up to the next, as the weekly job
-does. Learned blocks are fitted for each vintage first, unless they are held; where one has too few eras for it, those of the
-vintage are left out. The difference is to the method without blocks, era by era, with its Newey-West error. CPU seconds and
-memory (anonymous, at the peak) are those of the last vintage's fit, reading included, columns of blocks not. Trees do not
-depend on --threads.
+Every vintage is fitted again for each variant, in a process of its own, and scored on the eras up to the next vintage, as in
+the weekly job. Learned blocks are fitted for each vintage first, unless they are stored. If a block has too few eras for a
+vintage, the variant skips that vintage's eras. The difference is to the method without blocks, era by era, with its
+Newey-West error. CPU seconds and memory (peak, anonymous) are those of the last vintage's fit, with reading, without the
+columns of blocks. Trees do not depend on --threads.
 
-"example" is Numerai's own way: the release's files read into a frame, every fourth era of it, LGBMRegressor.fit. Its trees,
-and so its CORR, are those of `benchmark`.
+"example" is Numerai's own code: read the release's files into a frame, keep every fourth era, call LGBMRegressor.fit. Its
+trees, and so its CORR, are those of `benchmark`.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from numerai_assets.tournament.release import TRAIN, VALIDATION
 
 _MIXER = ("mixing", "trajectory_mixer", "payoff_panel", "group_payoffs")
 _MOMENTUM = ("target_momentum", "network_momentum", "trajectory_changes", "group_payoffs")
-# There are too few eras for windows of a year of payoffs.
+# These markets have too few eras for windows of one year of payoffs.
 _PARAMETERS: dict[str, dict[str, Any]] = {"payoff_panel": {"length": 26}}
 
 
@@ -54,7 +54,7 @@ EXAMPLE = "example"
 
 
 class Way(NamedTuple):
-    """A method, its parameters beside those of `quick`, the blocks that it is given."""
+    """A method, its parameters besides those of `quick`, and its blocks."""
 
     method: str
     parameters: dict[str, Any]
@@ -62,7 +62,7 @@ class Way(NamedTuple):
 
 
 def ways() -> dict[str, Way]:
-    """By name; the first of each method is what the others are compared with."""
+    """Variants by name; the first of each method is the reference of the others."""
     found = {
         "benchmark": Way("benchmark", {}),
         EXAMPLE: Way("benchmark", {}),
@@ -79,21 +79,21 @@ def ways() -> dict[str, Way]:
 
 
 def open_market(market: Path) -> Workspace:
-    """The workspace of a market, with all blocks on."""
+    """The workspace of a market, with all blocks switched on."""
     os.environ[SETTINGS_FILE_VARIABLE] = str(market / "numerai.toml")
     on = {name: {"on": True, "parameters": _PARAMETERS.get(name, {})} for name in ("look_alikes", *_MIXER, *_MOMENTUM)}
     return Workspace(load_settings(home=market / "data", features=on))
 
 
 def with_columns(workspace: Workspace, panel: EraPanel, blocks: Sequence[str], vintage: int) -> EraPanel:
-    """The panel with the columns of the blocks, learned ones as of the vintage."""
+    """The panel with the columns of the blocks; learned blocks are those of the vintage."""
     specs = {name: workspace.specs.block(name) for name in blocks}
     folders = folders_of(workspace.fitted_blocks, blocks, vintage)
     return workspace.block_columns().with_blocks(panel, list(map(era_label, panel.eras)), specs, folders)
 
 
 def fit(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> None:
-    """Fits one way for one vintage and keeps it in `folder`."""
+    """Fits one variant for one vintage and saves it in `folder`."""
     workspace = open_market(market)
     estimator = create_method(way.method, MethodSettings(parameters=way.parameters, threads=threads))
     panel = workspace.store.fit_panel(
@@ -109,7 +109,7 @@ def fit(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> Non
 
 
 def fit_example(market: Path, way: Way, vintage: int, threads: int, folder: Path) -> None:
-    """Numerai's example of hello_numerai on the eras that `benchmark` is fitted on, kept as one in `folder`."""
+    """Numerai's example of hello_numerai on the training eras of `benchmark`, saved as a `Benchmark` in `folder`."""
     workspace, method = open_market(market), Benchmark(**way.parameters).run_on(threads=threads)
     names, wall = list(workspace.feature_sets()["all"]), Wall(vintage, horizon_of(PAYOUT_TARGET))
     files = [workspace.release.path(name) for name in (TRAIN, VALIDATION)]
@@ -145,7 +145,7 @@ def judge(workspace: Workspace, way: Way, folder: Path, vintage: int, eras: Sequ
 
 
 def is_held(workspace: Workspace, name: str, vintage: int) -> bool:
-    """False where a learned block has too few eras before the wall; it is fitted unless that was done before."""
+    """True if a block is there for the vintage, fitted now if need be; False if it has too few eras before the wall."""
     spec = workspace.specs.block(name)
     if isinstance(spec, VintageSpec) and not is_current(workspace.fitted_blocks, name, vintage, spec):
         try:
@@ -185,7 +185,7 @@ def main() -> None:
         found = pd.concat(scores)
         base = alone.setdefault(way.method, found)
         own = estimate(found.to_numpy(float), horizon=60, eras=found.index)
-        # Where a block can only be fitted for the newest vintage, few eras are judged.
+        # If a block can only be fitted for the newest vintage, there are few out-of-sample eras.
         against = None if found is base else compare(found, base.loc[found.index], horizon=60, seed=0, least_eras=26)
         shown = f"{against.difference.mean:>+12.4f}{against.difference.error:>8.4f}" if against else " " * 20
         print(

@@ -1,10 +1,10 @@
-"""One fit on this machine and on a Dask cluster of two workers on it: what the cluster costs, and that it predicts the same.
+"""One fit on this machine and on a local Dask cluster of two workers: cost of the cluster, and equality of predictions.
 
     python -m benchmarks.cluster --eras 60 --rows 2000 --features 300 --trees 50
 
-`lightgbm.dask`, over int8 arrays of the same eras, is the peer. All have one thread a process. Seconds of CPU are of all
-processes that took part; memory is the most that any one of them held of its own, beyond what it held before. On one
-machine a cluster can win at most its number of cores; its use is a fit that does not fit.
+The peer is `lightgbm.dask`, over int8 arrays of the same eras. Every process has one thread. CPU seconds are the sum over
+all processes; memory is the largest increase of anonymous memory of any process. On one machine a cluster is faster at
+most by the number of cores; its purpose is a fit that does not fit into one machine's memory.
 """
 
 import argparse
@@ -37,7 +37,7 @@ JUDGED = 20
 
 @dataclass(frozen=True)
 class Fit:
-    """Cost of a fit, in seconds and bytes, and what it predicts (n,) for eras that it has not seen."""
+    """Cost of a fit, in seconds and bytes, and its predictions (n,) for unseen eras."""
 
     seconds: float
     cpu_seconds: float
@@ -46,22 +46,21 @@ class Fit:
 
 
 Work = Callable[[EraPanel], Callable[[EraPanel], NDArray[np.float32]]]
-"""Fits on a panel and returns what predicts another."""
+"""Fits on a panel; returns the function that predicts another panel."""
 
 
 def ours(method: type[Benchmark] | type[ExternalBoosting] | type[MixerBoosting], trees: int, compute: str) -> Work:
-    """The method, trained here or on a cluster; an ensemble's members have that many trees each."""
+    """The method, trained here or on a cluster; each member of an ensemble has that many trees."""
 
     def work(seen: EraPanel) -> Callable[[EraPanel], NDArray[np.float32]]:
-        estimator = method(n_estimators=trees, every_eras=1).run_on(threads=1)
-        estimator.compute = compute
+        estimator = method(n_estimators=trees, every_eras=1).run_on(threads=1, compute=compute)
         return estimator.fit(seen, target=TARGET, seed=0).predict
 
     return work
 
 
 def lightgbm_dask(trees: int, address: str) -> Work:
-    """LightGBM's own way: Dask arrays, a chunk an era, which the workers read from the files too."""
+    """LightGBM's own Dask support: arrays of one chunk per era, which the workers read from the files too."""
 
     def work(seen: EraPanel) -> Callable[[EraPanel], NDArray[np.float32]]:
         import dask.array as da
@@ -89,7 +88,7 @@ def _rows(era: EraPanel) -> NDArray[np.int8]:
 
 
 def fit(work: Work, seen: EraPanel, unseen: EraPanel) -> Fit:
-    """Fits and predicts, watching this process and its children."""
+    """Fits and predicts; measures this process and its children."""
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     before = [_own(process) for process in processes]
     cpu_before = sum(_cpu(process) for process in processes)
@@ -124,7 +123,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def make_eras(store: EraStore, eras: int, rows: int, features: int) -> None:
-    """Made-up eras in which every tenth feature says a little of the target."""
+    """Synthetic eras in which every tenth feature has a weak correlation with the target."""
     names = [f"feature_{i}" for i in range(features)]
     for era in range(1, eras + 1):
         rng = np.random.default_rng(era)
@@ -160,7 +159,7 @@ def main() -> None:
         seen = store.fit_panel(Wall(options.eras + 16, 60), target=TARGET)
         unseen = store.panel([era_label(options.eras + later) for later in range(1, JUDGED + 1)], targets=[TARGET])
         compute = cluster.scheduler_address.replace("tcp://", "dask://")
-        print("| fit | s | CPU s | MB a process | CORR | correlation with here |")
+        print("| fit | s | CPU s | MB per process | CORR | correlation with here |")
         print("|---|---:|---:|---:|---:|---:|")
         ways = [
             ("benchmark, here", ours(Benchmark, options.trees, LOCAL)),

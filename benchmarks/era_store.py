@@ -1,19 +1,19 @@
-"""Layouts of the era store against each other: reading, size and writing, on made-up eras like those of v5.
+"""Comparison of layouts for the era store: reading, size and writing, on synthetic eras like those of v5.
 
     python -m benchmarks.era_store
     python -m benchmarks.era_store --features 2400 --rows 6000 --eras 50      # the true shape
 
-Layouts, each a file an era unless said:
+Layouts, one file per era unless stated otherwise:
     era store          feature-major int8 with a seal, memory-mapped: `EraStore`
-    row-major map      int8, a row after the other, memory-mapped
-    base-5 packed      three features to a byte, feature-major, memory-mapped, decoded by a table of 125 entries
+    row-major map      int8, row by row, memory-mapped
+    base-5 packed      three features per byte, feature-major, memory-mapped, decoded by a table of 125 entries
     Arrow IPC          int8 columns, memory-mapped
-    Parquet            one file, a row group an era, zstd; read by pyarrow, pandas and, where installed, polars
-Work: one era whole as a (d, n) or (n, d) matrix; 42 features of all eras; all eras streamed; 4,096 random rows as a
-loader of batches takes them. Every layout's answer is compared with that of the era store before it is timed. `cold` is
-the same with the files' pages dropped before (posix_fadvise), where the system does that. The era store does more for
-its answer than the bare layouts: it reads the era's record and ids and holds the seal against the record, and when it
-writes, it hashes and flushes. The last row decodes a release for the store, each way in a process of its own.
+    Parquet            one file, one row group per era, zstd; read by pyarrow, pandas and, if installed, polars
+Work: one whole era as a (d, n) or (n, d) matrix; 42 features of all eras; all eras streamed; 4,096 random rows, as in a
+loader of batches. Every layout's result is compared with that of the era store before it is timed. `cold` is the same
+after the files' pages were dropped (posix_fadvise), if the system supports it. The era store does more than the bare
+layouts: it reads the era's record and ids and checks the seal against the record, and on writing it hashes and flushes.
+The last row decodes a release for the store, each layout in a process of its own.
 """
 
 import argparse
@@ -45,7 +45,7 @@ _SUBSET, _BATCH = 42, 4096
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of the made-up data."""
+    """Size of the synthetic data."""
 
     eras: int
     rows: int
@@ -61,14 +61,14 @@ class Shape:
         return [f"feature_{i}" for i in sorted(chosen)]
 
     def blocks(self) -> Iterator[Matrix]:
-        """(d, n) int8 of each era, the five levels equally frequent."""
+        """(d, n) int8 of each era, the five bins equally frequent."""
         for era in range(self.eras):
             rng = np.random.default_rng(era)
             yield rng.integers(0, 5, (self.features, self.rows), dtype=np.int8)
 
 
 class Layout(Protocol):
-    """One way to keep eras. Features come in the order asked for; `era` gives (d, n)."""
+    """One layout. Features come in the requested order; `era` returns (d, n)."""
 
     name: str
     peer: str
@@ -102,7 +102,7 @@ class OurStore:
 
 @functools.cache
 def _opened(folder: Path) -> EraStore:
-    """One store object, as a process has it."""
+    """One store object per process."""
     return EraStore(folder)
 
 
@@ -119,7 +119,7 @@ class RowMajor:
 
 
 class Packed:
-    """a + 5 b + 25 c of three features in a row."""
+    """a + 5 b + 25 c of each three consecutive features."""
 
     name, peer = "base-5 packed", f"base-5 packing, {package('numpy')}"
     _levels = np.array(np.unravel_index(np.arange(125), (5, 5, 5)), np.int8)[::-1].copy()
@@ -155,7 +155,7 @@ class ArrowIpc:
 
 
 class Parquet:
-    """One file, a row group an era, as it is read by pyarrow."""
+    """One file, one row group per era, read by pyarrow."""
 
     name, peer = "Parquet, pyarrow", f"Parquet row group, {package('pyarrow')}"
 
@@ -173,7 +173,7 @@ class Parquet:
 
 
 class ParquetPandas(Parquet):
-    """The notebooks' way: `read_parquet`, with a filter where not all eras are wanted."""
+    """As in notebooks: `read_parquet`, with a filter unless all eras are needed."""
 
     name, peer = "Parquet, pandas", package("pandas")
 
@@ -192,7 +192,7 @@ class ParquetPolars(Parquet):
 
 
 def layouts() -> list[Layout]:
-    """Ours first; polars only where it is installed."""
+    """Ours first; polars only if it is installed."""
     found: list[Layout] = [OurStore(), RowMajor(), Packed(), ArrowIpc(), Parquet(), ParquetPandas()]
     return [*found, ParquetPolars()] if find_spec("polars") else found
 
@@ -202,12 +202,12 @@ def one_era(layout: Layout, folder: Path, shape: Shape) -> Matrix:
 
 
 def subset(layout: Layout, folder: Path, shape: Shape) -> Matrix:
-    """42 features of all eras, (42, rows of all)."""
+    """42 features of all eras, (42, rows)."""
     return np.concatenate([layout.era(folder, era, shape.subset) for era in range(shape.eras)], axis=1)
 
 
 def streamed(layout: Layout, folder: Path, shape: Shape) -> NDArray[np.int64]:
-    """Sum of each feature over all rows, an era at a time: every byte is read, little is computed."""
+    """Sum of each feature over all rows, era by era: every byte is read, little is computed."""
     total = np.zeros(shape.features, np.int64)
     for era in range(shape.eras):
         total += layout.era(folder, era, shape.names).sum(axis=1, dtype=np.int64)
@@ -215,7 +215,7 @@ def streamed(layout: Layout, folder: Path, shape: Shape) -> NDArray[np.int64]:
 
 
 def random_rows(layout: Layout, folder: Path, shape: Shape) -> Matrix:
-    """A loader's batch: rows of one era in random order, all features, (rows, d)."""
+    """A batch of a loader: random rows of one era, all features, (rows, d)."""
     chosen = np.random.default_rng(2).integers(0, shape.rows, min(_BATCH, shape.rows))
     return np.ascontiguousarray(layout.era(folder, shape.eras // 3, shape.names)[:, chosen].T)
 
@@ -229,7 +229,7 @@ WORK: dict[str, Callable[[Layout, Path, Shape], NDArray[Any]]] = {
 
 
 def write_release(path: Path, shape: Shape) -> None:
-    """A file like train.parquet, of row groups that do not align with eras."""
+    """A file like train.parquet, whose row groups do not align with eras."""
     schema = pa.schema([("id", pa.string()), ("era", pa.string())] + [(name, pa.int8()) for name in shape.names])
     held = pa.Table.from_batches([], schema=schema)
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
@@ -244,7 +244,7 @@ def write_release(path: Path, shape: Shape) -> None:
 
 
 def decode_by_eras(path: Path, names: list[str], answer: Path) -> None:
-    """The way of the conversion: int8 blocks, era by era."""
+    """As in the conversion: int8 blocks, era by era."""
     total = np.zeros(len(names), np.int64)
     for era in read_eras(path, features=names, targets=[], wanted=lambda label: True):
         total += era.features.sum(axis=0, dtype=np.int64)
@@ -252,7 +252,7 @@ def decode_by_eras(path: Path, names: list[str], answer: Path) -> None:
 
 
 def decode_row_groups(path: Path, names: list[str], answer: Path) -> None:
-    """Plain decoding of the same columns, a row group at a time."""
+    """Plain decoding of the same columns, row group by row group."""
     total = np.zeros(len(names), np.int64)
     with pq.ParquetFile(path) as file:
         for group in range(file.metadata.num_row_groups):
@@ -262,7 +262,7 @@ def decode_row_groups(path: Path, names: list[str], answer: Path) -> None:
 
 
 def compare_decoding(shape: Shape, folder: Path) -> Row:
-    """Decoding a release for the store against `read_row_group`, each in a process of its own."""
+    """Decoding a release for the store compared with `read_row_group`, each in a process of its own."""
     path, ours, theirs = folder / "release.parquet", folder / "ours.npy", folder / "theirs.npy"
     write_release(path, shape)
     row = Row(
@@ -272,12 +272,12 @@ def compare_decoding(shape: Shape, folder: Path) -> Row:
         in_process(decode_row_groups, path, shape.names, theirs),
     )
     if not np.array_equal(np.load(ours), np.load(theirs)):
-        raise RuntimeError("read_eras: another answer than read_row_group's")
+        raise RuntimeError("read_eras: the result differs from that of read_row_group")
     return row
 
 
 def compare(shape: Shape, folder: Path, repeats: int) -> tuple[list[Row], list[tuple[str, float, float, float | None]]]:
-    """Rows of every work against every other layout; and of each layout: write s, MB, cold s for one era."""
+    """Rows of every task for every other layout; and of each layout: seconds to write, MB, cold seconds for one era."""
     rows: list[Row] = []
     kept: list[tuple[str, float, float, float | None]] = []
     all_layouts = layouts()
@@ -296,14 +296,14 @@ def compare(shape: Shape, folder: Path, repeats: int) -> tuple[list[Row], list[t
         for layout in all_layouts[1:]:
             place = folder / layout.name.replace(" ", "_")
             if not np.array_equal(work(layout, place, shape), answer):
-                raise RuntimeError(f"{layout.name}: {what}: another answer than the era store's")
+                raise RuntimeError(f"{layout.name}: {what}: the result differs from the era store's")
             theirs = timed(lambda work=work, layout=layout, place=place: work(layout, place, shape), repeats=repeats)  # type: ignore[misc]
             rows.append(Row(f"{what}, {shape.eras}x{shape.rows}x{shape.features}", cost, layout.peer, theirs))
     return [*rows, compare_decoding(shape, folder)], kept
 
 
 def _cold(layout: Layout, place: Path, shape: Shape, repeats: int) -> float | None:
-    """Median seconds of reading one era whose pages are not in memory; None where they cannot be dropped."""
+    """Median seconds to read one era whose pages are not in memory; None if the system cannot drop them."""
     if not hasattr(os, "posix_fadvise"):
         return None
     seconds = []

@@ -1,10 +1,10 @@
-"""Peak memory and time of fitting the example model: the era store's way against Numerai's pandas way.
+"""Peak memory and time of fitting the example model: from the era store, compared with Numerai's pandas code.
 
     python -m benchmarks.fit_memory --eras 60 --rows 2000 --features 600 --trees 50
 
-Each way runs in a process of its own over the same made-up eras. The peer reads one Parquet file into a frame and calls
-LGBMRegressor.fit, as Numerai's example notebooks do; ours is `Benchmark` on the era files (half a byte a cell), and
-`ExternalBoosting`, XGBoost from disk. Before any is believed, ours and the peer's must predict the same.
+Each fit runs in a process of its own over the same synthetic eras. The peer reads one Parquet file into a frame and calls
+LGBMRegressor.fit, as Numerai's example notebooks do. Ours is `Benchmark` on the era files (half a byte per cell), and
+`ExternalBoosting`, XGBoost from disk. The predictions of `Benchmark` and the peer must be the same.
 """
 
 import argparse
@@ -28,7 +28,7 @@ TARGET = "target_ender_60"
 
 
 def make_eras(folder: Path, eras: int, rows: int, features: int) -> None:
-    """Writes the same made-up rows as an era store and as one Parquet file."""
+    """Writes the same synthetic rows as an era store and as one Parquet file."""
     store, names = EraStore(folder / "store"), [f"feature_{i}" for i in range(features)]
     tables = []
     for era in range(1, eras + 1):
@@ -68,7 +68,7 @@ def fit_pandas(folder: Path, trees: int) -> None:
 
 
 def fit_era_store(folder: Path, trees: int) -> None:
-    """The project's way: mapped int8 blocks, four bits a cell in LightGBM."""
+    """This project: mapped int8 blocks, four bits per cell in LightGBM."""
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
     model = Benchmark(n_estimators=trees, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0)
@@ -76,7 +76,7 @@ def fit_era_store(folder: Path, trees: int) -> None:
 
 
 def fit_from_disk(folder: Path, trees: int) -> None:
-    """The project's path of last resort: XGBoost's external memory."""
+    """This project's last resort: XGBoost's external memory."""
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era() + 16, 60), target=TARGET)
     ExternalBoosting(n_estimators=trees, every_eras=1).run_on(threads=1).fit(panel, target=TARGET, seed=0)
@@ -85,7 +85,7 @@ def fit_from_disk(folder: Path, trees: int) -> None:
 def measure(
     quick: bool, *, eras: int | None = None, rows: int | None = None, features: int | None = None, trees: int = 20
 ) -> list[Row]:
-    """Rows of the table. RuntimeError when ours and the peer's predict otherwise."""
+    """Rows of the table. Raises RuntimeError when the predictions of ours and the peer's differ."""
     eras, rows, features = eras or (40 if quick else 100), rows or (2000 if quick else 3000), features or 600
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

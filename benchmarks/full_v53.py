@@ -1,17 +1,17 @@
-"""All of v5.3 on one machine: what every step takes in time, memory and disk, and what others' ways take.
+"""All of v5.3 on one machine: time, memory and disk of every step, and of common alternatives.
 
     python -m benchmarks.full_v53 --folder DIR            # hours; 90 GB of disk
     python -m benchmarks.full_v53 --folder DIR --eras 0561-0640 --rows-share 0.1 --features 400   # minutes
 
-A release of the true shape (574 eras to train on, 660 after them, 3,555 features, 6.87 M rows) is written by the sandbox,
-converted to an era store, trained on, predicted and scored. Each step runs in a process of its own; memory is what it held
-beyond its imports, anonymous (its own) and resident (with pages of files, which the system takes back when it needs them)
-apart. A step whose result lies in the folder already is not run again: remove it to measure it anew.
+The sandbox writes a release of the true shape (574 training eras, 660 later eras, 3,555 features, 6.87 M rows). It is
+converted to an era store, trained on, predicted and scored. Each step runs in a process of its own. Memory is what the step
+uses beyond its imports: anonymous (its own) and resident (with pages of files, which the system reclaims when it needs
+them). A step whose result is in the folder already is not run again; remove the result to measure the step again.
 LightGBM and XGBoost grow `--trees` and `--xgboost-trees` trees of Numerai's example model; its 2,000 are extrapolated.
 
-Then, at sizes that others can hold or almost (`--peer-rows`), Numerai's example way (pandas.read_parquet,
-LGBMRegressor.fit) and the memory-mapped way (rows of float32 in one file, LGBMRegressor.fit over the map, as numereng's
-folds are) against ours.
+Then ours is compared, at sizes that just fit into memory (`--peer-rows`), with Numerai's example code
+(pandas.read_parquet, LGBMRegressor.fit) and with a memory map (rows of float32 in one file, LGBMRegressor.fit over the map,
+as in numereng's folds).
 """
 
 import argparse
@@ -56,14 +56,14 @@ def write_release(folder: Path, shape: FullShape) -> None:
 
 
 def convert(folder: Path) -> None:
-    """Every era of train, validation and live from Parquet to the era store, cleaned."""
+    """Converts every era of train, validation and live from Parquet to the era store, and cleans it."""
     release = Release(folder / "release" / "v5.3")
     for file in (TRAIN, VALIDATION, LIVE):
         convert_file(EraStore(folder / "store"), release.path(file), release.features()["all"], release.targets())
 
 
 def convert_file(store: EraStore, path: Path, features: Sequence[str], targets: Sequence[str]) -> None:
-    """Every era of one release file, stored and cleaned as the assets do it."""
+    """Stores and cleans every era of one release file, as the assets do."""
     for item in read_eras(path, features=features, targets=targets, wanted=lambda label: True):
         newest = int(item.label) if item.label.isdigit() else store.newest_era()
         key = item.label if item.label.isdigit() else live_key(LIVE_ROUND)
@@ -75,7 +75,7 @@ def convert_file(store: EraStore, path: Path, features: Sequence[str], targets: 
 
 
 def fit(folder: Path, name: str, method: Method) -> None:
-    """One vintage on every era whose target is known; notes how long it took until the first tree was begun."""
+    """Fits one vintage on every era with a known target; records the time until the first tree."""
     began = time.perf_counter()
     store = EraStore(folder / "store")
     panel = store.fit_panel(Wall(store.newest_era(), 60), target=TARGET)
@@ -93,15 +93,15 @@ def fit(folder: Path, name: str, method: Method) -> None:
 
 
 def predict_live(folder: Path) -> None:
-    """The live round with the LightGBM vintage, loaded as it is live."""
+    """Predicts the live round with the LightGBM vintage, which is loaded from disk as in production."""
     store, model = EraStore(folder / "store"), Benchmark.load(folder / "lightgbm")
     prediction = model.predict(store.panel([live_key(LIVE_ROUND)]))
     np.save(folder / "live.npy", prediction)
 
 
 def predict_and_score(folder: Path) -> None:
-    """Every era after the training file, one at a time, predicted and scored: most were fitted on, so it is the work that
-    counts here and not the score."""
+    """Predicts and scores every era after the training file, one at a time. Most are training eras here, so only the cost
+    is meaningful, not the score."""
     store, model = EraStore(folder / "store"), Benchmark.load(folder / "lightgbm")
     scores = {}
     for era in store.eras():
@@ -126,7 +126,7 @@ def fit_pandas(folder: Path, trees: int) -> None:
 
 
 def fit_memmap(folder: Path, trees: int) -> None:
-    """Rows of float32 in one mapped file; reading them from Parquet into it is part of it."""
+    """Rows of float32 in one mapped file; the time includes reading them from Parquet."""
     place = folder / "peers"
     with pq.ParquetFile(place / TRAIN) as file:
         names = [name for name in file.schema_arrow.names if name.startswith("feature_")]
@@ -148,7 +148,7 @@ def _regressor(trees: int) -> lgb.LGBMRegressor:
 
 
 def write_peer_data(folder: Path, rows: int) -> int:
-    """The first eras of training, about `rows` of them, as a store and as one Parquet file; returns how many rows."""
+    """The first training eras, about `rows` rows, as a store and as one Parquet file; returns the number of rows."""
     place, store = folder / "peers", EraStore(folder / "store")
     counts = [record.rows for record in store.records().values() if record.key.isdigit()]
     eras = store.eras()[: int(np.searchsorted(np.cumsum(counts), rows)) + 1]
@@ -213,7 +213,7 @@ def main() -> None:
 
 
 def compare_with_peers(folder: Path, about: int, trees: int) -> None:
-    """Ours and the others' ways on about so many rows, as a table; a way that does not fit into memory is told of."""
+    """Prints ours and the alternatives on about that many rows as a table, and reports those that do not fit into memory."""
     shutil.rmtree(folder / "peers", ignore_errors=True)
     (folder / "peers").mkdir()
     rows = write_peer_data(folder, about)
@@ -244,14 +244,14 @@ def _print_steps(folder: Path, trees: int, few: int) -> None:
         until = float((folder / name / UNTIL_TREES).read_text(encoding="utf-8"))
         a_tree = (costs[f"fit-{name}"].seconds - until) / grown
         print(
-            f"{name}: {until:.0f} s until the first tree, {a_tree:.1f} s a tree ({grown} grown); {EXAMPLE_TREES:,} trees "
+            f"{name}: {until:.0f} s until the first tree, {a_tree:.1f} s per tree ({grown} grown); {EXAMPLE_TREES:,} trees "
             f"would take {(until + a_tree * EXAMPLE_TREES) / 3600:.1f} h (extrapolated)"
         )
 
 
 def _disk(place: Path) -> int:
     files = place.rglob("*") if place.is_dir() else iter([place])
-    # Hard links count once.
+    # Hard links are counted once.
     seen = {(s.st_dev, s.st_ino): s.st_size for s in (path.stat() for path in files if path.is_file())}
     return sum(seen.values())
 

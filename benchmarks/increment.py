@@ -1,10 +1,11 @@
-"""Bytes and time of a weekly update of validation.parquet: row groups with news by Range, against numerapi's whole file.
+"""Bytes and time of a weekly update of validation.parquet: changed row groups by Range, compared with numerapi's whole file.
 
     python -m benchmarks.increment --eras 300 --rows 600 --features 200
 
-A server in a process of its own, on loopback or as slow as a line of so many MB/s, has a made-up file whose row groups
-have 14.5 eras, as files of full size have: 100,000 rows of 6,900 an era. The era store holds the week before. `ours` brings
-the part and its rows; `numerapi` downloads the file and reads the same rows with a filter. Both must be equal.
+A server in a process of its own, on loopback at full speed or limited to some MB/s, serves a synthetic file whose row groups
+have 14.5 eras, as in files of full size: 100,000 rows at 6,900 per era. The era store has the week before. `ours` fetches
+the changed part and reads its rows; `numerapi` downloads the file and reads the same rows with a filter. The rows must be
+equal.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from numerai_assets.tournament.release import FEATURES, VALIDATION, Release
 from numerai_assets.tournament.released_eras import read_eras
 
 ERAS_A_GROUP = 14.5
-# Of the line between a home and the tournament: 100 Mbit/s.
+# A home connection to the tournament: 100 Mbit/s.
 LINE_MB_A_SECOND = 12.5
 _NOW = dt.datetime(2026, 10, 3, 12, tzinfo=dt.UTC)
 _PIECE_BYTES = 1 << 18
@@ -49,7 +50,7 @@ _PIECE_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Extent:
-    """Size of the made-up file."""
+    """Size of the synthetic file."""
 
     eras: int
     rows: int
@@ -65,7 +66,7 @@ class Extent:
 
 
 def write_file(path: Path, extent: Extent, newest: int) -> None:
-    """validation.parquet as it is when `newest` is the newest era."""
+    """validation.parquet at the time when `newest` is the newest era."""
     rows_per_group = int(ERAS_A_GROUP * extent.rows)
     with RowGroups(path, extent.names, range(extent.features), rows_per_group) as file:
         for era in range(FIRST_VALIDATION_ERA, newest + 1):
@@ -81,7 +82,7 @@ def write_file(path: Path, extent: Extent, newest: int) -> None:
 
 
 class Line:
-    """What the update asks of a Tournament, of a server that is here."""
+    """The part of a Tournament that the update uses, for a local server."""
 
     data_version, network = "v5.3", Network(attempts=3)
 
@@ -93,7 +94,7 @@ class Line:
 
 
 class Week:
-    """Release and era store as they stand before the file's last week, which can be had again and again."""
+    """Release and era store before the file's last week, which can be updated repeatedly."""
 
     def __init__(self, folder: Path, extent: Extent) -> None:
         self.folder, self.extent = folder, extent
@@ -102,7 +103,7 @@ class Week:
         self.before.mkdir()
         content = {"feature_sets": {"all": extent.names}, "targets": list(TARGETS)}
         (self.before / FEATURES).write_text(json.dumps(content))
-        # First the whole file, then a part: what is on disk in any week but the first.
+        # First the whole file, then a part, as in every week after the first.
         for newest in (extent.newest - 2, extent.newest - 1):
             write_file(self.file, extent, newest)
             with serving(self.file) as url:
@@ -117,16 +118,16 @@ class Week:
             item.store_in(self.store, names, as_of=manifest.newest_era)
 
     def by_increment(self, url: str) -> tuple[pd.DataFrame, int]:
-        """Rows of the eras with news, and how many bytes came for them. RuntimeError when the whole file came."""
+        """Rows of the changed eras, and the bytes fetched for them. Raises RuntimeError when the whole file was fetched."""
         release = Release(self.folder / "after")
         shutil.copytree(self.before, release.folder, dirs_exist_ok=True)
         updated = update(release, self.store, cast("Tournament", Line(url)), round_number=1, now=_NOW)
         if updated.manifest.part is None:
-            raise RuntimeError(f"the whole file came: {updated.why_whole}")
+            raise RuntimeError(f"the whole file was fetched: {updated.why_whole}")
         return pd.read_parquet(release.path(VALIDATION)), updated.manifest.part.fetched
 
     def by_numerapi(self, url: str) -> pd.DataFrame:
-        """The same rows, of the whole file."""
+        """The same rows, from the whole file."""
         path = self.folder / "numerapi.parquet"
         path.unlink(missing_ok=True)
         numerapi.utils.download_file(url, str(path), show_progress_bars=False)
@@ -135,7 +136,7 @@ class Week:
 
 
 def compare(extent: Extent, *, mb_a_second: float | None, repeats: int) -> Row:
-    """One comparison over a line of so many MB/s, None for the loopback as it is."""
+    """One comparison over a connection of so many MB/s; None for loopback at full speed."""
     with tempfile.TemporaryDirectory() as place:
         week = Week(Path(place), extent)
         with serving(week.file, mb_a_second) as url:
@@ -159,7 +160,7 @@ def measure(quick: bool) -> list[Row]:
 
 @contextmanager
 def serving(path: Path, mb_a_second: float | None = None) -> Iterator[str]:
-    """Address at which a process of its own serves the file by ranges, no faster than so."""
+    """Address at which a separate process serves the file by ranges, at most at that rate."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(path, mb_a_second, theirs), daemon=True)
     process.start()
@@ -214,13 +215,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("eras", 300), ("rows", 600), ("features", 200), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--line", type=float, default=LINE_MB_A_SECOND, help="MB/s of the slow line")
+    parser.add_argument("--line", type=float, default=LINE_MB_A_SECOND, help="MB/s of the slow connection")
     options = parser.parse_args()
     extent = Extent(options.eras, options.rows, options.features)
     rows = [compare(extent, mb_a_second=speed, repeats=options.repeats) for speed in (None, options.line)]
     print_rows(rows)
     for row in rows:
-        print(f"{row.what}: {row.ours.seconds:.2f} s against {row.theirs.seconds:.2f} s of wall clock")
+        print(f"{row.what}: {row.ours.seconds:.2f} s, peer {row.theirs.seconds:.2f} s of wall clock")
 
 
 if __name__ == "__main__":

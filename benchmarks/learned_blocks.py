@@ -1,9 +1,9 @@
-"""Mixers in one bank against the same mixers one by one; permuting features against scikit-learn's permutation importance.
+"""Mixers in one bank compared with the same mixers one by one; permuted features with scikit-learn's permutation importance.
 
     python -m benchmarks.learned_blocks --eras 4 --rows 6000 --features 3555
 
-The table compares the same work, on a step and on an era. Run as a program it also fits and transforms whole blocks on
-`eras` eras, each in a process of its own, and says what 100 eras would take if time were in proportion to them.
+The table compares the same work, on one step and on one era. As a program it also fits and transforms whole blocks on `eras`
+eras, each in a process of its own, and extrapolates to 100 eras in proportion.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _TREES = 300
 
 
 class PlainMixer(nn.Module):
-    """One mixer of a bank as anybody would write it in torch: rows first, a Linear for each product."""
+    """One mixer of a bank in plain torch: rows first, a Linear for each product."""
 
     def __init__(self, bank: MixerBank, mixer: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class PlainMixer(nn.Module):
 
 
 class _Fitted(BaseEstimator):  # type: ignore[misc]
-    """A booster as scikit-learn's importance wants it."""
+    """A booster with the interface of scikit-learn's importance."""
 
     def __init__(self, booster: lgb.Booster) -> None:
         self.booster = booster
@@ -81,7 +81,7 @@ class _Fitted(BaseEstimator):  # type: ignore[misc]
 
 
 def mixer_rows(mixers: int, rows: int) -> list[Row]:
-    """One training step, and one pass without gradients. RuntimeError when the ways disagree."""
+    """One training step, and one pass without gradients. Raises RuntimeError when the results differ."""
     generator = torch.Generator().manual_seed(0)
     bank = MixerBank(MixerShape(mixers, 8, 8), generator=generator)
     features = (torch.randint(0, 5, (mixers, 8, 8, rows), generator=generator) - 2) / 2
@@ -130,7 +130,7 @@ def _gradients(weight: Tensor) -> Tensor:
 
 
 def permutation_row(rows: int, features: int) -> Row:
-    """CORR lost by each of a few features. RuntimeError when ours is not what the model predicts of permuted data."""
+    """CORR lost by each of a few features. Raises RuntimeError when ours is not the CORR of the model on permuted data."""
     panel = _panel(1, rows, features)
     levels, target = panel.blocks[0], panel.target(_TARGET)
     parameters = BIN_PARAMETERS | {"num_leaves": 31, "max_depth": 5, "colsample_bytree": 0.1, "num_threads": 1}
@@ -150,7 +150,7 @@ def permutation_row(rows: int, features: int) -> Row:
     chosen = np.ascontiguousarray(levels.T)
 
     def theirs() -> Any:
-        # Every feature of the data is permuted there, so the few are the data and the rest stays in the model.
+        # scikit-learn permutes every feature of the data, so the data has only the few and the model keeps the rest.
         class Rest(_Fitted):
             def score(self, features: NDArray[np.int8], target: NDArray[np.float32]) -> float:
                 chosen[:, np.concatenate(clusters)] = features
@@ -166,12 +166,12 @@ def permutation_row(rows: int, features: int) -> Row:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Rows of the table. RuntimeError when the ways disagree."""
+    """Rows of the table. Raises RuntimeError when the results differ."""
     return [*mixer_rows(8 if quick else 32, 2048), permutation_row(6000, 600 if quick else 3555)]
 
 
 def fit_mixing(eras: int, rows: int, features: int, epochs: int) -> None:
-    """With groups given: finding them costs the same for any number of eras."""
+    """A fit with given groups: finding them costs the same for any number of eras."""
     panel = _panel(eras, rows, features)
     groups = {str(place): names.tolist() for place, names in enumerate(np.array_split(panel.feature_names, 8))}
     FeatureMixing(epochs=epochs, groups=groups).fit(panel, target=_TARGET, seed=0)
@@ -182,7 +182,7 @@ def find_groups(rows: int, features: int) -> None:
 
 
 def transform_cost(eras: int, rows: int, features: int) -> Cost:
-    """Of a later era, which two folds speak for, times `eras`."""
+    """The columns of a later era, from two folds, times `eras`."""
     panel = _panel(5, rows, features)
     block = FeatureMixing(epochs=1, rows=64).fit(panel.with_eras(panel.eras[:4]), target=_TARGET, seed=0)
     later = panel.with_eras(panel.eras[4:])
@@ -196,7 +196,7 @@ def fit_selection(eras: int, rows: int, features: int, trees: int) -> None:
 
 
 def _panel(eras: int, rows: int, features: int) -> EraPanel:
-    """Eras 20 apart, so that no target overlaps another's."""
+    """Eras 20 apart, so that no targets overlap."""
     numbers, rng = [1 + 20 * era for era in range(eras)], np.random.default_rng(0)
     blocks = tuple(rng.integers(0, 5, (features, rows), dtype=np.int8) for _ in numbers)
     aims = tuple(

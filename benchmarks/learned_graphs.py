@@ -1,10 +1,10 @@
-"""Learned graphs on planted ones: are the edges found, and is a found graph worth anything to momentum?
+"""Graph learning on planted graphs: whether the edges are found, and whether a found graph improves momentum.
 
     python -m benchmarks.learned_graphs
 
-Graphs: Barabasi-Albert of 20 nodes, three edges a node, log-normal weights, 3,000 signals smooth on each (Pu et al.
-2021). Momentum: 30 assets in three clusters, each with a slow drift that all its assets share, on daily returns that
-are nearly all noise; Sharpe ratios of years after those of the fit. A RuntimeError says which claim does not hold.
+Graphs: Barabasi-Albert with 20 nodes, three edges per node, log-normal weights, and 3,000 smooth signals on each (Pu et al.
+2021). Momentum: 30 assets in three clusters, each with a slow drift shared by its assets, and daily returns that are nearly
+all noise; Sharpe ratios of the years after the fit. A RuntimeError names the claim that fails.
 """
 
 import argparse
@@ -40,38 +40,16 @@ from numerai_assets.nn.graph_learning import (
 Array = NDArray[np.float64]
 
 GRID = (0.3, 1.0, 3.0)
-"""Values of alpha and of beta that iterations are tried with."""
+"""Values of alpha and of beta for the iterations."""
 
 _DAILY_VOLATILITY = 0.01
-# Bars before the slowest of the features is known.
+# Bars before the slowest feature is known.
 _WARM_UP = 314
 
 
 @dataclass(frozen=True)
-class PlantedGraphs:
-    """distances: (graphs, e) float32, scaled. weights: (graphs, e) float32 of the graphs themselves, mean degree 1."""
-
-    distances: Tensor
-    weights: Tensor
-
-
-@dataclass(frozen=True)
-class PlantedReturns:
-    """Blocks of days, those of the fit first. features: (blocks, days, n, 8). returns: (blocks, days, n) of the next
-    day, in units of volatility. expanding, windowed: (blocks, e) distances over all days before the block, and over
-    some. same: (e,) which pairs are of one cluster. fitted: blocks to fit on; all float32."""
-
-    features: Tensor
-    returns: Tensor
-    expanding: Tensor
-    windowed: Tensor
-    same: NDArray[np.bool_]
-    fitted: int
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """Sharpe ratio after the fit, mean AUC of the graphs' edges and density there (NaN without a graph), CPU seconds."""
+    """Sharpe ratio after the fit, mean AUC of the graphs' edges and their density (NaN without a graph), CPU seconds."""
 
     sharpe: float
     auc: float
@@ -79,8 +57,16 @@ class Outcome:
     cpu_seconds: float
 
 
+@dataclass(frozen=True)
+class PlantedGraphs:
+    """distances: (graphs, e) float32, scaled. weights: (graphs, e) float32 of the planted graphs, with mean degree 1."""
+
+    distances: Tensor
+    weights: Tensor
+
+
 def planted_graphs(count: int, seed: int) -> PlantedGraphs:
-    """20 nodes; signals of covariance (L + 1e-4 I)^-1, where L is the graph's Laplacian."""
+    """Graphs of 20 nodes and signals with covariance (L + 1e-4 I)^-1, where L is the graph's Laplacian."""
     nodes, signals = 20, 3000
     rng, distances, weights = np.random.default_rng(seed), [], []
     pairs = np.triu_indices(nodes, 1)
@@ -100,7 +86,7 @@ def planted_graphs(count: int, seed: int) -> PlantedGraphs:
 def fit_layers(
     layers: UnrolledGraph, planted: PlantedGraphs, *, epochs: int, seed: int = 0, learning_rate: float = 0.01
 ) -> UnrolledGraph:
-    """The layers after training on known graphs, 32 at a time."""
+    """The layers after training on known graphs in batches of 32."""
     optimiser = torch.optim.Adam(layers.parameters(), lr=learning_rate)
     generator = torch.Generator().manual_seed(seed)
     training.train(
@@ -119,19 +105,36 @@ def relative_error(weights: Tensor, known: Tensor) -> Tensor:
 
 
 def edge_auc(weights: Tensor, edges: NDArray[np.bool_]) -> float:
-    """Mean over graphs (m, e) of the AUC of their weights for which pairs are edges, (m, e) or (e,)."""
+    """Mean over graphs of the AUC of their weights (m, e) for the pairs that are edges, (m, e) or (e,)."""
     known = np.broadcast_to(edges, weights.shape)
     return float(np.mean([roc_auc_score(truth, w) for truth, w in zip(known, weights.numpy(), strict=True)]))
 
 
 def best_of_grid(planted: PlantedGraphs) -> Tensor:
-    """(graphs, e) weights of 500 iterations with the alpha and beta of the grid that err least on these very graphs."""
+    """(graphs, e) weights after 500 iterations with the alpha and beta of the grid whose error on these graphs is least."""
     found = [primal_dual(planted.distances, alpha=alpha, beta=beta) for alpha in GRID for beta in GRID]
     return min(found, key=lambda weights: float(relative_error(weights, planted.weights)))
 
 
+@dataclass(frozen=True)
+class PlantedReturns:
+    """Blocks of days, training blocks first, as float32.
+
+    features: (blocks, days, n, 8). returns: (blocks, days, n) of the next day, in units of volatility. expanding, windowed:
+    (blocks, e) distances over all days before the block, and over the last of them. same: (e,) whether both of a pair are in
+    one cluster. fitted: number of training blocks.
+    """
+
+    features: Tensor
+    returns: Tensor
+    expanding: Tensor
+    windowed: Tensor
+    same: NDArray[np.bool_]
+    fitted: int
+
+
 def planted_returns(days: int, seed: int, *, drift: float = 0.05) -> PlantedReturns:
-    """Noise of 30 assets, weak shocks to all and to a cluster, and a cluster's drift (AR 0.985, deviation `drift`)."""
+    """Noise of 30 assets, weak shocks to all and to each cluster, and a drift per cluster (AR 0.985, std `drift`)."""
     nodes, window, block = 30, 756, 252
     rng = np.random.default_rng(seed)
     cluster = np.arange(nodes) % 3
@@ -163,7 +166,7 @@ def outcome(
     steps: int = 100,
     learning_rate: float = 0.02,
 ) -> Outcome:
-    """What a network with this graph earns after it was trained; distances: those of `planted`, either kind."""
+    """Result of a trained network with this graph; distances: of `planted`, either kind."""
     began = time.process_time()
     first, later = slice(planted.fitted), slice(planted.fitted, None)
     network = NetworkMomentum(planted.features.shape[-1], graph)
@@ -179,7 +182,7 @@ def outcome(
 
 
 def outcomes(planted: PlantedReturns) -> dict[str, Outcome]:
-    """Of networks that differ in their graph alone."""
+    """Results of networks that differ only in their graph."""
     pairs = len(planted.same)
     return {
         "no graph": outcome(None, planted, planted.expanding),
@@ -191,7 +194,7 @@ def outcomes(planted: PlantedReturns) -> dict[str, Outcome]:
 
 
 def is_worth_learning(learned: Outcome, among: dict[str, Outcome]) -> bool:
-    """Nearly as good as the true graph, much better than none, better than a uniform one, and with the true edges."""
+    """True if the result is close to that of the true graph, above those of none and a uniform one, and has the true edges."""
     return bool(
         learned.sharpe >= 0.9 * among["true graph"].sharpe
         and learned.sharpe >= 1.3 * among["no graph"].sharpe
@@ -202,7 +205,7 @@ def is_worth_learning(learned: Outcome, among: dict[str, Outcome]) -> bool:
 
 
 def print_recovery(graphs: int, epochs: int) -> None:
-    """Layers trained on known graphs, against iterations with the best alpha and beta. RuntimeError unless they are better."""
+    """Layers trained on known graphs, against iterations with the best alpha and beta. RuntimeError unless the layers win."""
     began = time.process_time()
     known, new = planted_graphs(graphs, 0), planted_graphs(64, 1)
     made = time.process_time() - began
@@ -233,12 +236,12 @@ def print_recovery(graphs: int, epochs: int) -> None:
     error = float(relative_error(trained, new.weights))
     if not (error <= 0.15 and error < float(relative_error(grid, new.weights)) and edge_auc(trained, edges) >= 0.98):
         raise RuntimeError(
-            f"trained layers err by {error:.3f}: expected 0.15 at most, and less than the best iterations"
+            f"trained layers have an error of {error:.3f}: expected at most 0.15, and less than the best iterations"
         )
 
 
 def print_momentum(days: int, seeds: int) -> None:
-    """Networks on planted returns, seed by seed. RuntimeError where the learned graph is not worth learning."""
+    """Networks on planted returns, seed by seed. Raises RuntimeError when the learned graph is not worth learning."""
     for seed in range(seeds):
         began = time.process_time()
         planted = planted_returns(days, seed)

@@ -1,8 +1,8 @@
-"""Ranks, standard scores and group means of five-level features within eras, against pandas and scipy.
+"""Ranks, z-scores and group means of five-bin features within eras, compared with pandas and scipy.
 
     python -m benchmarks.levels --eras 10 --rows 6000 --features 100
 
-Ours counts levels and looks values up; the peers sort or group every column.
+Ours counts bins and looks values up; the peers sort or group every column.
 """
 
 import argparse
@@ -20,7 +20,7 @@ Matrix = NDArray[np.floating]
 
 
 def ours(blocks: Blocks, kind: str) -> None:
-    """All eras, one at a time, as a method would take them."""
+    """All eras, one at a time, as a method reads them."""
     for _ in scaled_eras(blocks, "rank" if kind == "rank" else "z"):
         pass
 
@@ -35,7 +35,7 @@ def by_scipy(block: NDArray[np.int8]) -> Matrix:
 
 
 def measure(quick: bool, *, eras: int | None = None, rows: int | None = None, features: int | None = None) -> list[Row]:
-    """Rows of the table. RuntimeError when the ways disagree by more than float32 has digits."""
+    """Rows of the table. Raises RuntimeError when the results differ by more than float32 precision."""
     eras, rows, features = eras or (4 if quick else 10), rows or 6000, features or 100
     rng = np.random.default_rng(0)
     blocks = [rng.integers(0, 5, (features, rows), dtype=np.int8) for _ in range(eras)]

@@ -1,8 +1,8 @@
-"""Eras handed to torch from mapped files, against copying the same bytes and against float32 rows out of a frame.
+"""Eras passed to torch from mapped files, compared with copying the same bytes and with float32 rows of a frame.
 
     python -m benchmarks.loading --eras 5 --rows 6000 --features 2400
 
-Whole eras are copied once by whoever takes them, as a move to a device would, so that their bytes are really read.
+The consumer copies whole eras once, as a move to a device does, so that their bytes are really read.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BATCH_ROWS = 1024
 
 
 class FrameRows(Dataset[tuple[Tensor, Tensor]]):
-    """The Dataset many start from: a row of a frame as float32, and its target."""
+    """A common Dataset: a row of a frame as float32, and its target."""
 
     def __init__(self, frame: pd.DataFrame, target: "pd.Series[float]") -> None:
         self.features, self.target = torch.tensor(frame.to_numpy(np.float32)), torch.tensor(target.to_numpy(np.float32))
@@ -57,13 +57,13 @@ def made_up(folder: Path, eras: int, rows: int, features: int) -> tuple[EraPanel
 
 
 def total(eras: EraTensors, *, batch_rows: int | None = None) -> tuple[int, float]:
-    """Sums of all features and targets that come."""
+    """Sums of all features and targets that the loader returns."""
     found = [(b.features.sum(), b.targets.double().sum()) for b in load(eras, seed=0, batch_rows=batch_rows)]
     return int(sum(f for f, _ in found)), float(sum(t for _, t in found))
 
 
 def check(panel: EraPanel, blocks: list[NDArray[np.int8]], plain: DataLoader[tuple[Tensor, Tensor]]) -> None:
-    """RuntimeError when a way hands out other values than the blocks hold."""
+    """Raises RuntimeError when a loader returns other values than the blocks contain."""
     target = float(np.concatenate(panel.targets_of_block[TARGET]).sum(dtype=np.float64))
     wanted = np.array([sum(int(block.sum(dtype=np.int64)) for block in blocks), target])
     theirs = np.sum([(int(f.sum(dtype=torch.float64)), float(t.double().sum())) for f, t in plain], axis=0)
@@ -78,7 +78,7 @@ def check(panel: EraPanel, blocks: list[NDArray[np.int8]], plain: DataLoader[tup
 
 
 def measure(quick: bool, *, eras: int | None = None, rows: int | None = None, features: int | None = None) -> list[Row]:
-    """Rows of the table. RuntimeError when what is handed out are other values."""
+    """Rows of the table. Raises RuntimeError when a loader returns other values."""
     eras, rows, features = eras or (3 if quick else 5), rows or 6000, features or 2400
     with tempfile.TemporaryDirectory() as place:
         panel, blocks = made_up(Path(place), eras, rows, features)
@@ -103,7 +103,7 @@ def measure(quick: bool, *, eras: int | None = None, rows: int | None = None, fe
                 np.copyto(turned, block)
 
         def copy_few() -> None:
-            # As many alive at once as the loader keeps: memory has to be new for each.
+            # As many in memory at a time as in the loader, so that each needs new memory.
             held: deque[NDArray[np.int8]] = deque(maxlen=3)
             for block in blocks:
                 held.append(block[::6].copy())

@@ -1,11 +1,11 @@
-"""Look-alikes: what they cost against scikit-learn's brute force on the features, and how often they are the same stock.
+"""Look-alikes: cost, compared with scikit-learn's brute force on the features, and share that is the same stock.
 
     python -m benchmarks.look_alikes                              # cost, at 6,000 x 3,555
-    python -m benchmarks.look_alikes --links                      # right links by lag, beside chance
+    python -m benchmarks.look_alikes --links                      # right links by lag, and by chance
     python -m benchmarks.look_alikes --links --dims 64 --whitening 1
 
-Who is who is known of the sandbox's markets alone; Numerai does not tell, and nothing here is of use on its data. Links
-say how far the space that rows are compared in is one in which a stock stays near itself. The market of real prices
+The identity of stocks is known only in the sandbox's markets; Numerai does not publish it, and nothing here applies to its
+data. Links measure whether a stock stays near itself in the space in which rows are compared. The market of real prices
 needs the panel us_equities_nasdaq_2003_2017.parquet in NUMERAI_ASSETS_SHARED_DATA, or in shared/data beside the checkout.
 """
 
@@ -41,9 +41,9 @@ Block = NDArray[np.int8]
 
 PRICES = "us_equities_nasdaq_2003_2017.parquet"
 LAGS = (1, 2, 4, 8, 13, 26, 52)
-# Of the 3,555 features of v5.3; the set `medium` has so many.
+# Number of features in the set `medium` of v5.3, which has 3,555.
 ALL, MEDIUM = 3555, 780
-# Eras made up; a longer look-back reads them again.
+# Number of synthetic eras; a longer look-back reads them again.
 _ERAS = 3
 
 
@@ -51,7 +51,7 @@ _ERAS = 3
 
 
 def measure(quick: bool, *, rows: int | None = None, features: int | None = None) -> list[Row]:
-    """Rows of the table. RuntimeError when, in the same space, scikit-learn finds other distances."""
+    """Rows of the table. Raises RuntimeError when scikit-learn finds other distances in the same space."""
     rows, features = rows or (3000 if quick else 6000), features or (1500 if quick else ALL)
     medium, lags, repeats = round(features * MEDIUM / ALL), len(LookAlikes().lags), 1 if quick else 3
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def measure(quick: bool, *, rows: int | None = None, features: int | None = None
 
 
 def made_up(rows: int, features: int) -> list[Block]:
-    """Levels (d, n) of some eras whose rows share twenty factors that drift."""
+    """Blocks (d, n) of some eras whose rows share twenty drifting factors."""
     rng, single = np.random.default_rng(0), np.float32
     loadings = rng.standard_normal((features, 20), single) / np.sqrt(20, dtype=single)
     state, blocks = rng.standard_normal((20, rows), single), []
@@ -99,7 +99,7 @@ def all_lags(folder: Path, features: int) -> None:
 
 
 def compute(folder: Path, block: LookAlikes, features: int) -> None:
-    """Look-alikes of the newest era in earlier ones, which are the made-up ones over and over, on the first features."""
+    """Look-alikes of the newest era, on the first features, in earlier eras, which repeat the synthetic ones."""
     blocks = _mapped(folder)
     feature_names = tuple(f"feature_{i}" for i in range(len(blocks[0])))
     ids = np.arange(blocks[0].shape[1]).astype(str).astype(object)
@@ -118,7 +118,7 @@ def compute(folder: Path, block: LookAlikes, features: int) -> None:
 
 
 def by_scikit_learn(folder: Path, features: int) -> None:
-    """The 8 nearest rows of the second era to each of the first, by the levels themselves."""
+    """The 8 nearest rows of the second era to each row of the first, by the features themselves."""
     here, there = (np.ascontiguousarray(block[:features].T, np.float32) for block in _mapped(folder)[:2])
     with _one_thread():
         NearestNeighbors(n_neighbors=8, algorithm="brute").fit(there).kneighbors(here)
@@ -150,7 +150,7 @@ def _check(blocks: Sequence[Block]) -> None:
 
 
 def _times(cost: Cost, times: int) -> Cost:
-    """The cost of the same work so many times over: time grows, memory does not."""
+    """The cost of repeating the same work: time grows, memory does not."""
     return replace(cost, seconds=cost.seconds * times, cpu_seconds=cost.cpu_seconds * times)
 
 
@@ -159,11 +159,11 @@ def _times(cost: Cost, times: int) -> Cost:
 
 @dataclass(frozen=True)
 class Links:
-    """Shares of right links between an era and one `lag` eras before, of the rows whose stock was there already.
+    """Shares of right links between an era and one `lag` eras before, over the rows whose stock was already there.
 
     rows: of the earlier era. there: share of rows whose stock was there. nearest, any_of_k: share of these whose nearest
-    row, or one of the k nearest, is their stock. mutual: share of all rows that are mutual with their nearest. right: share
-    of the mutual that are right.
+    row, or one of the k nearest, is the same stock. mutual: share of all rows that are mutual with their nearest. right:
+    share of the mutual ones that are the same stock.
     """
 
     lag: int
@@ -177,7 +177,7 @@ class Links:
 
 @dataclass(frozen=True)
 class Study:
-    """Eras of one market, as Numerai would publish them, with what it would not: the stock behind each row."""
+    """Eras of one market as Numerai would publish them, and the stock of each row, which it would not publish."""
 
     name: str
     market: Market
@@ -185,7 +185,7 @@ class Study:
     """Eras that look back."""
 
     def links(self, feature_set: str, k: int, dims: int, whitening: float) -> Iterator[Links]:
-        """By lag, the mean over the eras."""
+        """Mean over the eras, by lag."""
         columns = names.choose_columns(self.market.groups, SIZES["default"].characteristics)
         features = names.make_feature_list(self.market.groups, columns, seed=0)
         place = dict(zip(features.names, features.columns, strict=True))
@@ -197,7 +197,7 @@ class Study:
             yield Links(lag, *np.mean([list(vars(links).values())[1:] for links in each], axis=0).tolist())
 
     def _drawn(self, era: int, columns: Sequence[int]) -> tuple[Block, NDArray[np.int64]]:
-        """Block (d, n) and stocks (n,) of an era, rows in an order that tells nothing."""
+        """Block (d, n) and stocks (n,) of an era, rows in random order."""
         snapshot, rng = self.market.snapshot(friday_of(era)), np.random.default_rng(era)
         bins = encoder.bin_features(snapshot.characteristics[:, columns], rng)
         order = rng.permutation(len(bins))
@@ -232,7 +232,7 @@ def linked(
 
 
 def studies() -> Iterator[Study]:
-    """The synthetic market of size `default`, and real prices where the panel is at hand."""
+    """The synthetic market of size `default`, and real prices if the panel is there."""
     yield Study("synthetic", SyntheticMarket(SIZES["default"], seed=0), (540, 570))
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     panel = Path(os.environ.get("NUMERAI_ASSETS_SHARED_DATA", beside)) / PRICES
@@ -243,7 +243,7 @@ def studies() -> Iterator[Study]:
 
 
 def print_links(k: int, dims: int, whitening: float) -> None:
-    """A table for people, all shares."""
+    """Prints a table of all shares."""
     print(f"\nright links, k {k}, {dims} dimensions at most, whitening {whitening:g}")
     print(
         f"{'market':<11}{'features':<10}{'lag':>4}{'rows':>7}{'there':>8}{'nearest':>9}{'chance':>9}"
@@ -273,5 +273,5 @@ if __name__ == "__main__":
     else:
         print_rows(measure(False, rows=options.rows, features=options.features))
         print(
-            f"* {_ERAS} made-up eras read again and again; 100 eras, and the peer at all lags, are extrapolated from one"
+            f"* {_ERAS} synthetic eras are read repeatedly; 100 eras, and the peer at all lags, are extrapolated from one"
         )

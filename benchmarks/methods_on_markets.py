@@ -1,16 +1,16 @@
-"""What the methods are worth beside the benchmark: whole weekly jobs on several synthetic markets, compared era by era.
+"""Scores of the methods compared with the benchmark: whole weekly jobs on several synthetic markets, era by era.
 
     python -m benchmarks.methods_on_markets --folder DIR                      # five markets, about an hour
     python -m benchmarks.methods_on_markets --folder DIR --methods momentum_ensemble --market-seeds 1 2
     python -m benchmarks.methods_on_markets --folder DIR --prices panel.parquet   # one market of real prices
 
-Each market is a sandbox of its own in `--folder`, on which the unmodified weekly job fetches, stores, fits every vintage and
-scores what it predicts out of sample: all methods on the same eras, behind the same walls. A market that is there already
-is not run again. The difference to the benchmark is taken in each era; its Newey-West error counts what overlapping targets
-share. Markets are independent, so the error of their mean is the root of the summed squares over their number, or, where
-markets differ by more than that, what their spread says.
+Each market is a sandbox of its own in `--folder`. The unmodified weekly job fetches, stores, fits every vintage and scores its
+out-of-sample predictions, all methods on the same eras with the same walls. A market that exists already is not run again.
+The difference to the benchmark is computed in each era; its Newey-West error accounts for overlapping targets. Markets are
+independent, so the error of their mean is the root of the summed squared errors over their number, or the standard error
+computed from the differences between markets if that is larger.
 
-The methods' defaults were looked at on markets 0, 10 and 11, so these are not among those reported.
+The methods' defaults were tried on markets 0, 10 and 11, so these are not reported.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from numerai_assets.settings import SETTINGS_FILE_VARIABLE, load_settings
 
 BASELINE = "benchmark"
 BLOCKS = {
-    # Of TSMixer's, payoff_panel cannot be fitted before the first vintages; what each adds: benchmarks/blocks_of_methods.py.
+    # payoff_panel has too few eras before the first vintages; benchmarks/blocks_of_methods.py measures each block.
     "mixer_boosting": ("group_payoffs",),
     "momentum_ensemble": ("target_momentum", "network_momentum", "trajectory_changes", "group_payoffs"),
 }
-# Blocks that others read, whose own columns no method is given.
+# Blocks that others read; no method uses their own columns.
 _READ = ("look_alikes",)
 _SLOTS = ("sandbox_one", "sandbox_two", "sandbox_three")
 _ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +47,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one method to the benchmark on one market: mean over eras, Newey-West error, eras."""
+    """Difference of one method to the benchmark on one market: mean over eras, Newey-West error, number of eras."""
 
     mean: float
     error: float
@@ -62,13 +62,13 @@ def settings_text(methods: Sequence[str], market_seed: int, port: int, prices: P
     parts = ["[slots]", *(f'{slot} = "{method}"' for slot, method in zip(_SLOTS, everyone, strict=False))]
     parts += [f"[features.{block}]\non = true" for block in [*_READ, *blocks]] if blocks else []
     parts += [f"[methods.{method}]\nblocks = {list(BLOCKS.get(method, ()))}" for method in everyone]
-    # Vintages of history alone: the live one between them has next to nothing to be judged on.
+    # Only vintages of history: the live one between them has almost no out-of-sample eras.
     parts += ["[retrain]", "every_eras = 52"]
     return "\n".join([*parts, "[sandbox]", f"port = {port}", market])
 
 
 def run_market(folder: Path, methods: Sequence[str], market_seed: int, prices: Path | None) -> None:
-    """The weekly job on one market, from nothing, in `folder`; its output is kept there as weekly.log."""
+    """Runs the weekly job on one market in the empty `folder`; its output is stored there as weekly.log."""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -94,13 +94,13 @@ def scores_of(folder: Path, methods: Sequence[str]) -> dict[str, pd.DataFrame]:
 
 
 def difference(scores: dict[str, pd.DataFrame], method: str, name: str) -> Difference:
-    """Of a per-era score, on the eras that both have. Raises ScoringError for fewer than 26."""
+    """Difference of a per-era score on the eras that both have. Raises ScoringError for fewer than 26 eras."""
     found = compare(scores[method][name], scores[BASELINE][name], horizon=60, seed=0, least_eras=26).difference
     return Difference(found.mean, found.error, found.eras)
 
 
 def over_markets(found: Sequence[Difference]) -> Difference:
-    """Mean difference of independent markets, its error the larger of what their eras and what their spread say."""
+    """Mean difference over independent markets; its error is the larger of those from eras and from markets."""
     means, errors = np.array([item.mean for item in found]), np.array([item.error for item in found])
     of_eras = math.sqrt((errors**2).sum()) / len(found)
     of_markets = float(means.std(ddof=1)) / math.sqrt(len(found)) if len(found) > 1 else 0.0

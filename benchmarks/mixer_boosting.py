@@ -1,11 +1,11 @@
-"""The ensemble of boosted trees beside the benchmark: what it finds on a planted market, and what it costs.
+"""The ensemble of boosted trees compared with the benchmark on a planted market: CORR and cost.
 
     python -m benchmarks.mixer_boosting --eras 120 --rows 500 --features 100
 
-Each way runs in a process of its own on the same made-up eras, whose payoffs drift about a mean, with the parameters of
-`quick`. CORR is the mean correlation with the target over as many eras after the wall; differences to the benchmark and to
-`quick` are taken era by era, and so are their standard errors. Grown on: fitted on the first three quarters of the eras,
-then extended on all of them by a third of the trees, as a vintage is that goes on from an earlier one.
+Each variant runs in a process of its own on the same synthetic eras, whose payoffs drift about a mean, with the parameters of
+`quick`. CORR is the mean correlation with the target over as many eras after the wall. Differences to the benchmark and to
+`quick`, and their standard errors, are computed era by era. "grown on": fitted on the first three quarters of the eras, then
+extended on all of them by a third of the trees, like a vintage that warm-starts from an earlier one.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def make_eras(folder: Path, eras: int, rows: int, features: int) -> None:
 
 
 def fit(folder: Path, way: str, vintage: int) -> None:
-    """Fits one way on what is before the wall and keeps the correlation of each later era."""
+    """Fits one variant on the eras before the wall and stores the correlation in each later era."""
     name, parameters = WAYS[way]
     # The planted market has one target.
     alone: dict[str, Any] = {"extra_targets": []} if name == "mixer_boosting" else {}
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _apart(found: dict[str, NDArray[np.float64]], way: str, other: str) -> str:
-    """Mean difference and its standard error; nothing where the other was not measured or is the way itself."""
+    """Mean difference and its standard error; empty if the other was not measured or is the variant itself."""
     if way == other or other not in found:
         return ""
     apart = found[way] - found[other]

@@ -1,10 +1,10 @@
-"""Feature blocks along look-alikes and payoffs of groups, against doing the same in pandas.
+"""Feature blocks of look-alikes and of payoffs of groups, compared with the same in pandas.
 
     python -m benchmarks.momentum_blocks --rows 6000 --features 3555
 
-One era at hand at a time, as in a run over history: what earlier eras were asked for is there, on both sides, and the
-newest era is new. Costs are of a few eras and extrapolated to 100; memory is what one era allocates at the highest. The
-peer merges a long frame of look-alikes with frames of exposures and targets, and goes on with groupby, rolling and ewm.
+One era at a time, as in a run over history: both sides have cached the results of earlier eras, and the newest era is new.
+Costs of a few eras are extrapolated to 100; memory is the peak allocation of one era. The peer merges a long frame of
+look-alikes with frames of exposures and targets, and applies groupby, rolling and ewm.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from numerai_assets.panel.panel import EraPanel
 ERAS = 100
 _TARGETS = {20: "target_ender_20", 60: "target_ender_60"}
 _K = 8
-# Eras differ in their targets and digests; there are few different blocks, as a hundred would not fit into memory.
+# Eras differ in their targets and digests; there are few different blocks, because a hundred would not fit into memory.
 _BLOCKS = 4
 # Share of features in each group, as in v5.3.
 _SHARES = dict(zip(OLDEST_GROUPS, (0.0816, 0.0098, 0.038, 0.0143, 0.0942, 0.0394, 0.0408, 0.0267), strict=True))
 
 
 class Past:
-    """Random eras from 1 on, features of every group, and look-alikes that are the same for every era at hand."""
+    """Random eras from 1 on, features of every group, and the same look-alikes for every era."""
 
     def __init__(self, rows: int, features: int) -> None:
         self.rows, rng = rows, np.random.default_rng(0)
@@ -99,7 +99,7 @@ class Notebook:
         return pd.DataFrame({group: frame[list(names)].mean(axis=1) - 2 for group, names in sets.items()})
 
     def along_look_alikes(self, values: dict[int, pd.DataFrame]) -> pd.DataFrame:
-        """Weighted means: index (lag, row), the columns of the frames by lag that are given."""
+        """Weighted means of the columns of the given frames by lag: index (lag, row)."""
         long = pd.concat(values, names=["lag", "alike"]).reset_index()
         merged = self.alikes.merge(long, on=["lag", "alike"])
         names = list(next(iter(values.values())))
@@ -171,7 +171,7 @@ def held(path: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure(quick: bool, *, rows: int | None = None, features: int | None = None) -> list[Row]:
-    """Rows of the table. RuntimeError when the ways disagree by more than float16 has digits."""
+    """Rows of the table. Raises RuntimeError when the results differ by more than float16 precision."""
     rows, features = rows or 6000, features or (1000 if quick else 3555)
     past = Past(rows, features)
     notebook = Notebook(past)
@@ -203,7 +203,7 @@ def _next_era(past: Past, block: FeatureBlock, eras: Iterator[int]) -> Columns:
 
 
 def _of_many(work: Callable[[], object], repeats: int) -> Cost:
-    """Seconds of one era as those of many; memory at the highest of one, as NumPy and pandas tell it."""
+    """Cost of one era, extrapolated to many; memory is the peak of one era, as NumPy and pandas report it."""
     cost = timed(work, repeats=repeats)
     tracemalloc.start()
     work()

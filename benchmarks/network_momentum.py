@@ -1,16 +1,16 @@
-"""What network momentum adds to own momentum on the sandbox's market, whose spillover can be switched off.
+"""Gain of network momentum over own momentum on the sandbox's market, whose spillover can be switched off.
 
     python -m benchmarks.network_momentum                              # strong spillover, then none; nothing else
     python -m benchmarks.network_momentum --spillover 0.01 --rest --stocks 600
 
-In this market a follower takes over what three leaders earned, drawn among those nearest to it in three characteristics of
-many; who leads whom is published to nobody. `attain` is the CORR of knowing.
+In this market a follower later earns the returns of three leaders, drawn from the stocks nearest to it in three of many
+characteristics; the links are not published. `attain` is the CORR of a prediction that knows them.
 
-Blocks are fitted on the first eras, then a ridge on their columns of these, and judged on the eras behind a purge: mean
-CORR with target_ender_20 of a ridge on own, on network and on all momentum columns, and of the score. Peer groups are found
-on all features (0), that is among look-alikes, or on those along which returns spill over, `kin` of which are the right
-ones. `over own` is a ridge less the ridge on own momentum of groups of look-alikes, era by era, with Newey-West standard
-errors.
+Blocks are fitted on the first eras, then a ridge on their columns in these eras; both are scored on the eras after a purge:
+mean CORR with target_ender_20 of a ridge on own, on network and on all momentum columns, and of the score. Peer groups are
+found on all features (0), i.e. among look-alikes, or on features along which returns spill over; `kin` counts the right
+ones. `over own` is the CORR of a ridge minus that of the ridge on own momentum of groups of look-alikes, era by era, with
+Newey-West standard errors.
 """
 
 import argparse
@@ -44,9 +44,9 @@ COLUMNS = {"own": _OWN, "network": _NETWORK, "all": slice(0, 2 * len(MEASURES)),
 
 @dataclass(frozen=True)
 class World:
-    """Eras of one market as Numerai would publish them. spillover: of each era, (n,) what leaders will bring at best.
+    """Eras of one market as Numerai would publish them. spillover: of each era, (n,) the best prediction from the leaders.
 
-    kinship: the features in which leaders are like their followers.
+    kinship: the features in which leaders and followers are similar.
     """
 
     panel: EraPanel
@@ -54,14 +54,14 @@ class World:
     kinship: tuple[str, ...]
 
     def attainable(self, eras: Sequence[int]) -> float:
-        """Mean CORR of knowing the network; NaN without spillover."""
+        """Mean CORR of a prediction that knows the network; NaN without spillover."""
         known = dict(zip(self.panel.eras, self.spillover, strict=True))
         found = [corr(known[era].astype(float)[:, None], self.panel.with_eras([era]).target(TARGET))[0] for era in eras]
         return float(np.mean(found))
 
 
 def world(stocks: int, eras: int, dials: Dials, seed: int) -> World:
-    """The first eras of a synthetic market, each of which knows of the past what had resolved."""
+    """The first eras of a synthetic market, each with a history of resolved targets."""
     size = SIZES["tiny"].with_stocks(stocks)
     market = SyntheticMarket(size, seed, dials=dials)
     numbers = tuple(range(market.first_era, market.first_era + eras))
@@ -88,7 +88,7 @@ def world(stocks: int, eras: int, dials: Dials, seed: int) -> World:
 
 
 def with_history(panel: EraPanel, block: NetworkMomentum) -> EraPanel:
-    """The panel, which tells at each era what may be known there of its own past."""
+    """The panel with a history of its own eras, in which each era sees what was known then."""
 
     def history_of(era: int) -> History:
         def nothing(name: str) -> NDArray[np.int8]:
@@ -104,7 +104,7 @@ def with_history(panel: EraPanel, block: NetworkMomentum) -> EraPanel:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Per-era CORR of each set of columns over the judged eras, and the fitted block."""
+    """Per-era CORR of each set of columns in the out-of-sample eras, and the fitted block."""
 
     corr: dict[str, Array]
     eras: tuple[int, ...]
@@ -117,12 +117,12 @@ class Outcome:
 
 
 def outcome(made: World, block: NetworkMomentum, judged: int, seed: int = 0) -> Outcome:
-    """The block and a ridge for each set of columns, fitted before a purge and judged on the last `judged` eras."""
+    """The block and a ridge for each set of columns, fitted before a purge and scored on the last `judged` eras."""
     panel = with_history(made.panel, block)
     last = Wall(panel.eras[-1 - judged], _HORIZON).last_fit_era
     fitted = panel.with_eras([era for era in panel.eras if era <= last])
     block.fit(fitted, target=TARGET, seed=seed)
-    # A target is known to all of the past that its era knows: the first eras have no momentum.
+    # The first eras have no resolved targets, so no momentum.
     first = resolved_at(panel.eras[0] + 52, _HORIZON)
     columns = {era: _standardised(block.transform(panel.with_eras([era]))) for era in panel.eras if era >= first}
     aims = {era: made.panel.with_eras([era]).target(TARGET) - 0.5 for era in columns}

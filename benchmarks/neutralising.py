@@ -1,4 +1,4 @@
-"""Neutralising predictions of one era to all its features, against numerai-tools' least squares.
+"""Neutralising predictions of one era to all its features, compared with numerai-tools' least squares.
 
     python -m benchmarks.neutralising --features 2748
     python -m benchmarks.neutralising --features 3555
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 def made_up(rows: int, features: int, predictions: int) -> tuple[NDArray[np.int8], Array]:
-    """Levels (d, n) that share twenty factors, and predictions (n, m)."""
+    """A block (d, n) whose features share twenty factors, and predictions (n, m)."""
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(features, 20)).astype(np.float32) @ rng.normal(size=(20, rows)).astype(np.float32)
     scores = scores / np.sqrt(20) + rng.normal(size=scores.shape).astype(np.float32)
@@ -33,7 +33,7 @@ def by_numerai_tools(block: NDArray[np.int8], values: Array) -> Array:
 
 
 def measure(quick: bool, *, rows: int | None = None, features: int | None = None, predictions: int = 10) -> list[Row]:
-    """Rows of the table. RuntimeError when the ways disagree by more than 1e-9."""
+    """Rows of the table. Raises RuntimeError when the results differ by more than 1e-9."""
     rows, features = rows or (4000 if quick else 6000), features or (1200 if quick else 2748)
     block, values = made_up(rows, features, predictions)
     factor = EraFactor.of(block)
@@ -51,10 +51,12 @@ def measure(quick: bool, *, rows: int | None = None, features: int | None = None
 
 
 def print_per_model(rows: list[Row], predictions: int) -> None:
-    """What a model costs once the factor is there."""
+    """Prints the cost of one model once the factor is computed."""
     for row in rows[1:]:
         share = 1000 * row.ours.cpu_seconds / predictions
-        print(f"{row.what}: {share:.1f} ms a model, {1000 * row.theirs.cpu_seconds / predictions:.0f} ms by {row.peer}")
+        print(
+            f"{row.what}: {share:.1f} ms per model, {1000 * row.theirs.cpu_seconds / predictions:.0f} ms by {row.peer}"
+        )
 
 
 if __name__ == "__main__":

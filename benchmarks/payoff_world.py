@@ -1,9 +1,9 @@
-"""Forecasting what features pay in a world whose payoffs are known: `python -m benchmarks.payoff_world`, two CPU minutes.
+"""Forecasts of payoffs in a world whose payoffs are known: `python -m benchmarks.payoff_world`, two CPU minutes.
 
-Each of 24 independent features pays a constant, two seasons (52 and 26 eras) and an autoregressive part (0.9 from one era
-to the next), in a phase of its own; the target resolves five eras later. Scores of later eras by the payoff
-panel (TSMixer) against least squares on all fitted rows, a trailing mean of payoffs, and the true payoffs. In the second
-world only the constant is left, where nothing is to be gained over least squares and little may be lost.
+The payoff of each of 24 independent features is the sum of a constant, two seasons (52 and 26 eras, with a phase of its own)
+and an autoregressive part (0.9 from era to era); the target resolves five eras later. Predictions of later eras by the
+payoff panel (TSMixer) are compared with least squares on all training rows, a trailing mean of payoffs, and the true
+payoffs. The second world has only the constant: nothing can be gained over least squares, and little may be lost.
 """
 
 import hashlib
@@ -23,8 +23,10 @@ from numerai_assets.panel.panel import Columns, EraPanel, History
 
 TARGET, LAG = "target_ender_20", resolve_lag(20)
 TRAILING = 26
-# Of the variance of payoffs: constant, season of 52 eras, season of 26, autoregressive.
+# Shares of the variance of payoffs: constant, season of 52 eras, season of 26, autoregressive.
 CHANGING, CONSTANT = (0.1, 0.25, 0.25, 0.4), (1.0, 0.0, 0.0, 0.0)
+STRENGTH = 0.081
+"""About the norm of an era's payoffs. The true payoffs then have a correlation of 0.074: they vary, and the target has bins."""
 _PERSISTENCE = 0.9
 _SEEDS = (0, 1)
 
@@ -33,17 +35,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class World:
-    """Eras 1..eras, of which 1..fitted are fitted. strength: of an era's payoffs, about, the root of their squares' sum.
-
-    A strength of 0.081 leaves the true payoffs a correlation of 0.074: payoffs vary, and the target has five bins.
-    """
+    """Eras 1..eras, of which 1..fitted are training eras. shares: of the variance of payoffs, as in `CHANGING`."""
 
     shares: tuple[float, float, float, float] = CHANGING
     features: int = 24
     rows: int = 1000
     eras: int = 1000
     fitted: int = 760
-    strength: float = 0.081
 
     @property
     def judged(self) -> range:
@@ -70,14 +68,14 @@ def payoffs_of(world: World, rng: np.random.Generator) -> Array:
     drift = rng.normal(size=(world.eras, world.features))
     for before, now in itertools.pairwise(drift):
         now[:] = _PERSISTENCE * before + np.sqrt(1 - _PERSISTENCE**2) * now
-    # Of the same size in every world, however the few constants fall.
+    # The constants have the same size in every world, however they are drawn.
     level = rng.permutation(np.linspace(-1, 1, world.features)) * np.sqrt(3)
     parts = constant * level + long * season(52) + short * season(26) + moving * drift
-    return np.asarray(parts * world.strength / np.sqrt(world.features))
+    return np.asarray(parts * STRENGTH / np.sqrt(world.features))
 
 
 def made(world: World, seed: int) -> Made:
-    """The world's eras, its target in Numerai's five bins; at each of them the panel tells what may be known."""
+    """The world's eras, with the target in Numerai's five bins; each era has a history of what was known then."""
     rng = np.random.default_rng(seed)
     payoffs = payoffs_of(world, rng)
     blocks, targets = [], []
@@ -100,7 +98,7 @@ def made(world: World, seed: int) -> Made:
 
 
 def remembering(panel: EraPanel) -> EraPanel:
-    """The panel with a history that holds all its own eras."""
+    """The panel with a history of all its own eras."""
     eras = {one.eras[0]: one for one in panel.each_era()}
     columns: dict[str, Columns] = {}
 
@@ -120,7 +118,7 @@ def least_squares(panel: EraPanel) -> Array:
 
 
 def scored(world: World, seed: int, block: PayoffPanel) -> dict[str, Array]:
-    """(judged eras,) correlation of each score with the target; the block is fitted here."""
+    """(out-of-sample eras,) correlation of each score with the target; the block is fitted here."""
     panel, payoffs = made(world, seed)
     fitted = panel.with_eras(range(1, world.fitted + 1))
     block.fit(fitted, target=TARGET, seed=seed)

@@ -1,17 +1,17 @@
-"""Whether explanations find the features that pay on the sandbox's market, which knows them.
+"""Test of explanations on the sandbox's market, where the features that pay are known.
 
-    python -m benchmarks.planted_features                                   # the usual dials and 2, 4 and 8 times as much
+    python -m benchmarks.planted_features                                   # the default dials, and 2, 4 and 8 times as strong
     python -m benchmarks.planted_features --strengths 1 --trees 2000 --learning-rate 0.01
 
-A synthetic market of size `default` is made in memory, with its effects and regimes as strong as usual times a strength.
-`benchmark` is fitted on the first eras and its features are judged on the last ones, behind a purge: by gain, by
-permutation of each of them and by SHAP. For each kind of signal: how many features carry it, the share of them in the top
-decile of all 310 (chance: .10), and their median place among all (0 is the top, chance: .50). Beside it the method's mean
-CORR on the judged eras, and that of the best prediction there is.
+A synthetic market of size `default` is made in memory; its effects and regimes are the default ones times a strength.
+`benchmark` is fitted on the first eras. The importance of its features is measured on the last eras, after a purge: by
+gain, by permutation and by SHAP. The table has, for each kind of signal: the number of features that carry it, the share of
+them in the top decile of all 310 (chance: .10), and their median rank among all (0 is the top, chance: .50). It also has the
+method's mean CORR on the out-of-sample eras, and that of the best possible prediction.
 
-`effects` are the linear, quadratic and interacting features together. `regimes` are those that pay as much as they cost
-over all regimes, and `kinship` are the slow ones that leaders and followers of the hidden network have in common, which pay
-nothing themselves; both without those that carry an effect too.
+`effects` are the linear, quadratic and interacting features together. `regimes` are features whose payoffs cancel over all
+regimes, and `kinship` are the slow features that leaders and followers of the hidden network share, which have no payoff of
+their own; both without features that also carry an effect.
 """
 
 import argparse
@@ -41,9 +41,9 @@ _HORIZON = horizon_of(PAYOUT_TARGET)
 
 @dataclass(frozen=True)
 class World:
-    """Eras of a market as Numerai would publish them. carriers: features by the kind of signal they carry.
+    """Eras of a market as Numerai would publish them. carriers: features by the kind of their signal.
 
-    best: of each era, (n,) the best prediction there is.
+    best: of each era, (n,) the best possible prediction.
     """
 
     panel: EraPanel
@@ -52,9 +52,9 @@ class World:
 
 
 def world(size: Size, dials: Dials, seed: int, eras: range, judged: range) -> World:
-    """Some eras of a synthetic market, in memory; the best predictions of the judged ones."""
+    """Some eras of a synthetic market, in memory, and the best predictions of the out-of-sample eras."""
     market = SyntheticMarket(size, seed, dials=dials)
-    # All snapshots first: the market holds few states, and goes back to its beginning for an older one.
+    # All snapshots first: the market caches few states, and restarts from its beginning for an older one.
     seen, blocks, best = {}, [], {}
     for era in eras:
         snapshot = market.snapshot(friday_of(era))
@@ -82,7 +82,7 @@ def world(size: Size, dials: Dials, seed: int, eras: range, judged: range) -> Wo
 
 
 def carriers_of(size: Size, dials: Dials, seed: int) -> dict[str, tuple[str, ...]]:
-    """Features by the kind of signal they carry."""
+    """Features by the kind of their signal."""
     economy = draw_economy(size.characteristics, size.first_era, seed, dials)
     columns = {
         "linear": economy.effects.linear,
@@ -96,7 +96,7 @@ def carriers_of(size: Size, dials: Dials, seed: int) -> dict[str, tuple[str, ...
 
 
 def importances_of(method: Benchmark, judged: EraPanel, seed: int, rows: int = 50) -> pd.DataFrame:
-    """What each feature matters to a fitted method on eras it has not seen, all of them permuted."""
+    """Importance of each feature of a fitted method on unseen eras, by every measure; all features are permuted."""
     permute, by_era = permuting(method), []
     for panel in judged.each_era():
         (era,), rng = panel.eras, np.random.default_rng([seed, *panel.eras])
@@ -110,12 +110,12 @@ def importances_of(method: Benchmark, judged: EraPanel, seed: int, rows: int = 5
 
 
 def share_in_top_decile(table: pd.DataFrame, measure: str, features: tuple[str, ...]) -> float:
-    """Of the features, the share that is in the top tenth of the table."""
+    """Share of the features that is in the top decile of the table."""
     return float(np.isin(features, table.nlargest(len(table) // 10, measure)["feature"]).mean())
 
 
 def median_place(table: pd.DataFrame, measure: str, features: tuple[str, ...]) -> float:
-    """Median of the features' places in the table, from 0 (the top) to 1."""
+    """Median rank of the features in the table, from 0 (the top) to 1."""
     places = table.set_index("feature")[measure].rank(ascending=False, pct=True)
     return float(places[list(features)].median())
 

@@ -1,9 +1,9 @@
-"""Price momentum of a panel of daily bars, against pandas' groupby with rolling and exponential windows.
+"""Price momentum of a panel of daily bars, compared with pandas' groupby with rolling and exponential windows.
 
     python -m benchmarks.price_momentum --stocks 755 --days 3800
 
-Ours makes all 21 indicators in one pass over the stocks; the peer makes the 12 that need no TA-Lib, and then picks the
-dates. Either way, what is compared is the table at the Fridays.
+Ours computes all 21 indicators in one pass over the stocks; the peer computes the 12 that need no TA-Lib and then selects the
+dates. The tables at the Fridays are compared.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from numerai_assets.features.prices.momentum import price_features
 
 
 def panel(stocks: int, days: int, seed: int = 0) -> pd.DataFrame:
-    """Random walks without a break, a trade every day."""
+    """Random walks without breaks, with a trade every day."""
     rng = np.random.default_rng(seed)
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.015, (stocks, days)), axis=1)).ravel()
     return pd.DataFrame(
@@ -66,7 +66,7 @@ def by_pandas(bars: pd.DataFrame, fridays: pd.DatetimeIndex) -> pd.DataFrame:
 
 
 def measure(quick: bool, *, stocks: int | None = None, days: int | None = None) -> list[Row]:
-    """Rows of the table. RuntimeError when the two disagree by more than float32 has digits."""
+    """Rows of the table. Raises RuntimeError when the results differ by more than float32 precision."""
     stocks, days = stocks or (40 if quick else 755), days or (1000 if quick else 3800)
     bars = panel(stocks, days)
     table = pa.Table.from_pandas(bars, preserve_index=False)
@@ -74,7 +74,7 @@ def measure(quick: bool, *, stocks: int | None = None, days: int | None = None) 
     dates = fridays.to_numpy().astype("datetime64[D]")
     theirs = by_pandas(bars, fridays)
     ours = price_features(table, list(dates))[theirs.columns].reindex(theirs.index)
-    # Warm-up differs by a bar where a window reaches over the first return.
+    # The warm-up differs by one bar if a window contains the first return.
     both = ours.notna() & theirs.notna()
     apart = float(np.nanmax(((ours - theirs).abs() / (1 + theirs.abs())).to_numpy()))
     if not apart < 1e-5 or both.to_numpy().mean() < 0.6:

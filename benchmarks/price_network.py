@@ -1,12 +1,12 @@
-"""Network momentum of stocks on real prices: is the graph one of the returns to come, and does it forecast them?
+"""Network momentum of stocks on real prices: whether the graph matches later returns, and whether it forecasts them.
 
     python -m benchmarks.price_network
     python -m benchmarks.price_network --stocks 128 --relearn 26
 
 Needs the panel us_equities_nasdaq_2003_2017.parquet in NUMERAI_ASSETS_SHARED_DATA, or in shared/data beside the checkout.
-Its stocks are those that lived to its end, and its prices are not adjusted for dividends. Forecasts are made every four
-weeks of the four weeks that follow, so that errors are those of independent scores; a signal is the mean of a stock's
-eight momentum features, which is to go with the trend.
+Its stocks are those that survived to its end, and its prices are not adjusted for dividends. Every four weeks the next four
+weeks are forecast, so that the scores are independent; the signal is the mean of a stock's eight momentum features, i.e.
+trend following.
 """
 
 import argparse
@@ -38,14 +38,14 @@ Array = NDArray[np.float64]
 PRICES = "us_equities_nasdaq_2003_2017.parquet"
 # Weeks of a forecast, and eras of the panel.
 _AHEAD, _ERAS = 4, 774
-# An edge is a weight of at least this share of the largest: iterations end near 0, not at it.
+# A weight of at least this share of the largest is an edge: iterations end near 0, not at 0.
 _EDGE = 1e-3
 _LEAST_NODES = 30
 
 
 @dataclass(frozen=True)
 class Market:
-    """Momentum at Fridays and closes (t, n) there."""
+    """Momentum and closes (t, n) at Fridays."""
 
     momentum: Momentum
     close: Array
@@ -66,11 +66,11 @@ class Market:
 
 
 def graph_quality(market: Market, graph: StockGraph, place: int, weeks: int) -> tuple[float, float, float]:
-    """Density; correlation of the ranks of weekly returns in the weeks that follow of joined stocks, by weight, and of the
-    others."""
+    """Density; rank correlation of the weekly returns in the following weeks between joined stocks, weighted, and between
+    the others."""
     weekly = np.stack([market.returns(week, week + 1)[graph.nodes] for week in range(place, place + weeks)])
     known = np.isfinite(weekly).all(axis=0)
-    # One split that was not adjusted for would outweigh all that plain returns have in common.
+    # One unadjusted split would outweigh the common part of plain returns.
     alike = np.corrcoef(rankdata(weekly[:, known], axis=1).T)
     upper = np.triu_indices(len(alike), 1)
     weights, found = graph.weights[np.ix_(known, known)][upper], alike[upper]
@@ -79,8 +79,8 @@ def graph_quality(market: Market, graph: StockGraph, place: int, weeks: int) -> 
 
 
 def forecasts(market: Market, graph: StockGraph, place: int, rng: np.random.Generator) -> list[float]:
-    """Rank correlation with the return that follows: of own momentum, of the neighbours', of the neighbours' with nodes
-    at random places of the graph, and of the neighbours' as far as it does not follow from one's own."""
+    """Rank correlation with the following return: of own momentum, of the neighbours' momentum, of the neighbours' with
+    shuffled nodes, and of the part of the neighbours' that own momentum does not explain."""
     own = market.momentum.values[place, graph.nodes]
     shuffled = rng.permutation(len(own))
     signals = [

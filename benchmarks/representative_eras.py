@@ -1,11 +1,11 @@
-"""What it costs to fit on fewer eras, and how much less where these are chosen to stand for all.
+"""Loss of CORR when trained on fewer eras, and how much representative eras reduce it.
 
     python -m benchmarks.representative_eras                      # 45 and 20 of 172 eras, eight markets: 2 CPU minutes
     python -m benchmarks.representative_eras --markets 4 --sampled 30
 
-Synthetic markets of the sandbox, louder than Numerai's so that a difference shows in so few eras. The momentum ensemble,
-with few trees, is fitted on all eras before the wall, on the representative ones, on evenly spaced ones and on some drawn
-at random, and judged on the CORR of the same later eras.
+Synthetic markets of the sandbox, with a stronger signal than Numerai's so that few eras show a difference. The momentum
+ensemble, with few trees, is trained on all eras before the wall, on representative, on evenly spaced and on random ones. The
+score is the CORR in the same later eras.
 """
 
 import argparse
@@ -41,7 +41,7 @@ _SMALL: dict[str, Any] = {
 
 
 def market_panel(eras: Sequence[int], seed: int, *, stocks: int = 300, characteristics: int = 100) -> EraPanel:
-    """Binned characteristics and the 20-day target of a synthetic market, rows in an order that tells nothing."""
+    """Binned characteristics and the 20-day target of a synthetic market, rows in random order."""
     size = replace(SIZES["tiny"].with_stocks(stocks), characteristics=characteristics, first_era=eras[0])
     market = SyntheticMarket(size, seed, dials=_LOUD)
     blocks, targets, ids = [], [], []
@@ -59,7 +59,7 @@ def market_panel(eras: Sequence[int], seed: int, *, stocks: int = 300, character
 
 
 def scores_of(fitted: EraPanel, judged: EraPanel) -> pd.Series:
-    """CORR of each judged era, by its number."""
+    """CORR of each out-of-sample era, by its number."""
     method = MomentumEnsemble(**_SMALL).fit(fitted, target=TARGET, seed=0)
     return pd.Series(
         [
@@ -71,7 +71,7 @@ def scores_of(fitted: EraPanel, judged: EraPanel) -> pd.Series:
 
 
 def choices(panel: EraPanel, sampled: int, draws: int, seed: int) -> Iterator[tuple[str, list[int]]]:
-    """Each way to choose so many eras, and those it chooses."""
+    """Each way to choose that many eras, and the eras that it chooses."""
     yield "representative", representative_eras(panel, TARGET, sampled)
     runs = np.array_split(np.asarray(panel.eras), sampled)
     yield "evenly spaced", [int(run[len(run) // 2]) for run in runs]
@@ -81,7 +81,7 @@ def choices(panel: EraPanel, sampled: int, draws: int, seed: int) -> Iterator[tu
 
 
 def measure(sampled: Sequence[int], markets: int, draws: int) -> dict[str, pd.Series]:
-    """CORR by era, a mean over the markets and, of the random choices, the draws; "all" and, e.g., "45 random"."""
+    """CORR by era, averaged over the markets and, for random choices, over draws; keys "all" and e.g. "45 random"."""
     found: dict[str, list[pd.Series]] = {}
     for market in range(markets):
         panel = market_panel(range(FIRST, FIRST + FITTED + JUDGED), market)
@@ -96,7 +96,7 @@ def measure(sampled: Sequence[int], markets: int, draws: int) -> dict[str, pd.Se
 
 
 def print_table(found: dict[str, pd.Series]) -> None:
-    """For people: CORR, and the difference from the evenly spaced of as many eras and from all."""
+    """Prints CORR, and the differences to all eras and to as many evenly spaced eras."""
     horizon = horizon_of(TARGET)
     print(f"{'eras':<20}{'CORR':>9}{'less all':>11}{'se':>9}{'90 %':>20}{'less evenly spaced':>21}{'se':>9}")
     for name, scores in found.items():

@@ -1,6 +1,6 @@
 """The quick set of all benchmarks as one table: `python -m benchmarks.run --out docs/benchmarks.md`, under ten minutes.
 
-Every row is one piece of work done by us and by a named peer, in the same run, after both were seen to compute the same.
+Every row is one task, done by this project and by a named peer in the same run, after a check that both compute the same.
 """
 
 import argparse
@@ -36,12 +36,14 @@ MODULES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="write the table as Markdown too")
+    parser.add_argument("--out", type=Path, help="also write the table as Markdown")
     parser.add_argument("--only", choices=MODULES, nargs="*", default=MODULES)
-    parser.add_argument("--full", action="store_true", help="at the sizes of v5.3 where that takes minutes, not hours")
+    parser.add_argument(
+        "--full", action="store_true", help="use the sizes of v5.3 for tasks that take minutes, not hours"
+    )
     options = parser.parse_args()
     began, rows = time.monotonic(), []
-    # Threads that spin while they wait for each other would count as CPU seconds, on either side.
+    # Threads that spin while they wait for each other would count as CPU seconds on both sides.
     torch.set_num_threads(1)
     with threadpool_limits(1):
         for name in tqdm(options.only, unit="benchmark"):
@@ -54,7 +56,7 @@ def main() -> None:
 
 
 def machine() -> str:
-    """Processor, cores and memory, as far as the system tells."""
+    """Processor, cores and memory, as far as the system reports them."""
     names = [line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
     memory = psutil.virtual_memory().total / 2**30

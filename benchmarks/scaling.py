@@ -1,10 +1,10 @@
-"""How time and memory grow: convert, clean, fit, predict and score at 1, 2, 4 and 8 times the rows, 1, 2 and 4 the features.
+"""Growth of time and memory: convert, clean, fit, predict and score at 1 to 8 times the rows and 1 to 4 times the features.
 
     python -m benchmarks.scaling                       # quick
     python -m benchmarks.scaling --eras 20 --rows 2000 --features 400
 
-An exponent is the slope of log cost over log size, fitted over the sizes: 1 is linear, 0 is flat. Rows grow as they do in
-life, by more eras. Every step runs in a process of its own; memory is anonymous, beyond the imports.
+An exponent is the slope of log cost over log size, fitted over the sizes: 1 is linear, 0 is constant. Rows grow as in
+practice, by more eras. Every step runs in a process of its own; memory is anonymous, beyond the imports.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from numerai_assets.store.era_store import EraStore
 from numerai_assets.tournament.release import TRAIN, Release
 
 TARGET = "target_ender_60"
-# The training file ends with era 574, and targets of all of it are known when era 588 is the newest.
+# The training file ends with era 574; all its targets are known when era 588 is the newest.
 LAST_ERA, NEWEST_ERA, TREES = 574, 588, 20
 
 
@@ -39,7 +39,7 @@ def convert(folder: Path) -> None:
 
 
 def features(folder: Path) -> None:
-    """Ranks in the era of every feature, as methods that want floats are given them."""
+    """Ranks of every feature within the era, the input of methods that need floats."""
     store = EraStore(folder / "store")
     for era in store.eras():
         scaled(store.panel([era_label(era)]).blocks[0], "rank")

@@ -1,11 +1,11 @@
-"""Scoring many predictions over many eras, against one era of pandas at a time.
+"""Scoring many predictions over many eras, compared with pandas, one era at a time.
 
     python -m benchmarks.scoring --eras 20 --rows 6000 --predictions 50
     python -m benchmarks.scoring --eras 600 --rows 6000 --predictions 10
 
 `numerai-tools` calls its functions era by era in a groupby: `numerai_corr` and `correlation_contribution` on two targets,
-and, among all scores that need no features, `spearman_correlation` and `numerai_corr` with the meta model for CWMM too.
-`pandas` is the groupby many notebooks have: rank, normal quantile and correlation by frame methods, CORR alone.
+and, for all scores that need no features, also `spearman_correlation`, and `numerai_corr` with the meta model for CWMM.
+`pandas` is the groupby of many notebooks: rank, normal quantile and correlation by frame methods, for CORR only.
 """
 
 import argparse
@@ -25,7 +25,7 @@ REPEATS = 3
 
 
 def made_up(eras: int, rows: int, predictions: int) -> tuple[Array, list[int], dict[str, Array], Array]:
-    """Predictions (n, m), a quarter of their columns tied, rows of each era, two targets (n,), a meta model (n,)."""
+    """Predictions (n, m), a quarter of the columns with ties, rows of each era, two targets (n,), a meta model (n,)."""
     rng = np.random.default_rng(0)
     n = eras * rows
     guesses = rng.random((n, predictions))
@@ -38,7 +38,7 @@ def made_up(eras: int, rows: int, predictions: int) -> tuple[Array, list[int], d
 def ours(
     guesses: Array, rows_of_era: list[int], targets: dict[str, Array], meta: Array, *, every: bool = False
 ) -> dict[str, Array]:
-    """CORR and MMC with each target; with `every`, Spearman with each and CWMM too."""
+    """CORR and MMC with each target; if `every`, also Spearman with each target, and CWMM."""
     wanted = {f"corr{name}": Score(target) for name, target in targets.items()}
     wanted |= {f"mmc{name}": Score(target, meta) for name, target in targets.items()}
     if every:
@@ -85,7 +85,7 @@ def by_pandas(guesses: Array, rows_of_era: list[int], target: Array) -> Array:
 def measure(
     quick: bool, *, eras: int | None = None, rows: int | None = None, predictions: int | None = None
 ) -> list[Row]:
-    """Rows of the table. RuntimeError when the ways disagree by more than 1e-9."""
+    """Rows of the table. Raises RuntimeError when the results differ by more than 1e-9."""
     eras, rows, predictions = eras or (3 if quick else 20), rows or 6000, predictions or 50
     guesses, rows_of_era, targets, _ = inputs = made_up(eras, rows, predictions)
     mine, theirs = ours(*inputs, every=True), by_numerai_tools(*inputs, every=True)

@@ -1,4 +1,4 @@
-"""What every benchmark is made of: timing, memory of a process of its own, and rows of one table."""
+"""Tools of every benchmark: timing, memory in a separate process, and rows of one table."""
 
 import multiprocessing
 import signal
@@ -16,7 +16,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of wall clock and of CPU, and the most bytes held beyond what was held before: own, and with file pages."""
+    """Seconds of wall clock and of CPU, and peak growth of memory in bytes: anonymous, and resident with file pages."""
 
     seconds: float
     cpu_seconds: float
@@ -26,7 +26,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. what: the work, with its size. peer: name and version of what it is compared with."""
+    """One comparison. what: the task and its size. peer: name and version of the other side."""
 
     what: str
     ours: Cost
@@ -35,12 +35,12 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times less CPU time ours took."""
+        """CPU time of the peer over ours."""
         return self.theirs.cpu_seconds / max(self.ours.cpu_seconds, 1e-9)
 
 
 class Killed(RuntimeError):
-    """The process of a piece of work was killed, as the system does when memory runs out."""
+    """The process of a task was killed, as the system does when memory runs out."""
 
 
 def package(name: str) -> str:
@@ -49,22 +49,22 @@ def package(name: str) -> str:
 
 
 def timed(work: Callable[[], object], *, repeats: int = 5) -> Cost:
-    """Median cost of several calls in this process, after one that warms up. Memory is the highest of all calls."""
+    """Median cost of several calls in this process, after one to warm up. Memory is the highest of all calls."""
     work()
     return _median([_watched(work) for _ in range(repeats)])
 
 
 def in_process(work: Callable[..., object], *arguments: Any, repeats: int = 1) -> Cost:
-    """Median cost of calls, each in a fresh process, which `work` and its arguments are pickled for.
+    """Median cost of calls, each in a fresh process; `work` and its arguments must be picklable.
 
-    Imports at the top of the module that holds `work` are not part of it. Killed when somebody killed the process,
-    RuntimeError when it fails by itself.
+    The imports of the module that defines `work` are not included. Raises Killed when the process was killed, RuntimeError
+    when it fails by itself.
     """
     return _median([_in_one_process(work, arguments) for _ in range(repeats)])
 
 
 def print_rows(rows: Sequence[Row]) -> None:
-    """The rows as a table for people; memory in MB, anonymous."""
+    """Prints the rows as a table; memory in MB, anonymous."""
     print(f"{'what':<52}{'ours CPU s':>12}{'peer CPU s':>12}{'ratio':>8}{'ours MB':>9}{'peer MB':>9}  peer")
     for row in rows:
         print(
@@ -84,9 +84,7 @@ def _in_one_process(work: Callable[..., object], arguments: tuple[Any, ...]) -> 
     except EOFError:
         process.join()
         if process.exitcode == -signal.SIGKILL:
-            raise Killed(
-                f"{work.__name__}: its process was killed, for want of memory unless somebody meant to"
-            ) from None
+            raise Killed(f"{work.__name__}: its process was killed, probably because memory ran out") from None
         raise RuntimeError(f"{work.__name__}: its process ended with exit code {process.exitcode}") from None
     process.join()
     return cost

@@ -1,12 +1,12 @@
-"""TSMixer on the electricity transformer data of its paper, against RevIN with a linear map and against the last value.
+"""TSMixer on the electricity transformer data of its paper, compared with RevIN and a linear map, and with the last value.
 
     python -m benchmarks.tsmixer_ett --data ETTh1.csv
 
-Any file will do that has a header, a column `date` and numeric channels, or nothing but numbers. Scales are those of the
-train rows. ETT files are split into 12, 4 and 4 months of 30 days, by their name of hours (ETTh) or quarters of an hour
-(ETTm); others in the same proportion by rows. The test windows are looked at
-once, with the epoch that was best on the validation windows. For files whose figures are known the run fails when they
-are not met. Without --data: ETTh1.csv in NUMERAI_ASSETS_SHARED_DATA, or in shared/data beside the checkout.
+A file has a header, a column `date` and numeric channels, or only numbers. Channels are scaled by the training rows. ETT
+files are split into 12, 4 and 4 months of 30 days; their name says whether a row is an hour (ETTh) or a quarter of an hour
+(ETTm). Other files are split by rows in the same proportion. The test windows are used once, with the epoch that was best on
+the validation windows. If the expected figures of a file are known, the run fails when they are not met. Without --data:
+ETTh1.csv in NUMERAI_ASSETS_SHARED_DATA, or in shared/data beside the checkout.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _ROWS_OF_MONTH = {"ETTh": 30 * 24, "ETTm": 30 * 24 * 4}
 
 @dataclass(frozen=True)
 class Expected:
-    """What must come out. least: below it something of the future was seen. beyond_linear: how much worse it may be."""
+    """Expected figures. least: a smaller MSE means look-ahead. beyond_linear: allowed excess over the linear map's MSE."""
 
     windows: tuple[int, int, int]
     last_value: float
@@ -40,13 +40,13 @@ class Expected:
     beyond_linear: float = 0.003
 
 
-# The paper has .361 and .392; 4 % above an untuned replica's .3686 and .3971 is for the seed and for fewer epochs.
+# The paper has .361 and .392; 4 % above an untuned replica's .3686 and .3971 allows for the seed and fewer epochs.
 EXPECTED = {("ETTh1", 512, 96): Expected((8033, 2785, 2785), 1.2944, 0.34, 0.385, 0.412)}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Windows to fit on, to choose the epoch by, to judge."""
+    """Training, validation and test windows."""
 
     fitted: Windows
     unseen: Windows
@@ -54,7 +54,7 @@ class Split:
 
 
 def split_of(path: Path, length: int, horizon: int) -> Split:
-    """The windows of a file; those of a part look back into the one before it, and forecast only their own."""
+    """The windows of a file; those of a part look back into the part before it, and forecast only their own part."""
     with path.open(encoding="utf-8") as file:
         is_dated = file.readline().startswith("date,")
     table = pd.read_csv(path).iloc[:, 1:] if is_dated else pd.read_csv(path, header=None)
@@ -68,12 +68,12 @@ def split_of(path: Path, length: int, horizon: int) -> Split:
 
 
 def last_value(horizon: int) -> Callable[[Tensor], Tensor]:
-    """Forecasts every step as the last known."""
+    """Forecasts every step as the last known value."""
     return lambda history: history[:, -1:].expand(-1, horizon, -1)
 
 
 def measured(name: str, model: TSMixer, split: Split, training: Training, seed: int) -> Errors:
-    """Test errors of a model that is fitted here; a line of what came out and what it took."""
+    """Fits a model; returns its test errors and a line with the result and its cost."""
     began = time.process_time()
     curve = fit_windows(model, split.fitted, split.unseen, training, seed=seed)
     found = errors(model, split.judged)
@@ -88,7 +88,7 @@ def measured(name: str, model: TSMixer, split: Split, training: Training, seed: 
 
 
 def check(expected: Expected, windows: tuple[int, ...], naive: Errors, linear: Errors, mixed: Errors) -> None:
-    """RuntimeError unless the figures are those expected."""
+    """Raises RuntimeError unless the figures are as expected."""
     met = {
         f"windows {expected.windows}": windows == expected.windows,
         f"last value {expected.last_value}": abs(naive.squared - expected.last_value) <= 0.0005,
@@ -146,7 +146,7 @@ def main() -> None:
             generator=drawn,
         )
 
-    # A linear map learns slower, and an epoch of it costs little.
+    # A linear map learns more slowly, and an epoch of it is cheap.
     linear = measured("RevIN + linear", model(0), split, replace(training, epochs=2 * given.epochs), given.seed)
     mixed = measured("TSMixer", model(given.blocks), split, training, given.seed)
     known = EXPECTED.get((given.data.stem, given.length, given.horizon))
