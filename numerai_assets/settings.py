@@ -133,7 +133,7 @@ class GateLimits(_Section):
     greatest_tie: float = Field(0.25, gt=0, le=1)
     # With what the vintage before would have submitted: a model that turned over in a few weeks is a broken one.
     least_previous_correlation: float = Field(0.1, ge=-1, le=1)
-    # With Numerai's own benchmark of the payout target: below, a flipped sign; above, nothing of one's own.
+    # With Numerai's own benchmark of the payout target: below: a flipped sign; above: a copy.
     least_benchmark_correlation: float = Field(-0.2, ge=-1, le=1)
     greatest_benchmark_correlation: float = Field(0.9999, ge=-1, le=1)
     # With any other slot of the round.
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     data_version: str = "v5.3"
     # Of what is made from the store before a fit and would be made again, the same, for the next fit on the same rows.
     cache_gigabytes: float = Field(4.0, ge=0)
-    # A daily price panel of one's own, for technical indicators by ticker and date; the sandbox's own on its price market.
+    # Your own daily price panel, for technical indicators by ticker and date; the sandbox's own on its price market.
     prices: Path | None = None
     # Nodes of the network that momentum of neighbours comes from, beside the indicators; 0 for none.
     price_network: int = Field(0, ge=0)

@@ -57,6 +57,6 @@ def model_asset(method: str, blocks: Sequence[str] = ()) -> dg.AssetsDefinition:
 
 
 def block_dep(name: str) -> dg.AssetDep:
-    """All eras of a block, or, of a learned one, the vintage at hand."""
+    """All eras of a per-era block, or the same vintage of a learned one."""
     mapping = dg.IdentityPartitionMapping() if kind_of(name).is_learned else dg.AllPartitionMapping()
     return dg.AssetDep(block_key(name), partition_mapping=mapping)

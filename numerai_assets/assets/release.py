@@ -59,7 +59,7 @@ def round_file(file: str) -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=rounds,
         pool="network",
-        # Before the submission, which is held against the benchmark where its file has come.
+        # Before the submission, which is compared with the benchmark where its file is there.
         op_tags={"dagster/priority": "1"},
     )
     def _file(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:

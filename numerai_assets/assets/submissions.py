@@ -25,7 +25,7 @@ def submission_asset(slot: str, method: str, methods: list[str]) -> dg.AssetsDef
         partitions_def=rounds,
         group_name="submissions",
         description=f"`{method}` submitted to slot `{slot}`: gated, validated, uploaded, registered, read back.",
-        # One submitter a slot, whoever starts it.
+        # One submitter per slot, wherever it is started.
         pool=f"slot_{slot}",
         deps=[live_predictions_key(name) for name in methods],
     )

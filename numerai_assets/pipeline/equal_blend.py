@@ -21,7 +21,7 @@ def write_equal_blend(predictions: PredictionStore, methods: Sequence[str]) -> l
     """Blends each era that all methods predicted out of sample; returns these eras.
 
     Each method counts with its newest vintage that is older than the era; the blend's vintage is the newest of theirs.
-    What is held of other eras or vintages is dropped.
+    Stored blends of other eras or vintages are dropped.
     """
     newest = {method: _newest_vintages(predictions, method) for method in methods}
     eras = sorted(set.intersection(*(set(found) for found in newest.values())))

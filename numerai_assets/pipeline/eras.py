@@ -49,7 +49,7 @@ def store_eras(
     validation = release.manifest(VALIDATION)
     if validation is None:
         raise ReleaseError(f"{VALIDATION} is not there; fetch the release first (`numerai weekly`)")
-    # The first release decides what the store holds; what later ones lose or add is told by a check.
+    # The first release decides which features the store has. A check reports what later releases add or lack.
     held = workspace.store.feature_names if workspace.store.eras() else tuple(release.features()["all"])
     targets = list(workspace.store.target_names) if workspace.store.eras() else release.targets()
     # The check on the release says this too, but only in the run that fetched it.

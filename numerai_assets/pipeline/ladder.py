@@ -1,4 +1,4 @@
-"""The deadline ladder: whose predictions a slot submits to a round when the best are not to be had.
+"""The ladder of fallbacks: which predictions a slot submits to a round when the best are not available.
 
 fresh vintage -> newest vintage -> older vintage -> blend of the other methods -> the model of the last round. Each rung
 is predicted, held against Numerai's rules and the quality gate, and left for the next one when it fails. Whatever rung
@@ -32,7 +32,7 @@ _USUAL_ERAS = 8
 
 
 class Rung(StrEnum):
-    """Where predictions stand on the ladder, best first."""
+    """Rungs of the ladder, best first."""
 
     FRESH = "fresh vintage"
     NEWEST = "newest vintage"
@@ -43,7 +43,7 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Whose predictions would be submitted: one model, or several whose ranks are averaged."""
+    """A possible submission: the predictions of one model, or the mean ranks of several."""
 
     rung: Rung
     members: tuple[Model, ...]
@@ -54,7 +54,7 @@ class Candidate:
 
 
 def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candidate]:
-    """What the slot could submit to the round, best first."""
+    """Possible submissions of the slot to the round, best first."""
     method, era = workspace.settings.slots[slot], workspace.round(number).era
     held = workspace.vintages.before(method, era)
     for place, vintage in enumerate(held[: 1 + _OLDER_VINTAGES]):
@@ -65,7 +65,7 @@ def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candida
         for other in workspace.settings.active_methods
         if other != method and (vintages := workspace.vintages.before(other, era))
     ]
-    # Of one other method it would be a copy, and whichever of the two slots came second would be refused as a duplicate.
+    # With one other method the blend would be a copy, and the second of the two slots would be refused as a duplicate.
     if len(newest_of_others) > 1:
         yield Candidate(Rung.BLEND, tuple(newest_of_others))
     earlier = [r for r in workspace.desk.receipts() if r.slot == slot and r.round_number < number]
@@ -79,7 +79,7 @@ def candidates(workspace: Workspace, slot: str, number: int) -> Iterator[Candida
 
 
 def is_fresh(workspace: Workspace, method: str, vintage: int, era: int) -> bool:
-    """True for the vintage that the retrain policy wants for rounds of `era`, made with the settings in force."""
+    """True for the vintage that the retrain policy asks for in rounds of `era`, trained with the current settings."""
     is_due = vintage >= era - workspace.settings.retrain.every_eras
     return is_due and is_current(workspace.vintages, method, vintage, workspace.specs.method(method))
 
@@ -93,7 +93,7 @@ class Ladder:
         self._number = number
 
     def climb_down(self) -> tuple[Entry, list[Finding]]:
-        """The best entry that keeps every rule, with what was found about it.
+        """The best entry that passes every rule, with the findings about it.
 
         Raises SubmissionError, saying of each rung what was wrong with it, when none does.
         """
@@ -104,7 +104,7 @@ class Ladder:
                 frame = pd.DataFrame({"id": self._live.ids, "prediction": prediction})
                 check_predictions(frame, list(self._live.ids), f"round {self._number}, {self._slot}")
                 findings = self._judged(candidate, prediction)
-            except Exception as error:  # noqa: BLE001 - whatever breaks one model must not cost the round: it is told
+            except Exception as error:  # noqa: BLE001 - one broken model must not cost the round; the reason is recorded
                 refused.append(candidate.refused(f"{type(error).__name__}: {error}"))
                 continue
             if bad := [str(finding) for finding in findings if not finding.is_well]:
@@ -113,7 +113,7 @@ class Ladder:
             method = "+".join(method for method, _ in candidate.members)
             vintage = max(vintage for _, vintage in candidate.members)
             return Entry(frame, method, vintage, candidate.rung.value, tuple(refused)), findings
-        reasons = "; ".join(map(str, refused)) or "no vintage is held"
+        reasons = "; ".join(map(str, refused)) or "no vintage is stored"
         raise SubmissionError(f"round {self._number}, {self._slot}: nothing to submit. {reasons}")
 
     def _predict(self, candidate: Candidate) -> NDArray[np.float32]:
@@ -134,7 +134,7 @@ class Ladder:
         )
 
     def _of_vintage_before(self, candidate: Candidate) -> NDArray[np.float32] | None:
-        """What the vintage before would have submitted; None for a blend and for the first vintage."""
+        """Predictions of the vintage before; None for a blend and for the first vintage."""
         if len(candidate.members) > 1:
             return None
         ((method, vintage),) = candidate.members
@@ -142,7 +142,7 @@ class Ladder:
             try:
                 return live_prediction(self._workspace, method, earlier, self._number)
             except NumeraiAssetsError:
-                # A damaged vintage is no yardstick; it is told of when its own turn comes.
+                # A damaged vintage is no reference. It is reported when its own turn comes.
                 continue
         return None
 
@@ -161,7 +161,7 @@ class Ladder:
 
     @cached_property
     def _benchmark(self) -> NDArray[np.float64] | None:
-        """Numerai's benchmark of the payout target on the live rows; None where its file did not come."""
+        """Numerai's benchmark of the payout target on the live rows; None where its file is missing."""
         release = self._workspace.round_release(self._number)
         if release.manifest(LIVE_BENCHMARKS) is None:
             return None

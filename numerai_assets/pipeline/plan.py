@@ -1,4 +1,4 @@
-"""What to run next, from what is on disk and what the tournament says."""
+"""The plan: which steps to run next, given the files on disk and the open round."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from numerai_assets.tournament.release import TRAIN, VALIDATION, WEEKLY_FILES, Y
 
 
 class Lacking(NamedTuple):
-    """What a vintage lacks and can be fitted: methods, and the learned blocks that they wait for."""
+    """Methods to fit for a vintage, and the learned blocks that they wait for."""
 
     blocks: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Step:
 
     @property
     def key(self) -> str:
-        """What it does, whatever the reason: "eras/0600/0620"."""
+        """Job and partitions, without the reason: "eras/0600/0620"."""
         return "/".join((self.job, *self.partitions))
 
 
@@ -71,7 +71,7 @@ def next_steps(workspace: Workspace, current: Round | None, *, is_hindered: bool
         return submission + data if submits_first else data
     vintages = vintage_steps(workspace)
     newest = _block_steps(workspace) + (vintages[:1] if _newest_is_missing(workspace) else [])
-    # All of it: what fails at one step, for rounds on end perhaps, is no reason to leave the next.
+    # All of it: a step that keeps failing must not hold up the others.
     rest = (
         [step for step in vintages if step not in newest]
         + _validation_steps(workspace)
@@ -98,7 +98,7 @@ def _data_steps(workspace: Workspace, current: Round | None) -> list[Step]:
         return [Step("release", (), f"era {era_label(current.era)} is out", cause=("new era", current.era))]
     absent = not_on_disk(validation, workspace.store)
     if absent:
-        why = f"era {era_label(absent[0])} is to be stored, and the part of {VALIDATION} on disk does not have it"
+        why = f"era {era_label(absent[0])} must be stored, and the part of {VALIDATION} on disk lacks it"
         return [Step("release", (), why, cause=("era not on disk", absent[0]))]
     train = release.manifest(TRAIN)
     assert train is not None
@@ -129,7 +129,7 @@ def _stale_eras(store: EraStore, strategy: str, released: Sequence[int], newest_
 
 
 def _block_steps(workspace: Workspace) -> list[Step]:
-    """Eras of which a feature block that is on lacks its columns, or holds those of other settings."""
+    """Eras without the columns of an active feature block, or with columns of other settings."""
     blocks = per_era(workspace.settings.active_blocks)
     if not blocks:
         return []
@@ -160,7 +160,7 @@ def vintage_steps(workspace: Workspace) -> list[Step]:
 
 def _why(vintages: VintageStore, vintage: int, lacking: Lacking) -> str:
     stored = all(vintages.holds(method, vintage) for method in lacking.methods)
-    return f"vintage {era_label(vintage)} {'was made with other settings' if stored else 'is due'}"
+    return f"vintage {era_label(vintage)} {'was trained with other settings' if stored else 'is due'}"
 
 
 def _newest_is_missing(workspace: Workspace) -> bool:
@@ -169,7 +169,7 @@ def _newest_is_missing(workspace: Workspace) -> bool:
 
 
 def _lacking(workspace: Workspace, vintage: int) -> Lacking:
-    """Methods that are not stored as the settings ask, less those that are known not to be fittable, and their blocks."""
+    """Methods that are not stored as the settings ask, without those known not to be fittable, and their blocks."""
     blocks: dict[str, None] = {}
     methods = []
     for method in workspace.settings.active_methods:
@@ -226,7 +226,7 @@ def _explanation_steps(workspace: Workspace) -> list[Step]:
 
 
 def _yardsticks_are_stale(release: Release) -> bool:
-    """True until what validation is compared with is at least as new as the release that it validates."""
+    """True while the references of validation are older than the release that it validates."""
     validation = release.manifest(VALIDATION)
     manifests = [release.manifest(name) for name in YARDSTICK_FILES]
     assert validation is not None  # there are stored eras, so the release is there
@@ -248,7 +248,7 @@ def _unpredicted(workspace: Workspace, method: str, vintage: int) -> bool:
 
 
 def _diagnostics_are_stale(workspace: Workspace, method: str) -> bool:
-    """True when the last diagnostics did not score what is predicted now, or could not for want of a target."""
+    """True when the last diagnostics scored other predictions than the current ones, or lacked a target that is known now."""
     scores = read_scores(workspace, method)
     resolved = {int(k): r.resolved for k, r in workspace.store.records().items() if k.isdigit()}
     for era, model in judged_models(workspace.predictions, workspace.vintages, [method]).items():
@@ -275,19 +275,19 @@ def _round_steps(workspace: Workspace, current: Round | None) -> list[Step]:
 
 
 def _has_better(workspace: Workspace, slot: str, current: Round) -> bool:
-    """True when a vintage is held now that is newer than the one submitted, and the policy's own for this round."""
+    """True when a vintage is stored that is newer than the submitted one and is the one the policy asks for."""
     receipt, method = workspace.desk.receipt(current.number, slot), workspace.settings.slots[slot]
     held = workspace.vintages.before(method, current.era)
     if receipt is None or not held or not is_fresh(workspace, method, held[0], current.era):
         return False
     was_best = receipt.method == method and receipt.vintage == held[0]
-    # What the gate refused once is not tried again and again.
+    # A candidate that the gate refused once is not tried again.
     refused = any((method, held[0]) in refusal.models for refusal in receipt.refused)
     return not was_best and not refused and receipt.rung != Rung.FRESH
 
 
 def _can_serve(workspace: Workspace, current: Round) -> bool:
-    """True when a slot has something to submit to the round, on whatever rung; one that has not must not hold it up."""
+    """True when some slot can submit to the round, on any rung. A slot that cannot must not hold up the others."""
     return bool(workspace.store.eras()) and any(
         next(candidates(workspace, slot, current.number), None) is not None for slot in workspace.settings.slots
     )

@@ -15,7 +15,7 @@ from numerai_assets.store.era_store import EraStore
 
 
 def judged_eras(workspace: Workspace, method: str, vintage: int) -> list[int]:
-    """Stored eras that a vintage is judged on: those after it, up to the next vintage that is held."""
+    """Out-of-sample eras of a vintage: the stored eras after it, up to the next stored vintage."""
     later = [v for v in workspace.vintages.vintages(method) if v > vintage]
     wall = Wall(vintage, horizon_of(workspace.settings.methods[method].target))
     return wall.judged_eras(workspace.store.eras(), next_vintage=min(later, default=None))
@@ -31,7 +31,7 @@ def live_prediction(workspace: Workspace, method: str, vintage: int, number: int
     key, ids = live_key(number), live_panel(workspace.store, number).ids
     if workspace.predictions.holds(method, vintage, key):
         frame = workspace.predictions.read(method, vintage, key)
-        # Live rows that were fetched anew have other ids.
+        # Live rows that were downloaded again have other ids.
         if np.array_equal(frame["id"].to_numpy(object), ids):
             return frame["prediction"].to_numpy(np.float32)
     predict_era(workspace, method, vintage, load_vintage(workspace, method, vintage), key)

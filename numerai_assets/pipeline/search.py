@@ -151,7 +151,7 @@ def fold_panels(
     """Of each fold its eras with the columns of the method's blocks and what it reads.
 
     A learned block is as of the vintage that lies the purge of `horizon` after the fold's last fitted era, and before all
-    that the fold judges; it is fitted unless it is held. Raises MethodError where a fold has too few eras for it.
+    of the fold's validation eras; it is fitted unless it is stored. Raises MethodError where a fold has too few eras for it.
     """
     spec, columns, found = workspace.specs.method(method), workspace.block_columns(), []
     reads = create_method(method, workspace.settings.methods[method]).reads

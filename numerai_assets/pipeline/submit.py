@@ -13,7 +13,7 @@ Log = Callable[[str], None]
 
 
 def submit(workspace: Workspace, slot: str, number: int, log: Log) -> tuple[Receipt, list[Finding]]:
-    """Submits the best entry of the ladder and alerts whoever has to know: a lower rung, a late one, a stale live file.
+    """Submits the best entry of the ladder. Sends an alert for a lower rung, a late submission and a stale live file.
 
     Raises what the desk and the ladder raise, and for a slot that is not on the account. A live file that the server did
     not take is set aside first.
@@ -32,7 +32,7 @@ def submit(workspace: Workspace, slot: str, number: int, log: Log) -> tuple[Rece
         )
     except StaleLiveError as error:
         kept = workspace.set_aside_live(number)
-        raise StaleLiveError(f"{error}. The live file is kept in {kept}; run again to fetch it anew") from None
+        raise StaleLiveError(f"{error}. The live file is kept in {kept}; run again to download it again") from None
     if receipt.is_late:
         workspace.alert(
             f"round {number} {slot} late", f"round {number}, {slot}: the server took it as {receipt.status}"

@@ -85,7 +85,7 @@ class Workspace:
         )
 
     def set_aside_live(self, number: int) -> Path:
-        """Takes a round's live files out of use, keeping them for a look, so that they are fetched anew."""
+        """Sets a round's live files aside, so that they are downloaded again; returns their new place."""
         place = self.round_release(number).folder
         kept = place.parent / f"refused-{len(list(place.parent.glob('refused-*'))) + 1}"
         self.store.forget(live_key(number))

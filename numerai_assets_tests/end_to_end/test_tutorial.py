@@ -47,6 +47,6 @@ def test_every_command_of_the_tutorial_runs_and_prints_what_the_page_shows(tmp_p
     printed = " ".join(done.stdout.replace("┃", "│").split())
     for line in "".join(blocks("text")).splitlines():
         assert " ".join(line.split()) in printed
-    assert "vintage 0638 was made with other settings" in printed
+    assert "vintage 0638 was trained with other settings" in printed
     assert printed.count("proven") >= 2
     assert (tmp_path / "report.html").is_file()
