@@ -11,6 +11,8 @@ import pytest
 
 KEPT = Path(__file__).with_name("durations.json")
 SLOWEST = 10
+QUICK_SECONDS = 4.0
+"""Files that took longer are left out of `make quick`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,8 +20,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long come first, so that no worker of the suite is left with one at the end."""
+    """Files that take long come first, so that no worker is left with one at the end; they and whole rounds count as slow."""
     seconds = json.loads(KEPT.read_text(encoding="utf-8"))["files"] if KEPT.is_file() else {}
+    for item in items:
+        file = _file_of(item.nodeid)
+        if file.startswith("end_to_end/") or seconds.get(file, 0.0) > QUICK_SECONDS:
+            item.add_marker(pytest.mark.slow(reason="whole rounds through real processes, or a long file"))
     items.sort(key=lambda item: -seconds.get(_file_of(item.nodeid), 0.0))
 
 
