@@ -75,7 +75,7 @@ def test_an_era_that_the_store_lost_brings_the_whole_file_back_and_the_run_says_
     _, done = rehearsal.weekly()
 
     assert [d.step.job for d in done] == ["release", "eras"]
-    assert "era 0600 is to be stored" in done[0].step.why
+    assert "era 0600 must be stored" in done[0].step.why
     (event,) = rehearsal.instance.fetch_materializations(asset_key(VALIDATION), limit=1).records
     materialization = event.asset_materialization
     assert materialization is not None
