@@ -1,7 +1,7 @@
 # make weekly   the whole weekly job against the local tournament (or, by one setting, Numerai)
 # make ui       Dagster's UI and daemon with the local tournament beside them
 # make test     lint, format, types, definitions, tests; the slowest ten tests are printed
-# make quick    the tests that are not marked slow, in under two minutes: for use while working
+# make quick    the tests that are neither whole rounds nor long: for use while working
 # make durations   all tests; how long each file took is written to numerai_assets_tests/durations.json
 # make benchmarks  what the project does against named peers, as a table (docs/benchmarks.md)
 # make chaos    a year of rounds with everything going wrong (docs/reliability.md); WEEKS=4 SEED=1 for another
