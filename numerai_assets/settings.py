@@ -328,7 +328,7 @@ def _check_environment(environment: Mapping[str, str]) -> None:
         if not name.startswith("NUMERAI_") or name in _ENVIRONMENT_ONLY or name.startswith(_TABLES_OF_NAMES):
             continue
         if name not in known:
-            raise SettingsError(f"environment variable {name} is no setting{_suggestion(name, known)}")
+            raise SettingsError(f"unknown setting {name} (environment){_suggestion(name, known)}")
 
 
 def _explain(problem: Any, source: Path | None) -> str:
@@ -338,7 +338,7 @@ def _explain(problem: Any, source: Path | None) -> str:
         siblings = _siblings(path)
         if "secret" in where.lower() or "public_id" in where.lower():
             return f"{source}: {where}: API keys belong in the environment (NUMERAI_PUBLIC_ID, NUMERAI_SECRET_KEY)"
-        return f"{source or 'settings'}: {where} is no setting{_suggestion(path[-1], siblings)}"
+        return f"{source or 'settings'}: unknown setting {where}{_suggestion(path[-1], siblings)}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{source or 'settings'}: {where}: {message} (found {problem.get('input')!r})" if path else message
 

@@ -43,7 +43,7 @@ class FeatureBlock(Protocol):
 
     @property
     def look_back(self) -> int:
-        """Eras before the one at hand that it reads; 0 for none."""
+        """Eras before the current one that it reads; 0 for none."""
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -57,8 +57,8 @@ def test_an_unreachable_server_is_named(settings_file: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("tournamnt = 'sandbox'\n", ("tournamnt is no setting", "did you mean tournament?")),
-        ("[sandbx]\nsize = 'tiny'\n", ("sandbx is no setting", "did you mean sandbox?")),
+        ("tournamnt = 'sandbox'\n", ("unknown setting tournamnt", "did you mean tournament?")),
+        ("[sandbx]\nsize = 'tiny'\n", ("unknown setting sandbx", "did you mean sandbox?")),
         ("[sandbox]\nsize = 'huge'\n", ("sandbox.size", "huge")),
         ("[retrain]\nevery_eras = 5\n", ("history_every_eras", "multiple of every_eras")),
         ("secret_key = 'x'\n", ("API keys belong in the environment",)),

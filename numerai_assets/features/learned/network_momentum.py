@@ -68,7 +68,7 @@ class NetworkMomentum(FittedBlock):
     groups: number of peer groups; fewer in small markets. nearest: groups that a row belongs to. found_on: number of features
     that groups are found on, those with the most spillover, no two of them correlated; 0 for all. position: weight of the
     groups' centres in the distance that the graph is learned from; the rest is that of their momentum. momentum_target:
-    target whose past is read, named in full. look_back: eras before the one at hand; the last ones have not resolved and
+    target whose past is read, named in full. look_back: eras before the current one; the last ones have not resolved and
     are not read.
     """
 

@@ -1,6 +1,6 @@
 """Paths of rows through the past, sampled at the lags of their look-alikes and laid on a grid of eras.
 
-The lags are dense near the era at hand and sparse further back. On the grid an era without a sample has the value of the
+The lags are dense near the current era and sparse further back. On the grid an era without a sample has the value of the
 newest sample before it, which is all that was known at that era: nothing is interpolated towards later samples.
 """
 

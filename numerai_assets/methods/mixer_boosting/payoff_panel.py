@@ -8,7 +8,7 @@ payoffs of the window and of the training eras.
 
 Cross-fitting (`cross_fitting`): the training eras are cut into runs. All that is learned for a run (channels, means, nets
 and their shrinkage) is learned from the other runs, less the eras whose target overlaps the run's. A net forecasts from the
-payoffs that had resolved at the era at hand, of the run or not, as in a live round. Later eras get the mean of all folds'
+payoffs that had resolved at the current era, of the run or not, as in a live round. Later eras get the mean of all folds'
 forecasts.
 """
 
